@@ -1,0 +1,147 @@
+"""What every backbone promises: images in, feature maps out; and the registry of families."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from frugalseg.errors import InputError
+from frugalseg.feature_maps import FeatureMaps
+
+FAMILIES = {
+    "ddpm": "frugalseg.backbones.ddpm.backbone:DDPMBackbone",
+    "colour": "frugalseg.backbones.colour.backbone:ColourBackbone",
+}
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One place where features are read.
+
+    Attributes:
+        name: unique within the backbone, for example ``t50.block6``.
+        channels: channels of the map.
+        stride: input pixels between two values of the map, so an (h, w) input gives an (h/stride, w/stride) map.
+    """
+
+    name: str
+    channels: int
+    stride: int
+
+
+class Backbone(nn.Module, ABC):
+    """Turns images into feature maps; never trained by frugalseg's ``fit``.
+
+    Attributes:
+        family: name in the registry.
+        taps: what is read, in the order of the feature vector; known before anything runs.
+        stride: the sides of an input image must be multiples of it.
+        native_size: (height, width) that the network was trained on, in pixels.
+    """
+
+    family: ClassVar[str]
+    taps: tuple[Tap, ...]
+    stride: int
+    native_size: tuple[int, int]
+
+    @property
+    def dim(self) -> int:
+        """Length of a pixel's feature vector."""
+        return sum(tap.channels for tap in self.taps)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Features of a batch.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1], H and W multiples of `stride`, on `device`.
+
+        Returns:
+            One (B, channels, H / stride, W / stride) tensor for each of `taps`.
+        """
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Everything but the weights that `from_pretrained` needs, as JSON values."""
+
+    @abstractmethod
+    def save_weights(self, folder: Path) -> None:
+        """Write the network below `folder`, in the layout most tools of its family read."""
+
+    @classmethod
+    @abstractmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """The inverse of `save_weights` and `config`."""
+
+    @classmethod
+    @abstractmethod
+    def from_checkpoint(cls, checkpoint: str | Path | None, **options: Any) -> Self:
+        """Build from whatever is published for the family: see each family's docstring for the options."""
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> FeatureMaps:
+        """Check the size, run the network, name the result.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1], H and W multiples of `stride`.
+
+        Returns:
+            The maps of the batch; `FeatureMaps.size` is (H, W).
+
+        Raises:
+            ValueError: H or W is not a multiple of `stride`.
+        """
+        height, width = images.shape[-2:]
+        if height % self.stride or width % self.stride:
+            raise ValueError(f"an image of {height}x{width} does not fit a network of stride {self.stride}")
+        return FeatureMaps(self.maps(images.to(self.device)), (height, width))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write weights and settings to `folder`, which `load_saved_backbone` reads."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.save_weights(folder)
+        (folder / "backbone.json").write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")
+
+
+def backbone_class(family: str) -> type[Backbone]:
+    """The class of a family; raises `InputError` with the known names for an unknown one."""
+    if family not in FAMILIES:
+        raise InputError(f"no backbone family {family!r}; known: {', '.join(sorted(FAMILIES))}")
+    module, _, name = FAMILIES[family].partition(":")
+    cls: type[Backbone] = getattr(import_module(module), name)
+    return cls
+
+
+def load_backbone(family: str, checkpoint: str | Path | None = None, **options: Any) -> Backbone:
+    """A backbone from a family's published or self-trained checkpoint.
+
+    Args:
+        family: a key of `FAMILIES`.
+        checkpoint: a file, a folder or a Hub id, as the family defines.
+        options: the family's own, for example ``timesteps`` and ``blocks`` for ``ddpm``.
+    """
+    return backbone_class(family).from_checkpoint(checkpoint, **options).eval().requires_grad_(False)
+
+
+def load_saved_backbone(folder: str | Path) -> Backbone:
+    """The backbone that `Backbone.save_pretrained` wrote to `folder`."""
+    folder = Path(folder)
+    config = json.loads((folder / "backbone.json").read_text())
+    return backbone_class(config.pop("family")).from_saved(folder, config).eval().requires_grad_(False)
+
+
+def names(taps: Sequence[Tap]) -> list[str]:
+    """The names of `taps`, in order."""
+    return [tap.name for tap in taps]
