@@ -1,0 +1,90 @@
+"""Raw colour and position as features: what any representation has to beat."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.errors import InputError
+
+
+class ColourBackbone(Backbone):
+    """Two maps at full resolution: ``colour`` (red, green, blue) and ``position`` (x, y), all in [-1, 1].
+
+    The position is that of a pixel's centre relative to the image, so it does not change when an image is resized.
+    The network of this family has no weights: a saved folder holds its settings only.
+
+    Args:
+        native_size: (height, width) that other images are resized to, each at least 1.
+    """
+
+    family: ClassVar[str] = "colour"
+
+    def __init__(self, native_size: tuple[int, int] = (256, 256)) -> None:
+        super().__init__()
+        self.taps = (Tap("colour", 3, 1), Tap("position", 2, 1))
+        self.stride = 1
+        self.native_size = native_size
+        # Nothing else tells where `.to(device)` has put a module without weights.
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the maps are computed."""
+        anchor: Tensor = self.get_buffer("anchor")
+        return anchor.device
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [0, 1] -> colour (B, 3, H, W) and position (B, 2, H, W), float32 in [-1, 1]."""
+        batch, _, height, width = images.shape
+        y = pixel_centres(height, images.device)[:, None].expand(height, width)
+        x = pixel_centres(width, images.device)[None, :].expand(height, width)
+        return [images.float() * 2 - 1, torch.stack([x, y]).expand(batch, -1, -1, -1)]
+
+    def config(self) -> dict[str, Any]:
+        """``native_size``: all there is."""
+        return {"native_size": list(self.native_size)}
+
+    def save_weights(self, folder: Path) -> None:
+        """Nothing: the family has no weights."""
+
+    @classmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """The inverse of `config`; nothing is read from `folder`."""
+        return cls.from_checkpoint(None, **config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | Path | None = None, **options: Any) -> Self:
+        """Build the baseline.
+
+        Args:
+            checkpoint: None, since there are no weights.
+            options: ``native_size``, (height, width) in pixels; 256 x 256 without it.
+
+        Raises:
+            InputError: a checkpoint or an unknown option is given, or a size is not two positive integers.
+        """
+        if checkpoint is not None:
+            raise InputError(
+                f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}"
+            )
+        size = options.pop("native_size", (256, 256))
+        if options:
+            raise InputError(f"the backbone 'colour' has no option {sorted(options)[0]!r}; known: native_size")
+        return cls(checked_size(size))
+
+
+def pixel_centres(length: int, device: torch.device) -> Tensor:
+    """(length,) float32: the centres of `length` pixels that span [-1, 1]."""
+    return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
+
+
+def checked_size(size: Sequence[int]) -> tuple[int, int]:
+    """`size` as (height, width); raises `InputError` unless it is two positive integers."""
+    sides = list(size) if isinstance(size, Sequence) else []
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise InputError(f"native_size is {size!r}; expected height and width in pixels, for example (192, 128)")
+    return sides[0], sides[1]
