@@ -68,9 +68,7 @@ class ColourBackbone(Backbone):
             InputError: a checkpoint or an unknown option is given, or a size is not two positive integers.
         """
         if checkpoint is not None:
-            raise InputError(
-                f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}"
-            )
+            raise InputError(f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}")
         size = options.pop("native_size", (256, 256))
         if options:
             raise InputError(f"the backbone 'colour' has no option {sorted(options)[0]!r}; known: native_size")
