@@ -1,0 +1,166 @@
+"""The paper's features: activations of a diffusion UNet's decoder for images noised to a few steps (section 3)."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.ddpm.decoder import block_shapes, walk
+from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
+from frugalseg.backbones.ddpm.settings import FeatureSettings, choose_settings
+from frugalseg.backbones.ddpm.source import load_network
+from frugalseg.errors import InputError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class DDPMBackbone(Backbone):
+    """A diffusion model's UNet, run only as deep as the deepest tap, all steps and images in one batch.
+
+    Args:
+        unet: an unconditional `diffusers.UNet2DModel`.
+        scheduler: a diffusers scheduler; its betas define the forward process.
+        settings: what is read.
+    """
+
+    family = "ddpm"
+
+    def __init__(self, unet: Any, scheduler: Any, settings: FeatureSettings) -> None:
+        super().__init__()
+        self.unet = unet
+        self.scheduler = scheduler
+        self.settings = settings
+        shapes = block_shapes(unet)
+        self.taps = tuple(
+            Tap(
+                f"t{t}.{'in' if settings.inputs else 'block'}{b}",
+                shapes[b].inputs if settings.inputs else shapes[b].outputs,
+                shapes[b].input_stride if settings.inputs else shapes[b].output_stride,
+            )
+            for t in settings.timesteps
+            for b in settings.blocks
+        )
+        self.stride = 2 ** (len(unet.down_blocks) - 1)
+        size = unet.config.sample_size or 256
+        self.native_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: str | Path | None,
+        *,
+        preset: str = "current",
+        timesteps: tuple[int, ...] | None = None,
+        blocks: tuple[int, ...] | None = None,
+        inputs: bool = False,
+        noise_seed: int = 0,
+        noise_draws: int = 1,
+        precision: str = "fp32",
+        compile: bool = False,
+        **guided: Any,
+    ) -> Self:
+        """A backbone from a diffusers pipeline folder, a Hub id or a published guided-diffusion file.
+
+        Args:
+            checkpoint: see `frugalseg.backbones.ddpm.source.load_network`.
+            preset, timesteps, blocks: see `choose_settings`; without them the paper's, adapted to the network.
+            inputs, noise_seed, noise_draws: see `FeatureSettings`.
+            precision: ``fp32``, ``bf16`` or ``fp16``, of the UNet's weights and activations.
+            compile: compile the UNet's blocks with `torch.compile` (minutes once, faster afterwards).
+            guided: options of `load_guided_diffusion`.
+
+        Raises:
+            InputError: no checkpoint, one that cannot be used, or settings out of range.
+        """
+        if precision not in DTYPES:
+            raise InputError(f"precision {precision!r}: known are {', '.join(DTYPES)}")
+        unet, scheduler = load_network(checkpoint, **guided)
+        settings = choose_settings(
+            len(block_shapes(unet)),
+            scheduler.config.num_train_timesteps,
+            preset=preset,
+            timesteps=timesteps,
+            blocks=blocks,
+            inputs=inputs,
+            noise_seed=noise_seed,
+            noise_draws=noise_draws,
+        )
+        unet = unet.to(DTYPES[precision], memory_format=torch.channels_last)
+        if compile:
+            compile_blocks(unet)
+        return cls(unet, scheduler, settings)
+
+    def noised(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Images at every step and noise draw.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1].
+            noise: (draws, 3, H, W) standard normal float32.
+
+        Returns:
+            x_t, (draws * S * B, 3, H, W) in the UNet's dtype, draws slowest and images fastest; and t of each, int64.
+        """
+        clean = 2 * images - 1
+        signal, spread = signal_and_noise(self.scheduler, self.settings.timesteps)
+        signal, spread = (v.to(clean.device)[:, None, None, None, None] for v in (signal, spread))
+        noisy = signal * clean + spread * noise.to(clean.device)[:, None, None]
+        steps = torch.tensor(self.settings.timesteps, device=clean.device).repeat_interleave(len(clean))
+        flat = noisy.flatten(0, 2).to(self.unet.dtype, memory_format=torch.channels_last)
+        return flat, steps.repeat(len(noise))
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `Backbone.maps`: step by step, and within a step block by block, with the noise of the seed."""
+        size = (images.shape[2], images.shape[3])
+        return self.maps_for_noise(images, shared_noise(self.settings.noise_seed, self.settings.noise_draws, size))
+
+    def maps_for_noise(self, images: Tensor, noise: Tensor) -> list[Tensor]:
+        """`maps` with a given noise, (draws, 3, H, W) standard normal float32."""
+        settings, found = self.settings, {}
+        for number, (entering, leaving) in enumerate(walk(self.unet, *self.noised(images, noise))):
+            if number in settings.blocks:
+                found[number] = entering if settings.inputs else leaving
+            if number == max(settings.blocks):
+                break
+        shape = (len(noise), len(settings.timesteps), len(images))
+        by_step = {number: self.average(values.unflatten(0, shape)) for number, values in found.items()}
+        return [by_step[b][step] for step in range(len(settings.timesteps)) for b in settings.blocks]
+
+    @staticmethod
+    def average(values: Tensor) -> Tensor:
+        """(S, B, C, h, w): the mean over the noise draws, the first dimension."""
+        return values[0] if len(values) == 1 else values.float().mean(0).to(values.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return self.settings.to_json()
+
+    def save_weights(self, folder: Path) -> None:
+        """A diffusers pipeline folder: ``model_index.json``, ``unet/`` and ``scheduler/``."""
+        from diffusers import DDPMPipeline
+
+        DDPMPipeline(unet=self.unet, scheduler=self.scheduler).save_pretrained(folder)
+
+    @classmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """See `Backbone.from_saved`."""
+        unet, scheduler = load_network(folder)
+        return cls(unet.to(memory_format=torch.channels_last), scheduler, FeatureSettings.from_json(config))
+
+    def reinitialised(self, seed: int) -> "DDPMBackbone":
+        """The same network and taps with random weights, as a baseline."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            unet = type(self.unet).from_config(self.unet.config)
+        unet = unet.to(self.device, self.unet.dtype, memory_format=torch.channels_last)
+        return DDPMBackbone(unet, self.scheduler, self.settings).eval().requires_grad_(False)
+
+
+def compile_blocks(unet: Any) -> None:
+    """Compile each residual block and attention in place: the walk stays lazy, and equal blocks compile once."""
+    levels = [*unet.down_blocks, *unet.up_blocks, *([unet.mid_block] if unet.mid_block is not None else [])]
+    for level in levels:
+        for part in [*level.resnets, *(getattr(level, "attentions", None) or ())]:
+            if part is not None:
+                part.compile(dynamic=False)

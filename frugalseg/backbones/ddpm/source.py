@@ -1,0 +1,62 @@
+"""From whatever names a diffusion model to its UNet and its forward process."""
+
+from pathlib import Path
+from typing import Any
+
+from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
+from frugalseg.errors import InputError
+
+
+def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any]:
+    """UNet and scheduler of a diffusion model.
+
+    Args:
+        checkpoint: a diffusers pipeline folder (such as `frugalseg pretrain ddpm` writes) or its Hub id, or a file in
+            guided-diffusion's layout (the published LSUN and FFHQ-256 ones). The latter carry no noise schedule: theirs
+            is linear, 1000 steps, beta 1e-4 to 0.02.
+        guided: options of `load_guided_diffusion`.
+
+    Returns:
+        A float32 `diffusers.UNet2DModel` in eval mode and a diffusers scheduler.
+
+    Raises:
+        InputError: nothing of that name, or something that is not such a model.
+    """
+    if checkpoint is None:
+        raise InputError("the ddpm backbone needs a checkpoint: --checkpoint FOLDER, FILE.pt or a Hub id")
+    path = Path(checkpoint)
+    if path.is_file():
+        return load_guided_diffusion(path, **guided), new_scheduler()
+    if path.is_dir() and not (path / "unet" / "config.json").is_file():
+        raise InputError(f"{path}: not a diffusers pipeline folder (no unet/config.json in it)")
+    if not path.is_dir() and not looks_like_hub_id(str(checkpoint)):
+        raise InputError(f"{checkpoint}: no such file or folder")
+    return load_pipeline(str(checkpoint))
+
+
+def looks_like_hub_id(name: str) -> bool:
+    """Hub ids are ``owner/name``; anything with another number of slashes, or an ending, is a path that isn't there."""
+    owner, slash, model = name.partition("/")
+    return bool(owner and slash and model) and "/" not in model and owner not in {".", ".."} and "\\" not in name
+
+
+def load_pipeline(name: str) -> tuple[Any, Any]:
+    """UNet and scheduler of a diffusers pipeline, a folder or a Hub id; only safetensors weights are read."""
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    try:
+        unet = UNet2DModel.from_pretrained(name, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False)
+        scheduler = DDPMScheduler.from_pretrained(name, subfolder="scheduler")
+    except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"{name}: cannot be read as a diffusers pipeline ({first})") from None
+    if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
+        raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
+    return unet.float().eval(), scheduler
+
+
+def new_scheduler() -> Any:
+    """The forward process of the paper's networks."""
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
