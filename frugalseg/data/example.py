@@ -1,0 +1,21 @@
+"""One annotated image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image and what is known of its pixels.
+
+    Attributes:
+        name: the stem of its file.
+        image: (H, W, 3) uint8 RGB.
+        target: (H, W) uint8 class positions 0..K-1; 255 = not annotated.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    target: NDArray[np.uint8]
