@@ -42,9 +42,9 @@ class FeatureMaps:
         """The same maps stretched over another pixel grid."""
         return FeatureMaps(self.maps, size)
 
-    def to(self, *args: torch.device | torch.dtype | str) -> "FeatureMaps":
+    def to(self, place: torch.device | torch.dtype) -> "FeatureMaps":
         """`Tensor.to` for every map."""
-        return FeatureMaps([m.to(*args) for m in self.maps], self.size)
+        return FeatureMaps([m.to(place) for m in self.maps], self.size)  # type: ignore[call-overload]
 
     def at(self, pixels: Tensor, image: int = 0) -> Tensor:
         """Feature vectors of some pixels of one image: what upsampling every map bilinearly to `size`

@@ -41,9 +41,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged or truncated safetensors file ({_line(error)}); download it again") from None
+    return tensors
 
 
 def _read_torch(path: Path) -> object:

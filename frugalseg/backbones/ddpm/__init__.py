@@ -1,0 +1,1 @@
+"""Denoising diffusion models: the paper's own representation."""

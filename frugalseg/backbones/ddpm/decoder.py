@@ -1,4 +1,4 @@
-"""A diffusion UNet's decoder, block by block: a lazy walk, so that nothing deeper than the caller asks for is computed."""
+"""A diffusion UNet's decoder, block by block: a lazy walk, so that nothing beyond what the caller takes is computed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class FeatureSettings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSettings":
         """The inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**{**values, "timesteps": tuple(values["timesteps"]), "blocks": tuple(values["blocks"])})
 
 
 PRESETS = {

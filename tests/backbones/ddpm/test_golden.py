@@ -69,7 +69,7 @@ def test_parity_bites(broken, tmp_path):
 
 
 def test_saved_as_diffusers_folder_gives_the_same_maps(tmp_path):
-    expected, unet, images, noise = load("guided_diffusion_tiny", tmp_path, head_channels=16)
+    _, unet, images, noise = load("guided_diffusion_tiny", tmp_path, head_channels=16)
     settings = FeatureSettings((50,), (1, 4))
     backbone = DDPMBackbone(unet, new_scheduler(), settings).eval()
     backbone.save_pretrained(tmp_path / "folder")

@@ -1,0 +1,125 @@
+"""How an image meets the network: resized whole to the network's own size, or cut into overlapping windows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of an image, and the size at which the network sees it.
+
+    Attributes:
+        top, left: its first row and column.
+        size: (rows, columns) of image pixels; they may reach beyond an image that is smaller than the network.
+        network: (h, w) that the network sees, multiples of its stride.
+    """
+
+    top: int
+    left: int
+    size: Size
+    network: Size
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """The rectangle as an index into the image."""
+        return slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
+
+
+def fitted_size(image: Size, native: Size, stride: int) -> Size:
+    """The size to give an image of another shape: the area of `native`, the image's own aspect ratio, each side
+    rounded to a multiple of `stride`. An image of the aspect ratio of `native` gets exactly `native`."""
+    scale = (native[0] * native[1] / (image[0] * image[1])) ** 0.5
+    height, width = (max(stride, round(side * scale / stride) * stride) for side in image)
+    return height, width
+
+
+def windows(image: Size, native: Size, stride: int, *, tile: bool, overlap: float = 0.25) -> list[Window]:
+    """The windows that cover an image.
+
+    Without `tile`: one, the whole image, resized to `fitted_size`. With it: windows of the network's own size at the
+    image's own resolution, neighbours sharing at least `overlap` of their side, spread evenly; where the image is
+    smaller than a window, it is padded by reflection up to the next multiple of `stride`.
+
+    Args:
+        image: (H, W).
+        native: (h, w) of the network, multiples of `stride`.
+        stride: of the network.
+        tile: slide rather than resize.
+        overlap: share of a window's side, in [0, 1).
+    """
+    if not tile:
+        return [Window(0, 0, image, fitted_size(image, native, stride))]
+    height, width = (min(side, -(-length // stride) * stride) for side, length in zip(native, image, strict=True))
+    rows, columns = starts(image[0], height, overlap), starts(image[1], width, overlap)
+    return [Window(top, left, (height, width), (height, width)) for top in rows for left in columns]
+
+
+def starts(length: int, side: int, overlap: float) -> list[int]:
+    """First positions of the fewest windows of `side` that cover `length` with at least `overlap`, evenly spread."""
+    if length <= side:
+        return [0]
+    count = int(np.ceil((length - side) / max(1, side * (1 - overlap)))) + 1
+    return [round(i * (length - side) / (count - 1)) for i in range(count)]
+
+
+def cut(image: NDArray[np.uint8], window: Window) -> Tensor:
+    """What the network sees of an image through a window.
+
+    Args:
+        image: (H, W, 3) uint8.
+        window: one of `windows`.
+
+    Returns:
+        (3, h, w) float32 in [0, 1], bilinearly resized with antialiasing where sizes differ.
+    """
+    part = image[window.area]
+    missing = [(0, wanted - got) for wanted, got in zip(window.size, part.shape[:2], strict=True)]
+    if any(after for _, after in missing):
+        part = np.pad(part, (*missing, (0, 0)), mode="reflect" if min(part.shape[:2]) > 1 else "edge")
+    values = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1).float() / 255
+    if window.size != window.network:
+        resized = F.interpolate(values[None], window.network, mode="bilinear", antialias=True, align_corners=False)
+        values = resized[0].clamp(0, 1)
+    return values
+
+
+def owned(target: NDArray[np.uint8], window: Window, every: list[Window], nothing: int) -> NDArray[np.uint8]:
+    """A window's share of an image's target: each pixel belongs to the one window whose centre is nearest (in rows,
+    then in columns), elsewhere the share is `nothing`. Its size is the window's, also beyond the image's border."""
+    share = np.full(window.size, nothing, np.uint8)
+    part = target[window.area]
+    rows = nearest(range(window.top, window.top + part.shape[0]), {w.top for w in every}, window.size[0])
+    columns = nearest(range(window.left, window.left + part.shape[1]), {w.left for w in every}, window.size[1])
+    mine = (rows == window.top)[:, None] & (columns == window.left)[None]
+    share[: part.shape[0], : part.shape[1]][mine] = part[mine]
+    return share
+
+
+def nearest(positions: range, first: set[int], side: int) -> NDArray[np.int64]:
+    """For each position along one axis the start of the window whose centre is nearest (ties: the first)."""
+    begin = np.array(sorted(first))
+    centre = begin + (side - 1) / 2
+    return begin[np.abs(np.array(positions)[:, None] - centre).argmin(1)]
+
+
+def blend_weights(size: Size) -> Tensor:
+    """(rows, columns) float32 in (0, 1]: how much a window's pixels count where windows overlap; a tent per axis."""
+    tents = []
+    for side in size:
+        ramp = torch.arange(side, dtype=torch.float32) + 0.5
+        tents.append(torch.minimum(ramp, side - ramp) / (side / 2))
+    return tents[0][:, None] * tents[1][None]
+
+
+def lines(every: list[Window]) -> Iterator[list[Window]]:
+    """The windows of each line of windows, from the top."""
+    for top in sorted({w.top for w in every}):
+        yield [w for w in every if w.top == top]
