@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the error that names a file and its mend."""
 
 import json
 import os
@@ -9,6 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.errors import InputError
+
+
+class FileError(InputError):
+    """Something is wrong with one file or folder.
+
+    Attributes:
+        where: the path.
+        message: what is wrong with it, and what was expected.
+        remedy: how to mend it.
+    """
+
+    def __init__(self, where: str | Path, message: str, remedy: str) -> None:
+        # A file's name may hold a line break; the message has to stay one line.
+        self.where = "".join(c if c.isprintable() else "?" for c in str(where))
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{self.where}: {message}; {remedy}")
 
 
 @contextmanager
@@ -47,13 +64,14 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """The value in a JSON file; `InputError` where the file is missing, unreadable or not JSON."""
+    """The value in a JSON file; `FileError` where the file is missing, unreadable or not JSON."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON (line {error.lineno}: {error.msg}); correct that line") from None
+        raise FileError(path, f"not JSON (line {error.lineno}: {error.msg})", "correct that line") from None
     except (UnicodeDecodeError, RecursionError):
-        raise InputError(f"{path} is not JSON in UTF-8; save it as plain UTF-8 text") from None
+        raise FileError(path, "not JSON in UTF-8", "save it as plain UTF-8 text") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from None
+        reason = error.strerror or "read error"
+        raise FileError(path, f"cannot be read ({reason})", "check the path and its permissions") from None

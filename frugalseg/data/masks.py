@@ -1,16 +1,118 @@
-"""Masks: class ids of an image's pixels, read from what people have, written as indexed PNG."""
+"""Masks: the class id of each pixel, read from what people have, written as PNG."""
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
-from PIL import Image
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageOps
 
-from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import atomic_path
+from frugalseg.data.classes import MAX_ID, ClassTable
+from frugalseg.data.files import FileError, atomic_path
+from frugalseg.data.images import MAX_PIXELS, opened
+
+MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
+LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
+
+
+def read_mask(path: str | Path) -> NDArray[np.int64]:
+    """(H, W) int64 class ids, 0 to 65535.
+
+    Indexed images give their indices; grey ones, of 1 to 32 bits, their values; colour ones only where red, green and
+    blue are equal everywhere. ``.npy`` arrays are (H, W) of any numeric type with whole values.
+
+    Raises:
+        FileError: missing, unreadable, truncated, giant, in colour, lossily compressed, or not whole ids.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in LOSSY_SUFFIXES:
+        raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or grey PNG")
+    if suffix not in MASK_SUFFIXES:
+        raise FileError(path, "not a mask format", f"use one of {' '.join(sorted(MASK_SUFFIXES))}")
+    values = _read_array(path) if suffix == ".npy" else _read_picture(path)
+    return _whole_ids(values, path)
 
 
 def write_mask(path: str | Path, ids: ArrayLike, table: ClassTable) -> None:
-    """Write (H, W) ids."""
+    """Write (H, W) ids as an indexed PNG in the colours of `table`, atomically; 16-bit grey where ids exceed 255.
+
+    Raises:
+        ValueError: `ids` is not (H, W), or some are outside 0..255 (0..65535 where the table's own are).
+    """
+    values = np.asarray(ids)
+    deep = max((*table.ids, table.ignore_index)) > 255
+    limit = MAX_ID if deep else 255
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"a mask is (H, W), not {values.shape}")
+    if values.min() < 0 or values.max() > limit:
+        raise ValueError(f"mask values are from {values.min()} to {values.max()}, not from 0 to {limit}")
+    if deep:
+        image = Image.fromarray(values.astype(np.uint16))
+    else:
+        image = Image.fromarray(values.astype(np.uint8))
+        image.putpalette(table.palette())
     with atomic_path(path) as temporary:
-        Image.fromarray(np.asarray(ids).astype(np.uint8)).save(temporary)
+        image.save(temporary, format="PNG")
+
+
+def _read_array(path: Path) -> NDArray[np.generic]:
+    """A numeric 2D ``.npy`` array, its header judged before anything is read."""
+    remedy = "save the (H, W) class ids with numpy.save"
+    try:
+        # Maps the file instead of reading it, refuses pickled objects, and compares shape and file size.
+        values: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "check the path") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise FileError(path, f"not a plain .npy array ({reason})", remedy) from None
+    if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
+        values = values[0] if values.shape[0] == 1 else values[..., 0]
+    if values.ndim != 2 or values.size > MAX_PIXELS or values.dtype.kind not in "biuf":
+        raise FileError(path, f"expected (H, W) numbers, found {values.dtype} {values.shape}", remedy)
+    return values
+
+
+def _read_picture(path: Path) -> NDArray[np.generic]:
+    """The stored values of an image file, not what they look like."""
+    with opened(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode not in ("1", "L", "P", "F") and not upright.mode.startswith("I"):
+            return _grey_of_colour(upright, path)
+        values = np.asarray(upright)
+        step = _grey_step(path)
+        return values // np.uint8(step) if step > 1 else values
+
+
+def _grey_of_colour(image: Image.Image, path: Path) -> NDArray[np.generic]:
+    """(H, W) of an image in colour whose channels are equal; transparency does not matter."""
+    if image.mode in ("LA", "PA"):
+        return np.asarray(image)[..., 0]
+    channels = np.asarray(image)[..., :3] if image.mode in ("RGB", "RGBA", "RGBX") else None
+    if channels is None or (channels != channels[..., :1]).any():
+        raise FileError(
+            path,
+            "a picture in colour, not class ids",
+            "export indexed or grey PNG whose pixel values are the class ids",
+        )
+    return channels[..., 0]
+
+
+def _grey_step(path: Path) -> int:
+    """What Pillow multiplies grey PNG values by: it stretches those of 2 and 4 bits to 0..255."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    if header[:4] != b"\x89PNG" or len(header) < 26 or header[25] != 0:
+        return 1
+    return {2: 85, 4: 17}.get(header[24], 1)
+
+
+def _whole_ids(values: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
+    """int64 of whole numbers from 0 to 65535."""
+    remedy = f"use whole ids from 0 to {MAX_ID}, and 255 for pixels that are not annotated"
+    floats = values.astype(np.float64)
+    if values.dtype.kind == "f" and not (np.isfinite(floats).all() and (floats == np.rint(floats)).all()):
+        raise FileError(path, "mask values are not whole numbers", remedy)
+    if floats.min() < 0 or floats.max() > MAX_ID:
+        raise FileError(path, f"mask values are from {floats.min():.0f} to {floats.max():.0f}", remedy)
+    return values.astype(np.int64)
