@@ -2,7 +2,7 @@
 
 import colorsys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalseg.data.files import FileError, read_json, write_json
+from frugalseg.data.text import listing
 
 Color = tuple[int, int, int]
 
@@ -174,12 +175,6 @@ def _parsed_color(entry: dict[str, Any], spare: Color) -> Color:
         raise ValueError(f"the color of class {entry['id']} is {color!r}, not three whole numbers from 0 to 255")
     red, green, blue = color
     return red, green, blue
-
-
-def listing(items: Sequence[object], limit: int = 10) -> str:
-    """``a, b, c and 4 more``: at most `limit` of `items`."""
-    shown = ", ".join(str(item) for item in items[:limit])
-    return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:

@@ -7,12 +7,13 @@ from typing import overload
 
 import numpy as np
 
-from frugalseg.data.classes import ClassTable, listing
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.files import FileError
 from frugalseg.data.images import image_size, read_image
 from frugalseg.data.layout import Layout, find_layout
 from frugalseg.data.masks import read_mask
+from frugalseg.data.text import count, listing
 
 __all__ = ["Example", "SegmentationFolder", "read_example"]
 
@@ -79,14 +80,11 @@ def read_example(image_path: Path, mask_path: Path, classes: ClassTable) -> Exam
     return Example(image_path.stem, image, target)
 
 
-def require_same_size(
-    image_path: Path, image_size: tuple[int, ...], mask_path: Path, mask_size: tuple[int, ...]
-) -> None:
-    """`FileError` where an image and its mask, both (H, W), differ in size."""
-    if image_size != mask_size:
-        mask, image = (f"{width}x{height}" for height, width in (mask_size, image_size))
-        remedy = f"export the mask at the size of {image_path.name}, without smoothing"
-        raise FileError(mask_path, f"the mask is {mask} (width x height), the image {image}", remedy)
+def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path, mask: tuple[int, ...]) -> None:
+    """`FileError` where an image and its mask, given as (H, W), differ in size."""
+    if image != mask:
+        message = f"the mask is {mask[1]}x{mask[0]} (width x height), the image {image[1]}x{image[0]}"
+        raise FileError(mask_path, message, f"export the mask at the size of {image_path.name}, without smoothing")
 
 
 def unknown_ids(mask_path: Path, message: str, classes: ClassTable) -> FileError:
@@ -121,13 +119,22 @@ def classes_of_ids(folder: Path, ids: set[int]) -> ClassTable:
     return table
 
 
-def _require_pairs(layout: Layout) -> None:
+def pairing_errors(layout: Layout) -> list[FileError]:
+    """What keeps the files of a folder from being pairs: names that clash, images without mask, masks without image."""
+    errors = []
     if layout.clashes:
         names = listing([" and ".join(p.name for p in group) for group in layout.clashes])
-        raise FileError(layout.path, f"files whose names clash: {names}", "keep one of each")
+        errors.append(FileError(layout.path, f"files whose names clash: {names}", "keep one of each"))
     if lonely := layout.images_without_mask:
-        remedy = "add a mask of the same name for each, or move the images away"
-        raise FileError(layout.path, f"{len(lonely)} images without a mask: {listing(lonely)}", remedy)
+        message = f"{count(len(lonely), 'image')} without a mask: {listing(lonely)}"
+        errors.append(FileError(layout.path, message, "add a mask of the same name, or move the image away"))
     if lonely := layout.masks_without_image:
-        remedy = "add the image of the same name for each, or move the masks away"
-        raise FileError(layout.path, f"{len(lonely)} masks without an image: {listing(lonely)}", remedy)
+        message = f"{count(len(lonely), 'mask')} without an image: {listing(lonely)}"
+        errors.append(FileError(layout.path, message, "add the image of the same name, or move the mask away"))
+    return errors
+
+
+def _require_pairs(layout: Layout) -> None:
+    errors = pairing_errors(layout)
+    if errors:
+        raise errors[0]

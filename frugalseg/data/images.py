@@ -8,15 +8,26 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from frugalseg.data.classes import listing
 from frugalseg.data.files import FileError
+from frugalseg.data.text import listing
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 # Only these decoders may run, whatever a file's name says: Pillow would hand a disguised EPS file to Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image of each EXIF orientation upright."""
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused: decoded, they take gigabytes, and small files can claim any size."""
@@ -77,18 +88,34 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         FileError: missing, unreadable, truncated, more than `MAX_PIXELS`, or values outside those ranges.
     """
     with opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        return _rgb(upright, Path(path))
+        return _rgb(upright(image), Path(path))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) that `read_image` would give, from the file's header alone."""
     with opened(path) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = _orientation(image)
         # Pillow gives TIFF sizes already upright from some version on, so they are taken from the tags.
         tags = getattr(image, "tag_v2", {})
         width, height = int(tags.get(256, image.width)), int(tags.get(257, image.height))
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture decoded and turned as its EXIF orientation says."""
+    # TIFFs are turned by `load` itself, which also drops their orientation.
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) where there is none."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    # Broken EXIF in a sound image is common, and comes as any kind of error.
+    except Exception:
+        return 1
 
 
 @contextmanager

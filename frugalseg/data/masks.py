@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from frugalseg.data.classes import MAX_ID, ClassTable
 from frugalseg.data.files import FileError, atomic_path
-from frugalseg.data.images import MAX_PIXELS, opened
+from frugalseg.data.images import MAX_PIXELS, opened, upright
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
@@ -76,10 +76,10 @@ def _read_array(path: Path) -> NDArray[np.generic]:
 def _read_picture(path: Path) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
     with opened(path) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode not in ("1", "L", "P", "F") and not upright.mode.startswith("I"):
-            return _grey_of_colour(upright, path)
-        values = np.asarray(upright)
+        picture = upright(image)
+        if picture.mode not in ("1", "L", "P", "F") and not picture.mode.startswith("I"):
+            return _grey_of_colour(picture, path)
+        values = np.asarray(picture)
         step = _grey_step(path)
         return values // np.uint8(step) if step > 1 else values
 

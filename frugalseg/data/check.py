@@ -1,0 +1,221 @@
+"""The data doctor: what is wrong with a folder of images and masks, each finding with its mend."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.files import FileError
+from frugalseg.data.folder import classes_of_ids, pairing_errors, unknown_ids
+from frugalseg.data.images import images_in
+from frugalseg.data.layout import Layout, find_layout, image_folder
+from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
+from frugalseg.data.text import count, listing
+
+__all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
+
+Level = Literal["error", "warning", "info"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "info")
+
+SMALL_REGION = 20
+"""A class with fewer pixels in an image is ignored in that image, as published."""
+
+DARK = 40
+"""An image whose brightest value is below this (of 255) is probably scaled wrongly."""
+
+MANY_IDS = 64
+"""More distinct mask values than this, without ``classes.json``, are probably grey levels."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a data folder.
+
+    Attributes:
+        level: ``error`` (training on it fails), ``warning`` (the result is probably not what you want) or ``info``.
+        where: files or folder.
+        message: what was found.
+        remedy: how to mend it; empty where there is nothing to mend.
+    """
+
+    level: Level
+    where: str
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.level}: {self.where}: {self.message}"
+        return f"{text}; {self.remedy}" if self.remedy else text
+
+
+def check_folder(
+    path: str | Path, test: str | Path | None = None, *, small_regions: int = SMALL_REGION
+) -> list[Finding]:
+    """Look at every image and mask of a data folder, one at a time.
+
+    Args:
+        path: as for `SegmentationFolder`.
+        test: a folder of images that must not be among those of `path`; without it, ``test/`` beside a ``train/``.
+        small_regions: a class with fewer pixels in an image counts as small there.
+
+    Returns:
+        Findings, errors first; an empty list is impossible, since the shares of the classes are always told.
+
+    Raises:
+        FileError: there is no such folder, or it is not a data folder at all.
+    """
+    layout = find_layout(path)
+    if test is None:
+        test = _test_beside(layout)
+    findings = [_from_error(error) for error in pairing_errors(layout)]
+    scans = [scan_pair(*pair) for pair in layout.pairs]
+    findings += _merged(_from_error(error) for scan in scans for error in scan.errors)
+    classes, problems = _classes(layout, scans)
+    findings += problems
+    findings += _strange_values(layout, scans, classes)
+    if classes is not None:
+        findings += _unknown_ids(scans, classes)
+        findings += _class_findings(layout, scans, classes, small_regions)
+    findings += _image_findings(layout, scans)
+    findings += _identical(layout, scans, None if test is None else Path(test))
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _from_error(error: FileError, level: Level = "error") -> Finding:
+    return Finding(level, error.where, error.message, error.remedy)
+
+
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding for all files with the same trouble."""
+    groups: dict[Finding, list[str]] = defaultdict(list)
+    for finding in findings:
+        groups[Finding(finding.level, "", finding.message, finding.remedy)].append(finding.where)
+    return [Finding(key.level, listing(where), key.message, key.remedy) for key, where in groups.items()]
+
+
+def _classes(layout: Layout, scans: Sequence[Scan]) -> tuple[ClassTable | None, list[Finding]]:
+    """The folder's classes, as far as they can be known."""
+    try:
+        if layout.classes is not None:
+            return ClassTable.from_json(layout.classes), []
+        found = {i for scan in scans for i in scan.pixels}
+        return (classes_of_ids(layout.path, found) if found else None), []
+    except FileError as error:
+        return None, [_from_error(error)]
+
+
+def _unknown_ids(scans: Sequence[Scan], classes: ClassTable) -> list[Finding]:
+    """Masks that hold ids outside the classes."""
+    findings = []
+    for scan in scans:
+        try:
+            classes.to_positions(list(scan.pixels) or [classes.ignore_index])
+        except ValueError as error:
+            findings.append(_from_error(unknown_ids(scan.mask_path, str(error), classes)))
+    return _merged(findings)
+
+
+def _strange_values(layout: Layout, scans: Sequence[Scan], classes: ClassTable | None) -> Iterator[Finding]:
+    """Masks made for looking at: 0/255, or grey levels."""
+    found = sorted({i for scan in scans for i in scan.pixels})
+    where = str(layout.path)
+    steps = {b - a for a, b in pairwise(found)}
+    ignored = classes is None or NOT_ANNOTATED not in classes.ids
+    # Levels spread for viewing run from 0 to 255 and are equally far apart, up to rounding.
+    spread = found[:1] == [0] and found[-1] == 255 and min(steps) > 1 and max(steps) - min(steps) <= 1
+    if spread and ignored:
+        message = f"mask values {listing(found)} look as if made for viewing, and 255 means 'not annotated'"
+        remedy = "write class ids 0, 1, 2, ..., or set another ignore_index in classes.json and make 255 a class"
+        yield Finding("warning", where, message, remedy)
+    if layout.classes is None and len(found) > MANY_IDS:
+        message = f"the masks hold {len(found)} different values, as smoothed or compressed pictures do"
+        yield Finding(
+            "warning", where, message, "export class ids without smoothing, or list the classes in classes.json"
+        )
+
+
+def _class_findings(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
+    """How often each class occurs, and what is too rare."""
+    where = str(layout.classes or layout.path)
+    readable = [scan for scan in scans if scan.pixels]
+    yield _shares(where, readable, classes)
+    images = {i: [scan for scan in readable if scan.pixels.get(i)] for i in classes.ids}
+    names = dict(zip(classes.ids, classes.names, strict=True))
+    absent = [names[i] for i in classes.ids if not images[i]]
+    if absent:
+        yield Finding(
+            "warning", where, f"no pixel of: {listing(absent)}", "annotate some, or take the class out of classes.json"
+        )
+    single = [f"{names[i]} ({images[i][0].name})" for i in classes.ids if len(images[i]) == 1]
+    if single and len(readable) > 1:
+        yield Finding(
+            "warning", where, f"in one image only: {listing(single)}", "annotate the class in more images if you can"
+        )
+    empty = [scan.mask_path.name for scan in readable if not any(scan.pixels.get(i) for i in classes.ids)]
+    if empty:
+        remedy = "annotate something in it, or move the pair away"
+        yield Finding("warning", listing(empty), "nothing is annotated", remedy)
+    if len(classes) == 1:
+        yield Finding("warning", where, "there is only one class", "annotate at least two classes")
+    for i in classes.ids:
+        rare = [scan.name for scan in images[i] if scan.pixels[i] < small]
+        if rare:
+            message = f"{names[i]} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
+            remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
+            yield Finding("info", where, message, remedy)
+
+
+def _shares(where: str, scans: Sequence[Scan], classes: ClassTable) -> Finding:
+    """The histogram of mask values."""
+    pixels: Counter[int] = Counter()
+    for scan in scans:
+        pixels.update(scan.pixels)
+    total = max(pixels.total(), 1)
+    shares = [f"{name} {pixels[i] / total:.1%}" for i, name in zip(classes.ids, classes.names, strict=True)]
+    rest = 1 - sum(pixels[i] for i in classes.ids) / total
+    return Finding("info", where, f"share of pixels: {', '.join(shares)}; not annotated {rest:.1%}")
+
+
+def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """Sizes, and images that are nearly black."""
+    sizes = Counter(scan.size for scan in scans if scan.size is not None)
+    shown = [f"{number} of {w}x{h}" for (h, w), number in sizes.most_common()]
+    yield Finding(
+        "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (width x height)"
+    )
+    dark = [scan.image_path.name for scan in scans if scan.brightest is not None and scan.brightest < DARK]
+    if dark:
+        remedy = "if it holds 10-, 12- or 14-bit values in 16 bits, multiply them up to 0..65535"
+        yield Finding("warning", listing(dark), f"nearly black (no value above {DARK} of 255)", remedy)
+
+
+def _identical(layout: Layout, scans: Sequence[Scan], test: Path | None) -> Iterator[Finding]:
+    """The same picture twice, whatever the files are called and however they are compressed without loss."""
+    train: dict[bytes, list[str]] = defaultdict(list)
+    for scan in scans:
+        if scan.digest is not None:
+            train[scan.digest].append(scan.image_path.name)
+    for names in train.values():
+        if len(names) > 1:
+            yield Finding("warning", str(layout.path), f"identical images: {listing(names)}", "keep one of them")
+    if test is None:
+        return
+    for path in images_in(image_folder(test)):
+        try:
+            twins = train.get(image_digest(path))
+        except FileError as error:
+            yield _from_error(error, "warning")
+            continue
+        if twins:
+            message = f"the same picture as the training image {listing(twins)}"
+            yield Finding("warning", str(path), message, "take it out of one of the two, or the score is too good")
+
+
+def _test_beside(layout: Layout) -> Path | None:
+    """``test/`` beside ``train/``."""
+    folder = layout.path.absolute()
+    beside = folder.parent / "test"
+    return beside if folder.name == "train" and beside.is_dir() else None

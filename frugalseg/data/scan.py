@@ -1,0 +1,113 @@
+"""What a folder holds, in numbers: read one image at a time and forgotten."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.files import FileError
+from frugalseg.data.folder import SegmentationFolder, require_same_size, unknown_ids
+from frugalseg.data.images import read_image
+from frugalseg.data.masks import read_mask
+
+
+@dataclass
+class Scan:
+    """What is kept of an image and its mask.
+
+    Attributes:
+        name: their stem.
+        size: (H, W) of the image; None where it cannot be read, like `digest` and `brightest`.
+        digest: of the decoded image.
+        brightest: its largest value, 0 to 255.
+        pixels: how many pixels have each mask value; empty where the mask cannot be read.
+        errors: what went wrong.
+    """
+
+    name: str
+    image_path: Path
+    mask_path: Path
+    size: tuple[int, int] | None = None
+    digest: bytes | None = None
+    brightest: int | None = None
+    pixels: dict[int, int] = field(default_factory=dict)
+    errors: list[FileError] = field(default_factory=list)
+
+
+def scan_pair(name: str, image_path: Path, mask_path: Path) -> Scan:
+    """Read an image and its mask; what fails is noted, not raised."""
+    scan = Scan(name, image_path, mask_path)
+    try:
+        image = read_image(image_path)
+        scan.size = (image.shape[0], image.shape[1])
+        scan.digest, scan.brightest = digest(image), int(image.max())
+    except FileError as error:
+        scan.errors.append(error)
+    try:
+        mask = read_mask(mask_path)
+        ids, counts = np.unique(mask, return_counts=True)
+        scan.pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        if scan.size is not None:
+            require_same_size(image_path, scan.size, mask_path, mask.shape)
+    except FileError as error:
+        scan.errors.append(error)
+    return scan
+
+
+def digest(image: NDArray[np.uint8]) -> bytes:
+    """The same for equal pixels, whatever file they came from."""
+    return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).digest()
+
+
+def image_digest(path: Path) -> bytes:
+    """`digest` of an image file; `FileError` where it cannot be read."""
+    return digest(read_image(path))
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSummary:
+    """How much there is to train on.
+
+    Attributes:
+        sizes: how many images have each (H, W).
+        pixels: (images, K) int64, pixels of each class in each image, in the order of the folder.
+    """
+
+    sizes: dict[tuple[int, int], int]
+    pixels: NDArray[np.int64]
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.pixels)
+
+    @property
+    def pixels_per_class(self) -> NDArray[np.int64]:
+        """(K,) int64 over all images."""
+        total: NDArray[np.int64] = self.pixels.sum(axis=0)
+        return total
+
+    def labelled(self, small_regions: int = 20) -> int:
+        """Pixels that training uses: those of classes with at least `small_regions` pixels in their image."""
+        return int(self.pixels[self.pixels >= small_regions].sum())
+
+
+def summary(folder: SegmentationFolder) -> FolderSummary:
+    """Count a folder's images and annotated pixels; masks are read, of images only the headers.
+
+    Raises:
+        FileError: an image or a mask is unreadable, or a mask holds ids outside the classes.
+    """
+    sizes = Counter(folder.size(i) for i in range(len(folder)))
+    pixels = np.zeros((len(folder), len(folder.classes)), np.int64)
+    for i, path in enumerate(folder.mask_paths):
+        try:
+            positions = folder.classes.to_positions(read_mask(path))
+        except ValueError as error:
+            raise unknown_ids(path, str(error), folder.classes) from None
+        pixels[i] = np.bincount(positions.ravel(), minlength=NOT_ANNOTATED + 1)[: len(folder.classes)]
+    return FolderSummary(dict(sizes), pixels)
