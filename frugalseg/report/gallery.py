@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.data.example import Example
+from frugalseg.metrics import ConfusionMatrix
+from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.report.page import LONGEST_SIDE, Figure, per_cent
 from frugalseg.report.pictures import Pixels, error_map, fit_plane_within, fit_within, mask_picture, uncertainty_map
 
@@ -39,16 +42,24 @@ class Gallery:
     """Keeps a bounded number of images: always the `each` best and worst so far, and a random choice of the others.
 
     Args:
+        classes: of truth and prediction.
         each: images of each kind.
         keep: images held in memory at once.
         seed: of the choice.
     """
 
-    def __init__(self, each: int = 4, keep: int = 64, seed: int = 0) -> None:
+    def __init__(self, classes: ClassTable, each: int = 4, keep: int = 64, seed: int = 0) -> None:
+        self.classes = classes
         self.each = each
         self.keep = max(keep, 3 * each)
         self.rng = np.random.default_rng(seed)
         self.shown: list[Shown] = []
+
+    def see(self, example: Example, found: PixelPrediction) -> None:
+        """Offer one image of an evaluation: pass this as ``see`` to `Segmenter.evaluate`."""
+        mask = found.mask.cpu().numpy()
+        score = ConfusionMatrix(len(self.classes)).update(example.target, mask).miou()
+        self.add(example.name, score, example.image, example.target, mask, found.uncertainty.float().cpu().numpy())
 
     def add(
         self,
@@ -95,7 +106,7 @@ def top_uncertainty(shown: Sequence[Shown]) -> float | None:
     return float(np.quantile(np.concatenate(maps), 0.995)) if maps else None
 
 
-def figure(shown: Shown, table: ClassTable, top: float | None) -> Figure:
+def evaluation_figure(shown: Shown, table: ClassTable, top: float | None) -> Figure:
     """The pictures of one image, for the columns of `COLUMNS`."""
     pictures = [
         shown.image,

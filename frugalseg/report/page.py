@@ -158,7 +158,9 @@ class Page:
     def heat_legend(self, text: str) -> Self:
         """The colours of `uncertainty_map` from certain to uncertain, with an explanation."""
         bar = picture_uri(np.repeat(heat_colors()[None], 10, axis=0))
-        return self._add(f'<p class="legend"><img class="heat" src="{bar}" alt="heat scale"><span>{escape(text)}</span></p>')
+        return self._add(
+            f'<p class="legend"><img class="heat" src="{bar}" alt="heat scale"><span>{escape(text)}</span></p>'
+        )
 
     def figures(self, columns: Sequence[str], rows: Iterable[Figure], width: int = 150) -> Self:
         """Pictures in a grid with named columns.

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from frugalseg.data.toy import TOY_CLASSES, toy_example
 from frugalseg.evaluation import Evaluation
 from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.report.evaluation_page import evaluation_page
-from frugalseg.report.gallery import Gallery
+from frugalseg.report.evaluation import Gallery, evaluation_page
 from frugalseg.report.page import Cell, Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture
 from frugalseg.report.plots import class_bars, class_dots, confusion_grid, curves
@@ -105,7 +104,7 @@ def test_mean_and_spread_in_words() -> None:
 
 def evaluated(count: int) -> tuple[Evaluation, Gallery]:
     """An evaluation of masks that get worse from image to image."""
-    evaluation, gallery = Evaluation(TOY_CLASSES), Gallery(each=2, keep=10)
+    evaluation, gallery = Evaluation(TOY_CLASSES), Gallery(TOY_CLASSES, each=2, keep=10)
     for index in range(count):
         example = toy_example(4, index)
         mask = example.target.copy()
@@ -113,7 +112,7 @@ def evaluated(count: int) -> tuple[Evaluation, Gallery]:
         heat = np.full(mask.shape, 0.01 * index, np.float32)
         found = PixelPrediction(torch.tensor(mask), torch.zeros(1), torch.tensor(heat), 0.01 * index)
         evaluation.add(example, found)
-        gallery.add(example.name, evaluation.images[-1].miou, example.image, example.target, mask, heat)
+        gallery.see(example, found)
     return evaluation, gallery
 
 

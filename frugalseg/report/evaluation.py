@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from frugalseg.evaluation import Evaluation
-from frugalseg.report.gallery import COLUMNS, Gallery, figure, top_uncertainty
+from frugalseg.report.gallery import COLUMNS, Gallery, evaluation_figure, top_uncertainty
 from frugalseg.report.page import Page, per_cent
 from frugalseg.report.plots import class_bars, confusion_grid
+
+__all__ = ["Gallery", "evaluation_page"]
 
 CONVENTIONS = (
     "mIoU leaves unannotated pixels out and skips classes that occur neither in the truth nor in the prediction. The "
@@ -24,7 +26,7 @@ def evaluation_page(
 
     Args:
         evaluation: what `Segmenter.evaluate` returned.
-        gallery: filled during the evaluation (`see=lambda example, found: ...`, or `gallery_of`).
+        gallery: filled during the evaluation, by `Segmenter.evaluate(..., see=gallery.see)`.
         title: heading of the page.
         facts: shown at the end, such as model, data and settings: {what: value}.
     """
@@ -86,4 +88,4 @@ def _pictures(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
         page.heat_legend(f"{UNCERTAINTY}; brightest at {top:.2f} and above.")
     for name, group in choice.items():
         page.heading(name, level=3)
-        page.figures(COLUMNS, [figure(shown, evaluation.classes, top) for shown in group])
+        page.figures(COLUMNS, [evaluation_figure(shown, evaluation.classes, top) for shown in group])
