@@ -1,0 +1,1 @@
+"""What every family's pretraining shares: the images at training size, the stream of batches, the run folder."""

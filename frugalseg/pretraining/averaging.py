@@ -1,0 +1,40 @@
+"""The exponential moving average of the weights that every pretraining hands out as its result."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+
+class AveragedWeights(WeightAveraging):
+    """An exponential moving average whose memory grows from nothing to 1 / (1 - decay) steps.
+
+    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``, so that the random weights of the beginning are
+    forgotten at once, also in runs that are short for the decay.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__(use_buffers=False, multi_avg_fn=ema_update(decay))
+
+    @property
+    def average(self) -> Any:
+        """The averaged copy of the LightningModule; exists while `Trainer.fit` runs."""
+        if self._average_model is None:
+            raise RuntimeError("there is no average before the training begins")
+        return self._average_model.module
+
+
+def ema_update(decay: float) -> Any:
+    """The update of all averaged weights, as `torch.optim.swa_utils.AveragedModel` calls it.
+
+    Args:
+        decay: of the average, once it is warm; 0 keeps the current weights, 1 the first.
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        n = int(updates)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update

@@ -1,0 +1,103 @@
+"""The folder of a pretraining run: what is in it, whether it may be continued, how results get into it whole."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.data.files import read_json, write_json
+from frugalseg.errors import InputError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Places in the folder of a run.
+
+    The folder itself is the result, in the layout of the family; ``training/`` holds what continuing needs, and
+    ``pictures/`` what a person looks at.
+    """
+
+    path: Path
+
+    @property
+    def training(self) -> Path:
+        """Everything that only training needs."""
+        return self.path / "training"
+
+    @property
+    def settings(self) -> Path:
+        """What the run was started with (JSON)."""
+        return self.training / "settings.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The whole training state after some step."""
+        return self.training / "last.ckpt"
+
+    @property
+    def progress(self) -> Path:
+        """Step and time of the last checkpoint (JSON)."""
+        return self.training / "progress.json"
+
+    @property
+    def log(self) -> Path:
+        """The log, as text."""
+        return self.training / "log.txt"
+
+    @property
+    def pictures(self) -> Path:
+        """Samples and the like, one PNG an occasion."""
+        return self.path / "pictures"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a run was begun here."""
+        return self.settings.is_file()
+
+    def last_progress(self) -> dict[str, Any]:
+        """What `progress` holds; zeros where nothing was saved yet."""
+        if not self.progress.is_file():
+            return {"step": 0, "images": 0, "seconds": 0.0}
+        saved: dict[str, Any] = read_json(self.progress)
+        return saved
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Make the folder a run with these settings.
+
+        Raises:
+            InputError: the path is a file, or a folder that holds something else.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; give a folder for the result")
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
+        write_json(self.settings, settings)
+
+    def publish(self, finished: Path) -> None:
+        """Move each file below the folder `finished` to its place in the run folder; each file is replaced whole.
+
+        Top-level files come last: they are what says that the rest is there.
+        """
+        files = sorted((p for p in finished.rglob("*") if p.is_file()), key=lambda p: -len(p.parts))
+        for source in files:
+            target = self.path / source.relative_to(finished)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        shutil.rmtree(finished)
+
+
+def check_same(stored: dict[str, Any], given: dict[str, Any], where: Path) -> None:
+    """Raise `InputError` that names every setting in which a run's stored and newly given settings differ.
+
+    Settings that are None in `given` were left to be chosen, and agree with whatever was chosen.
+    """
+    changed = [
+        f"{key} {stored.get(key)!r} -> {value!r}"
+        for key, value in given.items()
+        if value is not None and stored.get(key) != value
+    ]
+    if changed:
+        raise InputError(
+            f"the run in {where} was started with other settings ({'; '.join(changed)}); "
+            "continue it with its own, or give another folder"
+        )
