@@ -28,7 +28,7 @@ class Source:
 
     Attributes:
         network: (h, w) that the network sees.
-        target: (H, W) uint8 class positions, 255 = not annotated; its size is the grid that the maps are stretched over.
+        target: (H, W) uint8 class positions, 255 = not annotated; its size is the grid of the maps.
     """
 
     network: tuple[int, int]

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_starts_overlap_enough(length, side, overlap):
     first = starts(length, side, overlap)
     assert first[0] == 0
     assert first[-1] == max(0, length - side)
-    assert all(0 < b - a <= side * (1 - overlap) + 1 for a, b in zip(first, first[1:], strict=False))
+    assert all(0 < b - a <= side * (1 - overlap) + 1 for a, b in pairwise(first))
 
 
 @pytest.mark.parametrize(

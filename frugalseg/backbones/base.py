@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -131,8 +132,16 @@ def load_backbone(family: str, checkpoint: str | Path | None = None, **options: 
         family: a key of `FAMILIES`.
         checkpoint: a file, a folder or a Hub id, as the family defines.
         options: the family's own, for example ``timesteps`` and ``blocks`` for ``ddpm``.
+
+    Raises:
+        InputError: an unknown family or option, or a checkpoint that the family cannot use.
     """
-    return backbone_class(family).from_checkpoint(checkpoint, **options).eval().requires_grad_(False)
+    cls = backbone_class(family)
+    known = signature(cls.from_checkpoint).parameters
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"the {family} backbone has no option {', '.join(unknown)}")
+    return cls.from_checkpoint(checkpoint, **options).eval().requires_grad_(False)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:

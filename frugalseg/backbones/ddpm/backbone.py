@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
@@ -59,7 +59,10 @@ class DDPMBackbone(Backbone):
         noise_draws: int = 1,
         precision: str = "fp32",
         compile: bool = False,
-        **guided: Any,
+        image_size: int | None = None,
+        head_channels: int | None = None,
+        heads: int | None = None,
+        new_attention_order: bool | None = None,
     ) -> Self:
         """A backbone from a diffusers pipeline folder, a Hub id or a published guided-diffusion file.
 
@@ -69,14 +72,20 @@ class DDPMBackbone(Backbone):
             inputs, noise_seed, noise_draws: see `FeatureSettings`.
             precision: ``fp32``, ``bf16`` or ``fp16``, of the UNet's weights and activations.
             compile: compile the UNet's blocks with `torch.compile` (minutes once, faster afterwards).
-            guided: options of `load_guided_diffusion`.
+            image_size, head_channels, heads, new_attention_order: see `load_guided_diffusion`; published files only.
 
         Raises:
             InputError: no checkpoint, one that cannot be used, or settings out of range.
         """
         if precision not in DTYPES:
             raise InputError(f"precision {precision!r}: known are {', '.join(DTYPES)}")
-        unet, scheduler = load_network(checkpoint, **guided)
+        guided = {
+            "image_size": image_size,
+            "head_channels": head_channels,
+            "heads": heads,
+            "new_attention_order": new_attention_order,
+        }
+        unet, scheduler = load_network(checkpoint, **{k: v for k, v in guided.items() if v is not None})
         settings = choose_settings(
             len(block_shapes(unet)),
             scheduler.config.num_train_timesteps,
@@ -87,7 +96,7 @@ class DDPMBackbone(Backbone):
             noise_seed=noise_seed,
             noise_draws=noise_draws,
         )
-        unet = unet.to(DTYPES[precision], memory_format=torch.channels_last)
+        lay_out(unet, dtype=DTYPES[precision])
         if compile:
             compile_blocks(unet)
         return cls(unet, scheduler, settings)
@@ -146,15 +155,21 @@ class DDPMBackbone(Backbone):
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`."""
         unet, scheduler = load_network(folder)
-        return cls(unet.to(memory_format=torch.channels_last), scheduler, FeatureSettings.from_json(config))
+        return cls(lay_out(unet), scheduler, FeatureSettings.from_json(config))
 
     def reinitialised(self, seed: int) -> "DDPMBackbone":
         """The same network and taps with random weights, as a baseline."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             unet = type(self.unet).from_config(self.unet.config)
-        unet = unet.to(self.device, self.unet.dtype, memory_format=torch.channels_last)
+        lay_out(unet, dtype=self.unet.dtype, device=self.device)
         return DDPMBackbone(unet, self.scheduler, self.settings).eval().requires_grad_(False)
+
+
+def lay_out(unet: Any, **place: Any) -> Any:
+    """Move a UNet, in the memory order that convolutions like best."""
+    # nn.Module's own `to`: that of diffusers warns of a list of float32 modules which UNet2DModel leaves empty.
+    return nn.Module.to(unet, memory_format=torch.channels_last, **place)
 
 
 def compile_blocks(unet: Any) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.errors import InputError
 
@@ -27,6 +29,8 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
     path = Path(checkpoint)
     if path.is_file():
         return load_guided_diffusion(path, **guided), new_scheduler()
+    if guided:
+        raise InputError(f"{', '.join(guided)}: only for published .pt files; {checkpoint} brings its own settings")
     if path.is_dir() and not (path / "unet" / "config.json").is_file():
         raise InputError(f"{path}: not a diffusers pipeline folder (no unet/config.json in it)")
     if not path.is_dir() and not looks_like_hub_id(str(checkpoint)):
@@ -45,14 +49,16 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
     from diffusers import DDPMScheduler, UNet2DModel
 
     try:
-        unet = UNet2DModel.from_pretrained(name, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False)
+        unet = UNet2DModel.from_pretrained(
+            name, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
+        )
         scheduler = DDPMScheduler.from_pretrained(name, subfolder="scheduler")
     except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise InputError(f"{name}: cannot be read as a diffusers pipeline ({first})") from None
     if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
         raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
-    return unet.float().eval(), scheduler
+    return unet.eval(), scheduler
 
 
 def new_scheduler() -> Any:

@@ -1,0 +1,5 @@
+"""``python -m frugalseg``."""
+
+from frugalseg.cli import main
+
+main()

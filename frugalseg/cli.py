@@ -1,0 +1,309 @@
+"""The command line: one function a command, which parses, calls and prints."""
+
+import errno
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="frugalseg",
+    help="Semantic segmentation from a handful of annotated images. Start with: frugalseg demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+pretrain_app = typer.Typer(help="Train a backbone from scratch on a folder of unlabelled images.", no_args_is_help=True)
+app.add_typer(pretrain_app, name="pretrain")
+
+
+class Precision(StrEnum):
+    """Number formats that a network can run in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, and classes.json if you like.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
+Seed = Annotated[int, typer.Option(help="One seed, one result.")]
+Batch = Annotated[int, typer.Option(help="Images at once; more than 1 pays on a GPU only.", min=1)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output folder that is not empty.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its figures.")] = Path("demo"),
+    seeds: Annotated[int, typer.Option(help="Runs of each method, for mean and spread.", min=1)] = 3,
+    device: Device = "auto",
+) -> None:
+    """Fit, evaluate and compare on built-in images: 20 annotated ones, 100 to test on. Minutes on two CPU cores."""
+    from frugalseg.experiments.demo import run_demo
+    from frugalseg.progress import bars
+
+    with bars() as progress:
+        result = run_demo(out, seeds=seeds, device=choose_device(device), progress=progress)
+    typer.echo(result.summary())
+    typer.echo(f"\nThe page with all pictures: {result.page}")
+
+
+@app.command()
+def toy(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    count: Annotated[int, typer.Option("--count", "-n", help="Number of images.", min=1)] = 20,
+    seed: Seed = 1,
+    first: Annotated[int, typer.Option(help="Number of the first image; the same number is the same image.")] = 0,
+    masks: Annotated[bool, typer.Option(help="A data folder with masks, or a flat folder of images alone.")] = True,
+) -> None:
+    """Write built-in images: part-labelled animals that only shape and context tell apart, for trying things out."""
+    from frugalseg.data.toy import write_toy_folder
+
+    write_toy_folder(out, count, seed, masks=masks, first=first)
+    typer.echo(f"{count} images in {out}")
+
+
+@app.command()
+def check(
+    data: Data,
+    test: Annotated[Path | None, typer.Option(help="A second folder: looks for its images in the first.")] = None,
+) -> None:
+    """Say what is wrong with a data folder, each finding with its mend. Exit code 2 if fit would refuse it."""
+    from frugalseg.data.check import check_folder
+
+    findings = check_folder(data, test)
+    print_findings(findings)
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(2)
+
+
+@app.command()
+def fit(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.")],
+    backbone: Annotated[str, typer.Option(help="Family of the backbone: ddpm, colour.")] = "ddpm",
+    checkpoint: Annotated[
+        str | None, typer.Option(help="What pretrain wrote, any diffusers folder or Hub id, or a published .pt file.")
+    ] = None,
+    validation: Annotated[Path | None, typer.Option(help="More annotated images, to choose when to stop.")] = None,
+    preset: Annotated[str | None, typer.Option(help="ddpm: the paper's current or first-release features.")] = None,
+    timesteps: Annotated[str | None, typer.Option(help="ddpm: diffusion steps to read, such as 50,150,250.")] = None,
+    blocks: Annotated[str | None, typer.Option(help="ddpm: decoder blocks, 0 the deepest, such as 5,6,7,8,12.")] = None,
+    inputs: Annotated[bool | None, typer.Option("--inputs/--outputs", help="ddpm: what of a block is read.")] = None,
+    noise_draws: Annotated[int | None, typer.Option(help="ddpm: noise draws to average over.")] = None,
+    head_channels: Annotated[int | None, typer.Option(help="ddpm, .pt files: channels of an attention head.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="ddpm, .pt files: side of the training images.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="ddpm: number format of the network.")] = None,
+    compile: Annotated[bool | None, typer.Option("--compile", help="ddpm: compile the network, for long runs.")] = None,
+    protocol: Annotated[str, typer.Option(help="Training of the classifier: default, or paper (slow).")] = "default",
+    members: Annotated[int, typer.Option(help="MLPs in the ensemble.", min=1)] = 10,
+    tile: Annotated[bool, typer.Option("--tile", help="Slide over larger images rather than resizing them.")] = False,
+    overlap: Annotated[float, typer.Option(help="With --tile: share of a window's side its neighbour shares.")] = 0.25,
+    size: Annotated[str | None, typer.Option(help="Network size HxW instead of the one it was trained on.")] = None,
+    small_region: Annotated[int, typer.Option(help="Ignore a class with fewer pixels than this in an image.")] = 20,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit a model on annotated images. A killed fit goes on where it stopped: run the same command again."""
+    from frugalseg.jobs.fit import FitRequest, fit_folder
+    from frugalseg.progress import bars
+
+    options = {
+        "preset": preset,
+        "timesteps": timesteps and numbers("--timesteps", timesteps),
+        "blocks": blocks and numbers("--blocks", blocks),
+        "inputs": inputs,
+        "noise_draws": noise_draws,
+        "head_channels": head_channels,
+        "image_size": image_size,
+        "precision": precision and precision.value,
+        "compile": compile,
+    }
+    settings = {
+        "protocol": protocol,
+        "members": members,
+        "seed": seed,
+        "tile": tile,
+        "overlap": overlap,
+        "network_size": size and parse_size(size),
+        "small_region": small_region,
+    }
+    chosen = {name: value for name, value in options.items() if value is not None}
+    request = FitRequest(data, backbone, checkpoint, chosen, settings, validation, choose_device(device))
+    with bars() as progress:
+        fit_folder(
+            request,
+            out,
+            overwrite=overwrite,
+            findings=print_findings,
+            planned=lambda estimate: typer.echo(str(estimate), err=True),
+            progress=progress,
+        )
+    typer.echo(f"model in {out}; next: frugalseg predict {out} IMAGES -o MASKS")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="What fit wrote, or a Hub id.")],
+    data: Data,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for metrics.json and index.html.")] = None,
+    device: Device = "auto",
+    batch_size: Batch = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare a model with annotated images: a table, metrics.json and a page with pictures."""
+    from frugalseg.jobs.evaluate import evaluate_folder
+    from frugalseg.progress import bars
+
+    with bars() as progress:
+        result = evaluate_folder(
+            Path(model),
+            data,
+            out,
+            device=choose_device(device),
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    print_metrics(result.metrics())
+    if out is not None:
+        typer.echo(f"page: {out / 'index.html'}")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="What fit wrote, or a Hub id.")],
+    images: Annotated[Path, typer.Argument(help="A folder of images, or one image.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the masks.")],
+    overlays: Annotated[bool, typer.Option("--overlays", help="Write the masks over the images, too.")] = False,
+    uncertainty: Annotated[bool, typer.Option("--uncertainty", help="Write uncertainty maps, too.")] = False,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write .npy probabilities, too.")] = False,
+    device: Device = "auto",
+    batch_size: Batch = 1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write an indexed PNG mask for each image, at the image's own size. A killed run goes on when run again."""
+    from frugalseg.jobs.predict import Extras, predict_folder
+    from frugalseg.progress import bars
+
+    with bars() as progress:
+        count = predict_folder(
+            Path(model),
+            images,
+            out,
+            extras=Extras(overlays, uncertainty, probabilities),
+            device=choose_device(device),
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    typer.echo(f"{count} masks written to {out}")
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A published guided-diffusion .pt file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    image_size: Annotated[int, typer.Option(help="Side of the images that it was trained on.")] = 256,
+    head_channels: Annotated[int, typer.Option(help="Channels of an attention head.")] = 64,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
+    from frugalseg.backbones.ddpm.convert import convert_checkpoint
+    from frugalseg.jobs.output import require_new
+
+    require_new(out, overwrite)
+    convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)
+    typer.echo(f"diffusers folder: {out}")
+
+
+def choose_device(name: str) -> str:
+    """`name`, or for ``auto`` the GPU if there is one; `InputError` for a device that this machine lacks."""
+    import torch
+
+    from frugalseg.errors import InputError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
+    return name
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """``50,150,250`` as numbers."""
+    from frugalseg.errors import InputError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: whole numbers separated by commas, such as 50,150,250") from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``192x128`` as (height, width)."""
+    from frugalseg.errors import InputError
+
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise InputError(f"size {text}: height x width in pixels, such as 192x128")
+    return int(height), int(width)
+
+
+def print_findings(findings: list[Any]) -> None:
+    """A line for each finding of the data doctor."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    colors = {"error": "red", "warning": "yellow", "info": "dim"}
+    for finding in findings:
+        remedy = f" [dim]{escape(finding.remedy)}[/dim]" if finding.remedy else ""
+        where = f"{escape(str(finding.where))}: " if finding.where else ""
+        level = f"[{colors[finding.level]}]{finding.level:7}[/]"
+        console.print(f"{level} {where}{escape(finding.message)}{remedy}")
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """The table of an evaluation."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("class", "IoU %")
+    for name, share in metrics["class_iou"].items():
+        table.add_row(name, "-" if share is None else f"{100 * share:.1f}")
+    table.add_section()
+    table.add_row("mIoU", f"{100 * metrics['miou']:.1f}", style="bold")
+    table.add_row("mIoU as the paper counts", f"{100 * metrics['miou_paper']:.1f}")
+    table.add_row("pixel accuracy", f"{100 * metrics['pixel_accuracy']:.1f}")
+    Console().print(table)
+
+
+def main() -> None:
+    """Run a command: exit code 0 when it is done, 1 when the work failed, 2 when the input is wrong."""
+    from frugalseg.errors import InputError
+
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = error.filename or "the output folder"
+        print(f"error: {place}: the disk is full; make room and run the same command again", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What a fit will need in memory and time, said before it starts."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.pixel_set import PixelSet, Source, stored_bytes
+from frugalseg.segmenter import Segmenter
+from frugalseg.windows import Window, cut
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fit needs.
+
+    Attributes:
+        images: annotated images.
+        passes: runs of the network: one a window.
+        dim: length of a pixel's feature vector.
+        stored: bytes of the stored maps.
+        literal: bytes of the literal method, which keeps a float32 vector for every pixel of every image.
+        feature_seconds: of all runs of the network.
+    """
+
+    images: int
+    passes: int
+    dim: int
+    stored: int
+    literal: int
+    feature_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images} images, {self.dim} features a pixel: {size_text(self.stored)} for the features "
+            f"(a vector for each pixel would take {size_text(self.literal)}), "
+            f"about {time_text(self.feature_seconds)} to compute them, then the classifier's training"
+        )
+
+
+def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
+    """Count windows and bytes of all images, and time the network on the first window, the first run included."""
+    sizes = [dataset.size(i) for i in range(len(dataset))]
+    every = [segmenter.windows(size) for size in sizes]
+    networks = [window.network for windows in every for window in windows]
+    return Estimate(
+        images=len(sizes),
+        passes=len(networks),
+        dim=segmenter.backbone.dim,
+        stored=stored_bytes(segmenter.backbone.taps, networks),
+        literal=sum(4 * segmenter.backbone.dim * height * width for height, width in sizes),
+        feature_seconds=len(networks) * seconds_a_pass(segmenter, dataset, every[0][0]),
+    )
+
+
+def seconds_a_pass(segmenter: Segmenter, dataset: SegmentationFolder, window: Window) -> float:
+    """How long the network and the storing of its maps take for one window."""
+    seen = cut(dataset[0].image, window)
+    target = np.zeros(window.size, np.uint8)
+    one = PixelSet(segmenter.backbone.taps, [Source(window.network, target)])
+    began = time.perf_counter()
+    one.put(0, segmenter.features([seen]))
+    return time.perf_counter() - began
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as people read them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,134 @@
+"""A model from a data folder: checked first, estimated, fitted with everything resumable, saved whole."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.data.check import Finding, check_folder
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.errors import InputError
+from frugalseg.jobs.estimate import Estimate, estimate_fit
+from frugalseg.jobs.output import fingerprint, logged, require_new, scratch
+from frugalseg.progress import Progress, silent
+from frugalseg.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """A call of `fit`.
+
+    Attributes:
+        data: the data folder.
+        family: a backbone family.
+        checkpoint: of the backbone, as its family defines.
+        backbone: options of the backbone.
+        settings: fields of `frugalseg.segmenter.Settings`.
+        validation: another data folder with the same classes, for protocols that stop by it.
+        device: where to run.
+    """
+
+    data: Path
+    family: str
+    checkpoint: str | None
+    backbone: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    validation: Path | None = None
+    device: str = "cpu"
+
+
+def fit_folder(
+    request: FitRequest,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    findings: Callable[[list[Finding]], None] = lambda _: None,
+    planned: Callable[[Estimate], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Segmenter:
+    """Fit a model and save it to `out`.
+
+    What is under way lies in ``OUT.work`` beside the model: a rerun of the same request goes on from there, and the
+    folder is removed once the model is saved. ``OUT/fit.log`` holds the log.
+
+    Args:
+        request: what to fit.
+        out: folder of the model.
+        overwrite: replace `out` if it exists.
+        findings: told what the check of the data folder found, before anything else.
+        planned: told what the fit will need, before it starts.
+        progress: told of each step.
+
+    Raises:
+        InputError: the data folder has errors, the backbone cannot be loaded, or `out` is in the way.
+    """
+    require_new(out, overwrite)
+    dataset = checked(request.data, findings)
+    validation = SegmentationFolder(request.validation, dataset.classes) if request.validation else None
+    backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+    segmenter = Segmenter(backbone, device=request.device, **request.settings)
+    work = out.with_name(out.name + ".work")
+    resumed = scratch(work, describe(request, backbone, dataset, validation))
+    with logged(work / "fit.log") as log:
+        log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
+        estimate = estimate_fit(segmenter, dataset)
+        log.info("%s", estimate)
+        planned(estimate)
+        segmenter.fit(dataset, validation=validation, work=work, progress=steady(progress, log))
+        log.info("saving to %s", out)
+        segmenter.save_pretrained(out)
+    shutil.move(work / "fit.log", out / "fit.log")
+    shutil.rmtree(work)
+    return segmenter
+
+
+def checked(data: Path, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
+    """The data folder, once the data doctor has seen no error in it."""
+    dataset = SegmentationFolder(data)
+    found = check_folder(data)
+    findings(found)
+    errors = [f for f in found if f.level == "error"]
+    if errors:
+        first = errors[0]
+        more = f" (and {len(errors) - 1} more errors: frugalseg check {data})" if len(errors) > 1 else ""
+        raise InputError(f"{first.where}: {first.message}; {first.remedy}{more}")
+    return dataset
+
+
+def describe(
+    request: FitRequest, backbone: Backbone, dataset: SegmentationFolder, validation: SegmentationFolder | None
+) -> dict[str, Any]:
+    """What the result of a fit depends on, as JSON values."""
+    files = [path for each in (dataset, validation) if each for path in (*each.image_paths, *each.mask_paths)]
+    checkpoint = Path(request.checkpoint) if request.checkpoint else None
+    if checkpoint is not None and checkpoint.exists():
+        weights = [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("**/*.safetensors"))
+        files += weights
+    command = {
+        "command": "fit",
+        "family": request.family,
+        "checkpoint": request.checkpoint,
+        "backbone": {**request.backbone, **backbone.config()},
+        "settings": dict(request.settings),
+        "files": fingerprint(files),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(command))
+    return result
+
+
+def steady(progress: Progress, log: logging.Logger) -> Progress:
+    """`progress` that also logs every tenth of a stage."""
+    logged_tenths: set[tuple[str, int]] = set()
+
+    def both(stage: str, done: int, total: int) -> None:
+        progress(stage, done, total)
+        tenth = (stage, 10 * done // max(1, total))
+        if tenth not in logged_tenths:
+            logged_tenths.add(tenth)
+            log.info("%s %s of %s", stage, done, total)
+
+    return both

@@ -1,0 +1,112 @@
+"""Masks for a folder of images: each written whole, in order, skipping those that an earlier run has written."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.data.files import atomic_path
+from frugalseg.data.images import list_images, read_image
+from frugalseg.data.masks import write_mask
+from frugalseg.errors import InputError
+from frugalseg.jobs.output import fingerprint, open_run
+from frugalseg.progress import Progress, silent
+from frugalseg.segmenter import Prediction, Segmenter, model_folder
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What to write beside the masks.
+
+    Attributes:
+        overlays: ``overlays/STEM.png``, the image with the mask over it.
+        uncertainty: ``uncertainty/STEM.png``, 8-bit grey, 255 = the greatest possible, log(members).
+        probabilities: ``probabilities/STEM.npy``, (K, H, W) float16.
+    """
+
+    overlays: bool = False
+    uncertainty: bool = False
+    probabilities: bool = False
+
+
+def predict_folder(
+    model: Path,
+    images: Path,
+    out: Path,
+    *,
+    extras: Extras | None = None,
+    device: str = "cpu",
+    batch_size: int = 1,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> int:
+    """Segment every image of a folder (or one image) into indexed PNG masks of the images' own sizes.
+
+    Args:
+        model: folder of a saved model, or a Hub id.
+        images: a folder, or one image.
+        out: gets ``STEM.png`` for each image, ``classes.json``, and what `extras` asks for in folders of their own.
+        extras: more outputs.
+        device: where to run.
+        batch_size: see `Segmenter.predict`.
+        overwrite: replace a folder that is not empty.
+        progress: told of each image.
+
+    Returns:
+        How many images were segmented by this run.
+
+    Raises:
+        InputError: no images, images that share a stem, an unreadable image, an output folder of something else.
+    """
+    extras = extras or Extras()
+    paths = [images] if images.is_file() else list_images(images)
+    twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
+    if twice:
+        raise InputError(f"{images}: several images named {', '.join(twice[:10])}; their masks would have one name")
+    weights = model_folder(model) / "classifier.safetensors"
+    segmenter = Segmenter.from_pretrained(model, device=device)
+    command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
+    open_run(out, command, overwrite)
+    segmenter.classes.to_json(out / "classes.json")
+    missing = [path for path in paths if not (out / f"{path.stem}.png").is_file()]
+    opened: list[tuple[Path, NDArray[np.uint8]]] = []
+    found = segmenter.predict(_remember(missing, opened), batch_size=batch_size)
+    for number, prediction in enumerate(found, 1):
+        path, image = opened.pop(0)
+        write_extras(out, path.stem, image, prediction, segmenter, extras)
+        write_mask(out / f"{path.stem}.png", prediction.mask, segmenter.classes)
+        progress("predict", len(paths) - len(missing) + number, len(paths))
+    return len(missing)
+
+
+def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
+    """The images in order; each goes to `opened` too, until its prediction comes."""
+    for path in paths:
+        image = read_image(path)
+        opened.append((path, image))
+        yield image
+
+
+def write_extras(
+    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, segmenter: Segmenter, extras: Extras
+) -> None:
+    """The files that `extras` asks for; before the mask, whose presence marks an image as done."""
+    from PIL import Image
+
+    pictures: dict[str, NDArray[np.uint8]] = {}
+    if extras.overlays:
+        from frugalseg.report.pictures import overlay
+
+        pictures["overlays"] = overlay(image, segmenter.classes.to_positions(found.mask), segmenter.classes)
+    if extras.uncertainty:
+        top = np.log(max(2, segmenter.settings.members))
+        pictures["uncertainty"] = (found.uncertainty / top * 255).round().clip(0, 255).astype(np.uint8)
+    for folder, picture in pictures.items():
+        with atomic_path(out / folder / f"{stem}.png") as path:
+            Image.fromarray(picture).save(path)
+    if extras.probabilities:
+        with atomic_path(out / "probabilities" / f"{stem}.npy") as path:
+            np.save(path, found.probabilities.astype(np.float16))

@@ -1,0 +1,342 @@
+"""The whole main job: a backbone's features, a pixel classifier fitted on a few annotated images, masks for others."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby, islice, tee
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from frugalseg.backbones import Backbone, load_saved_backbone
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.example import Example
+from frugalseg.data.files import write_json
+from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble
+from frugalseg.errors import InputError
+from frugalseg.evaluation import Evaluation
+from frugalseg.feature_maps import FeatureMaps
+from frugalseg.pixel_classifier import PixelClassifier
+from frugalseg.pixel_prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.pixel_set import PixelSet, Source, drop_small_regions
+from frugalseg.progress import Progress, silent
+from frugalseg.tiling import blend
+from frugalseg.windows import Window, cut, owned, windows
+
+FORMAT = 1  # of a saved model; a reader refuses what is newer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images meet the network, and how the classifier is trained.
+
+    Attributes:
+        protocol: a key of `frugalseg.ensemble_training.PROTOCOLS`.
+        members: MLPs in the ensemble (10 in the paper).
+        seed: of the classifier's initial weights and shuffling.
+        tile: slide windows of the network's size over larger images, at the images' own resolution, rather than
+            resizing every image to the network's size.
+        overlap: share of a window's side that neighbouring windows share, in [0, 1).
+        network_size: (h, w) to use instead of the size that the network was trained on.
+        small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
+    """
+
+    protocol: str = "default"
+    members: int = 10
+    seed: int = 0
+    tile: bool = False
+    overlap: float = 0.25
+    network_size: tuple[int, int] | None = None
+    small_region: int = 20
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise InputError(f"no protocol {self.protocol!r}; known: {', '.join(PROTOCOLS)}")
+        if self.members < 1 or not 0 <= self.overlap < 1:
+            raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one image, at the image's own size.
+
+    Attributes:
+        mask: (H, W) int64 class ids, as in the training masks.
+        probabilities: (K, H, W) float32, mean of the members' softmax outputs, classes in the order of the table.
+        uncertainty: (H, W) float32, Jensen-Shannon divergence of the members in nats, 0 to log(members).
+        image_uncertainty: mean of the 10 % most uncertain pixels.
+    """
+
+    mask: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    image_uncertainty: float
+
+
+class Segmenter:
+    """Few-shot segmentation with the features of a backbone that was trained without labels.
+
+    Args:
+        backbone: from `load_backbone`.
+        device: where everything runs.
+        settings: fields of `Settings`.
+
+    Attributes:
+        classes: the class table, once fitted.
+        classifier: the pixel classifier, once fitted.
+        history: how its training went, after `fit` in this process.
+    """
+
+    classes: ClassTable
+    classifier: PixelClassifier
+    history: TrainingHistory
+
+    def __init__(self, backbone: Backbone, *, device: str | torch.device = "cpu", **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        self.device = torch.device(device)
+        self.backbone = backbone.to(self.device)
+        stride, native = backbone.stride, self.settings.network_size or backbone.native_size
+        if any(side % stride or side < stride for side in native):
+            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
+        self.native = native
+
+    # Fitting
+
+    def fit(
+        self,
+        dataset: Sequence[Example],
+        *,
+        classes: ClassTable | None = None,
+        validation: Sequence[Example] | None = None,
+        work: Path | None = None,
+        progress: Progress = silent,
+    ) -> Self:
+        """Train the pixel classifier on annotated images.
+
+        Args:
+            dataset: examples, such as a `SegmentationFolder`; each is read twice, one at a time.
+            classes: their table; without it the dataset's own (`dataset.classes`).
+            validation: further annotated images for protocols that choose when to stop by them.
+            work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
+                goes on from there; it can be deleted after the fit.
+            progress: told of each step.
+
+        Raises:
+            InputError: no annotated pixel, or only one class of them.
+        """
+        self.classes = classes or dataset.classes  # type: ignore[attr-defined]
+        pixels = self.pixel_set(dataset, work and work / "train", progress)
+        if len(pixels.labels.unique()) < 2:
+            raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
+        held_out = self.pixel_set(validation, work and work / "validation", progress) if validation else None
+        self.classifier, self.history = train_ensemble(
+            pixels,
+            len(self.classes),
+            self.protocol,
+            members=self.settings.members,
+            seed=self.settings.seed,
+            device=self.device,
+            progress=lambda step: progress("train", step.step, step.total_steps),
+            checkpoint=work and work / "ensemble.pt",
+            validation=held_out,
+        )
+        return self
+
+    @property
+    def protocol(self) -> TrainingProtocol:
+        """How the classifier is trained."""
+        return PROTOCOLS[self.settings.protocol]
+
+    def pixel_set(self, dataset: Sequence[Example], work: Path | None, progress: Progress = silent) -> PixelSet:
+        """The labelled pixels of a dataset with their features.
+
+        Args:
+            dataset: annotated images.
+            work: where an interrupted extraction is taken up; None keeps everything in memory.
+            progress: told of each image.
+        """
+        places: list[tuple[int, Window]] = []
+        sources: list[Source] = []
+        for number, example in enumerate(dataset):
+            target = drop_small_regions(example.target, self.settings.small_region)
+            every = self.windows(target.shape)
+            for window in every:
+                share = owned(target, window, every, NOT_ANNOTATED)
+                if (share != NOT_ANNOTATED).any():
+                    places.append((number, window))
+                    sources.append(Source(window.network, share))
+        if not sources:
+            raise InputError("no pixel is annotated: every mask holds the ignore value alone")
+        pixels = PixelSet(self.backbone.taps, sources, work)
+        open_image: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+        for place in range(pixels.done, len(places)):
+            number, window = places[place]
+            if open_image[0] != number:
+                open_image = (number, dataset[number].image)
+            progress("features", place, len(places))
+            pixels.put(place, self.features([cut(open_image[1], window)]))
+        progress("features", len(places), len(places))
+        return pixels
+
+    # Prediction
+
+    def windows(self, size: tuple[int, ...]) -> list[Window]:
+        """The windows through which the network sees an image of (H, W)."""
+        settings = self.settings
+        return windows(
+            (size[0], size[1]), self.native, self.backbone.stride, tile=settings.tile, overlap=settings.overlap
+        )
+
+    def features(self, images: list[Tensor]) -> FeatureMaps:
+        """The backbone's maps of images (3, h, w) of one size."""
+        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device))
+        return maps
+
+    def predict(self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1) -> Iterator[Prediction]:
+        """Segment images of any size, one prediction for each, in order, as they are asked for.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            batch_size: images that the backbone sees at once, where consecutive ones have one size; more is faster on
+                a GPU only.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+        for found in self.predict_positions(images, batch_size=batch_size):
+            yield Prediction(
+                self.classes.to_ids(found.mask.cpu().numpy()),
+                found.probabilities.float().cpu().numpy(),
+                found.uncertainty.float().cpu().numpy(),
+                found.image_uncertainty,
+            )
+
+    def predict_positions(
+        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
+    ) -> Iterator[PixelPrediction]:
+        """`predict`, in class positions and as tensors on the device."""
+        if not hasattr(self, "classifier"):
+            raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
+        predictor = self.classifier.to(self.device).predictor()
+        for shape, group in groupby(images, key=lambda image: image.shape):
+            every = self.windows(shape)
+            while batch := list(islice(group, batch_size)):
+                if self.settings.tile:
+                    yield from (self._tiled(image, every, predictor) for image in batch)
+                else:
+                    maps = self.features([cut(image, every[0]) for image in batch]).on((shape[0], shape[1]))
+                    yield from (predictor.predict(maps[place]) for place in range(len(batch)))
+
+    def _tiled(self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor) -> PixelPrediction:
+        def through(window: Window) -> Tensor:
+            return predictor.member_probabilities(self.features([cut(image, window)]))
+
+        return blend(every, (image.shape[0], image.shape[1]), through)
+
+    def evaluate(
+        self,
+        dataset: Sequence[Example],
+        *,
+        batch_size: int = 1,
+        see: Callable[[Example, PixelPrediction], None] | None = None,
+        progress: Progress = silent,
+    ) -> Evaluation:
+        """Compare predictions with annotated images.
+
+        Args:
+            dataset: examples in this model's class positions.
+            batch_size: see `predict`.
+            see: called with each example and its prediction, for pictures.
+            progress: told of each image.
+        """
+        result = Evaluation(self.classes)
+        examples, images = _two_ways(dataset)
+        for example, found in zip(examples, self.predict_positions(images, batch_size=batch_size), strict=True):
+            result.add(example, found)
+            if see is not None:
+                see(example, found)
+            progress("evaluate", len(result.images), len(dataset))
+        return result
+
+    # Saving
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model to `folder`: ``config.json``, ``classes.json``, ``classifier.safetensors``, ``backbone/``.
+
+        The folder appears whole or not at all; one that exists is replaced.
+        """
+        folder = Path(folder)
+        partial_folder = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        self.backbone.save_pretrained(partial_folder / "backbone")
+        weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
+        save_file(weights, partial_folder / "classifier.safetensors")
+        self.classes.to_json(partial_folder / "classes.json")
+        write_json(partial_folder / "config.json", self.config())
+        shutil.rmtree(folder, ignore_errors=True)
+        partial_folder.rename(folder)
+
+    def config(self) -> dict[str, Any]:
+        """Everything about the model but its weights, as JSON values."""
+        from frugalseg import __version__
+
+        return {
+            "format": FORMAT,
+            "frugalseg": __version__,
+            "settings": asdict(self.settings),
+            "classifier": self.classifier.config(),
+        }
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
+        """Load what `save_pretrained` wrote, from a folder or from the Hub.
+
+        Raises:
+            InputError: no such model, a damaged one, or one of a later format.
+        """
+        folder = model_folder(folder_or_hub_id)
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            if config["format"] > FORMAT:
+                raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
+            settings = config["settings"]
+            settings["network_size"] = settings["network_size"] and tuple(settings["network_size"])
+            model = cls(load_saved_backbone(folder / "backbone"), device=device, **settings)
+            model.classes = ClassTable.from_json(folder / "classes.json")
+            model.classifier = PixelClassifier(**config["classifier"])
+            model.classifier.load_state_dict(load_file(folder / "classifier.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
+        model.classifier.eval().to(model.device)
+        return model
+
+
+def model_folder(folder_or_hub_id: str | Path) -> Path:
+    """The local folder of a saved model; a Hub id is downloaded first."""
+    folder = Path(folder_or_hub_id)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
+        return folder
+    if str(folder_or_hub_id).count("/") != 1 or folder.suffix:
+        raise InputError(f"{folder}: no such model folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(folder_or_hub_id)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"{folder_or_hub_id}: no such folder, and not on the Hub ({first})") from None
+
+
+def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[NDArray[np.uint8]]]:
+    """The examples, and their images, from one reading of the dataset."""
+    first, second = tee(dataset[i] for i in range(len(dataset)))
+    return first, (example.image for example in second)

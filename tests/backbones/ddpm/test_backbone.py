@@ -1,0 +1,142 @@
+import pytest
+import torch
+
+from frugalseg.backbones import load_backbone, load_saved_backbone
+from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
+from frugalseg.errors import InputError
+from tests.golden import golden
+
+
+@pytest.fixture
+def backbone(tiny_ddpm):
+    return load_backbone("ddpm", tiny_ddpm, timesteps=(50, 250), blocks=(0, 2))
+
+
+def images(count=2, size=(16, 24)):
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def test_taps_say_what_comes(backbone):
+    maps = backbone(images())
+    assert [tap.name for tap in backbone.taps] == ["t50.block0", "t50.block2", "t250.block0", "t250.block2"]
+    assert maps.size == (16, 24)
+    for tap, values in zip(backbone.taps, maps.maps, strict=True):
+        assert values.shape == (2, tap.channels, 16 // tap.stride, 24 // tap.stride)
+    assert backbone.dim == maps.dim
+
+
+def test_the_same_whatever_else_is_in_the_batch(backbone, tiny_ddpm):
+    both, alone = backbone(images()), backbone(images()[1:])
+    one_step = load_backbone("ddpm", tiny_ddpm, timesteps=(250,), blocks=(2,))(images())
+    for a, b in zip(both.maps, alone.maps, strict=True):
+        torch.testing.assert_close(a[1:], b, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both.maps[3], one_step.maps[0], atol=1e-5, rtol=1e-4)
+
+
+def test_runs_no_deeper_than_the_deepest_tap(tiny_ddpm):
+    shallow = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1,))
+    expected = shallow(images()).maps[0].clone()
+    for level in shallow.unet.up_blocks[1:]:
+        for parameter in level.parameters():
+            parameter.fill_(float("nan"))
+    shallow.unet.conv_out.weight.fill_(float("nan"))
+    assert torch.equal(shallow(images()).maps[0], expected)
+
+
+def test_noise_follows_the_seed_and_draws_are_averaged(tiny_ddpm):
+    def maps(**options):
+        return load_backbone("ddpm", tiny_ddpm, timesteps=(250,), blocks=(1,), **options)(images()).maps[0]
+
+    assert torch.equal(maps(noise_seed=3), maps(noise_seed=3))
+    assert not torch.equal(maps(noise_seed=3), maps(noise_seed=4))
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(250,), blocks=(1,), noise_draws=2)
+    noise = torch.randn(2, 3, 16, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        single = [backbone.maps_for_noise(images(), each[None])[0] for each in noise]
+    torch.testing.assert_close(maps(noise_draws=2), (single[0] + single[1]) / 2, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_is_close(precision, tiny_ddpm, backbone):
+    low = load_backbone("ddpm", tiny_ddpm, timesteps=(50, 250), blocks=(0, 2), precision=precision)(images())
+    for a, b in zip(backbone(images()).maps, low.maps, strict=True):
+        assert (a - b.float()).square().mean().sqrt() < {"bf16": 0.02, "fp16": 0.003}[precision] * a.std()
+
+
+def test_save_load_and_random_weights(backbone, tmp_path):
+    backbone.save_pretrained(tmp_path)
+    again = load_saved_backbone(tmp_path)
+    expected = backbone(images())
+    assert again.taps == backbone.taps
+    assert all(torch.equal(a, b) for a, b in zip(expected.maps, again(images()).maps, strict=True))
+    random = [backbone.reinitialised(seed)(images()).maps[0] for seed in (5, 5, 6)]
+    assert torch.equal(random[0], random[1])
+    assert not torch.equal(random[0], random[2])
+    assert not torch.allclose(random[0], expected.maps[0])
+
+
+def test_a_size_that_the_strides_do_not_divide(backbone):
+    with pytest.raises(ValueError, match="15x24 does not fit a network of stride 2"):
+        backbone(images(size=(15, 24)))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (None, "needs a checkpoint"),
+        ("nowhere/at/all", "no such file or folder"),
+        ("missing.pt", "no such file or folder"),
+        ("empty", "no unet/config.json"),
+    ],
+)
+def test_checkpoints_that_are_none(checkpoint, message, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        load_backbone("ddpm", checkpoint if checkpoint is None or "/" in checkpoint else tmp_path / checkpoint)
+
+
+def test_a_truncated_pipeline_folder(tiny_ddpm, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny_ddpm, tmp_path / "cut")
+    weights = next((tmp_path / "cut" / "unet").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InputError, match="cut: cannot be read as a diffusers pipeline"):
+        load_backbone("ddpm", tmp_path / "cut")
+
+
+def test_options_of_another_kind_are_refused(tiny_ddpm):
+    with pytest.raises(InputError, match="no option layers"):
+        load_backbone("ddpm", tiny_ddpm, layers=(1,))
+    with pytest.raises(InputError, match="head_channels: only for published"):
+        load_backbone("ddpm", tiny_ddpm, head_channels=64)
+    with pytest.raises(InputError, match="known: colour, ddpm"):
+        load_backbone("dpm")
+
+
+@pytest.fixture
+def tiny_guided():
+    return {k: torch.from_numpy(v) for k, v in golden.tensors(golden.load("guided_diffusion_tiny")).items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("out.2.weight"), r"not a guided-diffusion UNet \(no out\.2\.weight\)"),
+        (lambda t: t.pop("output_blocks.2.0.in_layers.2.bias"), r"lacks up_blocks\.1\.resnets\.0\.conv1\.bias"),
+        (lambda t: t.update(surprise=torch.ones(1)), "has unknown surprise"),
+        (lambda t: t.update({"label_emb.weight": torch.ones(2, 2)}), "class-conditional"),
+        (lambda t: t.update({"out.2.bias": torch.ones(7)}), "another shape: conv_out.bias"),
+    ],
+)
+def test_a_checkpoint_of_another_network(change, message, tiny_guided, tmp_path):
+    change(tiny_guided)
+    torch.save(tiny_guided, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=message):
+        load_guided_diffusion(tmp_path / "other.pt", head_channels=16)
+
+
+def test_heads_that_do_not_divide(tiny_guided, tmp_path):
+    torch.save(tiny_guided, tmp_path / "t.pt")
+    with pytest.raises(InputError, match="heads of 48 channels"):
+        load_guided_diffusion(tmp_path / "t.pt", head_channels=48)
