@@ -78,7 +78,10 @@ def check_folder(
     findings += _strange_values(layout, scans, classes)
     if classes is not None:
         findings += _unknown_ids(scans, classes)
-        findings += _class_findings(layout, scans, classes, small_regions)
+        where = str(layout.classes or layout.path)
+        readable = [scan for scan in scans if scan.pixels]
+        findings += _class_findings(where, readable, classes)
+        findings += _small_regions(where, readable, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _identical(layout, scans, None if test is None else Path(test))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
@@ -137,10 +140,8 @@ def _strange_values(layout: Layout, scans: Sequence[Scan], classes: ClassTable |
         )
 
 
-def _class_findings(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
-    """How often each class occurs, and what is too rare."""
-    where = str(layout.classes or layout.path)
-    readable = [scan for scan in scans if scan.pixels]
+def _class_findings(where: str, readable: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
+    """How often each class occurs."""
     yield _shares(where, readable, classes)
     images = {i: [scan for scan in readable if scan.pixels.get(i)] for i in classes.ids}
     names = dict(zip(classes.ids, classes.names, strict=True))
@@ -160,10 +161,14 @@ def _class_findings(layout: Layout, scans: Sequence[Scan], classes: ClassTable, 
         yield Finding("warning", listing(empty), "nothing is annotated", remedy)
     if len(classes) == 1:
         yield Finding("warning", where, "there is only one class", "annotate at least two classes")
-    for i in classes.ids:
-        rare = [scan.name for scan in images[i] if scan.pixels[i] < small]
+
+
+def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
+    """Classes that some images hold too few pixels of."""
+    for i, name in zip(classes.ids, classes.names, strict=True):
+        rare = [scan.name for scan in scans if 0 < scan.pixels.get(i, 0) < small]
         if rare:
-            message = f"{names[i]} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
+            message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
             remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
             yield Finding("info", where, message, remedy)
 

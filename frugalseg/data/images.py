@@ -124,8 +124,8 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     path = Path(path)
     try:
         with warnings.catch_warnings():
-            # Pillow warns below our limit and raises above it; one clear error is enough.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of large and of slightly broken files; one clear error is enough.
+            warnings.filterwarnings("ignore", module="PIL")
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError

@@ -68,9 +68,9 @@ def _read_array(path: Path) -> NDArray[np.generic]:
         raise FileError(path, f"not a plain .npy array ({reason})", remedy) from None
     if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim != 2 or values.size > MAX_PIXELS or values.dtype.kind not in "biuf":
+    if values.ndim != 2 or not 0 < values.size <= MAX_PIXELS or values.dtype.kind not in "biuf":
         raise FileError(path, f"expected (H, W) numbers, found {values.dtype} {values.shape}", remedy)
-    return values
+    return np.asarray(values)
 
 
 def _read_picture(path: Path) -> NDArray[np.generic]:

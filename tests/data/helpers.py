@@ -1,0 +1,56 @@
+"""Small data folders for the tests."""
+
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def picture(seed: int, height: int = 12, width: int = 16) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def save_image(path: Path, values: NDArray[np.generic]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def data_folder(root: Path, masks: Iterable[NDArray[np.uint8]], start: int = 0) -> Path:
+    """images/ and masks/ with one pair for each mask; pictures differ from each other."""
+    for i, mask in enumerate(masks, start):
+        save_image(root / "images" / f"{i:03d}.png", picture(i, *mask.shape))
+        save_image(root / "masks" / f"{i:03d}.png", mask)
+    return root
+
+
+def halves(left: int, right: int, height: int = 12, width: int = 16) -> NDArray[np.uint8]:
+    """A mask of two values."""
+    mask = np.full((height, width), left, np.uint8)
+    mask[:, width // 2 :] = right
+    return mask
+
+
+def grey_png(values: NDArray[np.uint8], bits: int) -> bytes:
+    """A grey PNG of 1, 2, 4 or 8 bits, which Pillow cannot write."""
+    height, width = values.shape
+    spread = ((values[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8)
+    lines = b"".join(b"\0" + np.packbits(row.ravel()).tobytes() for row in spread)
+    return _png(width, height, bits, 0, lines)
+
+
+def giant_png(side: int) -> bytes:
+    """A file of a few bytes that claims to be an RGB image of side x side."""
+    return _png(side, side, 8, 2, b"\0" * 100)
+
+
+def _png(width: int, height: int, bits: int, kind: int, lines: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    )

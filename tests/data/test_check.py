@@ -1,0 +1,146 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frugalseg.data.check import Finding, check_folder
+from frugalseg.errors import InputError
+from tests.data.helpers import data_folder, halves, picture, save_image
+
+
+def classes_json(folder: Path, ids: list[int]) -> None:
+    (folder / "classes.json").write_text(json.dumps({"classes": [{"id": i} for i in ids]}))
+
+
+def find(findings: list[Finding], text: str) -> Finding:
+    """The one finding whose message contains `text`."""
+    (found,) = [f for f in findings if text in f.message]
+    return found
+
+
+def test_a_sound_folder_has_only_information(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
+    findings = check_folder(tmp_path)
+    assert {f.level for f in findings} == {"info"}
+    assert find(findings, "2 images: 2 of 16x12")
+    assert find(findings, "share of pixels: class 0 50.0%, class 1 50.0%; not annotated 0.0%")
+
+
+def test_every_broken_pair_is_found_not_only_the_first(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)] * 6)
+    save_image(tmp_path / "images" / "alone.png", picture(50))
+    save_image(tmp_path / "masks" / "orphan.png", halves(0, 1))
+    np.save(tmp_path / "masks" / "005.npy", halves(0, 1))
+    (tmp_path / "images" / "000.png").write_bytes(b"broken")
+    save_image(tmp_path / "masks" / "001.png", picture(1))
+    save_image(tmp_path / "masks" / "002.png", halves(0, 1, 5, 5))
+    save_image(tmp_path / "masks" / "003.png", picture(3))
+    findings = check_folder(tmp_path)
+    errors = [f for f in findings if f.level == "error"]
+    assert findings[: len(errors)] == errors and all(f.remedy for f in errors)
+    assert find(errors, "1 image without a mask: alone.png")
+    assert find(errors, "1 mask without an image: orphan.png")
+    assert find(errors, "names clash: 005.npy and 005.png")
+    assert "000.png" in find(errors, "not an image of a known format").where
+    assert "002.png" in find(errors, "the mask is 5x5 (width x height), the image 16x12").where
+    coloured = find(errors, "in colour")
+    assert "001.png" in coloured.where and "003.png" in coloured.where
+    assert len(errors) == 6
+
+
+def test_masks_of_0_and_255(tmp_path: Path) -> None:
+    findings = check_folder(data_folder(tmp_path, [halves(0, 255)] * 2))
+    assert find(findings, "0, 255 look as if made for viewing").level == "warning"
+    assert find(findings, "only one class").level == "warning"
+
+
+def test_spread_grey_levels(tmp_path: Path) -> None:
+    findings = check_folder(data_folder(tmp_path, [halves(0, 85), halves(170, 255)]))
+    assert find(findings, "0, 85, 170, 255 look as if made for viewing")
+
+
+@pytest.mark.parametrize("masks", [[halves(0, 1), halves(2, 255)], [halves(1, 255)] * 2, [halves(0, 0)] * 2])
+def test_ordinary_and_sparse_masks_are_not_taken_for_pictures(tmp_path: Path, masks: list[np.ndarray]) -> None:
+    assert not [f for f in check_folder(data_folder(tmp_path, masks)) if "viewing" in f.message]
+
+
+def test_smoothed_masks(tmp_path: Path) -> None:
+    smooth = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16)
+    assert find(check_folder(data_folder(tmp_path, [smooth])), "192 different values").level == "warning"
+
+
+def test_grey_pictures_as_masks_are_an_error(tmp_path: Path) -> None:
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert find(check_folder(data_folder(tmp_path, [every])), "255 classes; at most 254").level == "error"
+
+
+def test_rare_and_missing_classes(tmp_path: Path) -> None:
+    few = halves(0, 1)
+    few[0, :19] = 2
+    data_folder(tmp_path, [few, halves(0, 1), halves(0, 255), halves(255, 255)])
+    classes_json(tmp_path, [0, 1, 2, 3])
+    findings = check_folder(tmp_path)
+    assert find(findings, "no pixel of: class 3").level == "warning"
+    assert find(findings, "in one image only: class 2 (000)").level == "warning"
+    assert find(findings, "class 2 has fewer than 20 pixels in 1 image: 000").level == "info"
+    assert "003.png" in find(findings, "nothing is annotated").where
+    assert find(findings, "not annotated 37.5%")
+    assert not [f for f in check_folder(tmp_path, small_regions=10) if "fewer than" in f.message]
+
+
+def test_unknown_ids_and_broken_classes(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 9), halves(0, 1)])
+    classes_json(tmp_path, [0, 1])
+    unknown = find(check_folder(tmp_path), "unknown class ids 9")
+    assert unknown.level == "error" and "000.png" in unknown.where
+    (tmp_path / "classes.json").write_text("[]")
+    assert find(check_folder(tmp_path), "not an object").level == "error"
+
+
+def test_identical_images_in_train_and_test(tmp_path: Path) -> None:
+    train, test = tmp_path / "train", tmp_path / "test"
+    data_folder(train, [halves(0, 1)] * 3)
+    data_folder(test, [halves(0, 1)] * 2, start=10)
+    save_image(train / "images" / "002.png", picture(0))
+    # The same pixels in another file format.
+    (test / "images" / "010.png").unlink()
+    save_image(test / "images" / "010.bmp", picture(1))
+    (test / "images" / "011.png").write_bytes(b"broken")
+    for findings in (
+        check_folder(train),
+        check_folder(tmp_path),
+        check_folder(train, test),
+        check_folder(train, str(test)),
+    ):
+        assert find(findings, "identical images: 000.png, 002.png").level == "warning"
+        twin = find(findings, "the same picture as the training image 001.png")
+        assert twin.level == "warning" and twin.where.endswith("010.bmp")
+        # A broken test image does not stop training.
+        assert find(findings, "not an image of a known format").level == "warning"
+        assert not [f for f in findings if f.level == "error"]
+
+
+def test_test_images_may_be_a_plain_folder(tmp_path: Path) -> None:
+    data_folder(tmp_path / "data", [halves(0, 1)])
+    save_image(tmp_path / "photos" / "x.png", picture(0))
+    assert find(check_folder(tmp_path / "data", tmp_path / "photos"), "the same picture")
+    with pytest.raises(InputError, match="no such folder"):
+        check_folder(tmp_path / "data", tmp_path / "none")
+
+
+def test_nearly_black_images(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)] * 2)
+    twelve_bits = np.random.default_rng(0).integers(0, 4096, (12, 16)).astype(np.uint16)
+    save_image(tmp_path / "images" / "001.png", twelve_bits)
+    assert find(check_folder(tmp_path), "nearly black").where == "001.png"
+
+
+def test_a_folder_that_is_none_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no images here"):
+        check_folder(tmp_path)
+
+
+def test_a_finding_reads_as_one_line() -> None:
+    assert str(Finding("error", "a.png", "is wrong", "mend it")) == "error: a.png: is wrong; mend it"
+    assert str(Finding("info", "a.png", "is so")) == "info: a.png: is so"

@@ -1,0 +1,192 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.folder import Example, SegmentationFolder
+from frugalseg.data.scan import summary
+from frugalseg.errors import InputError
+from tests.data.helpers import data_folder, halves, picture, save_image
+
+
+def classes_json(folder: Path, ids: list[int]) -> None:
+    (folder / "classes.json").write_text(json.dumps({"classes": [{"id": i} for i in ids]}))
+
+
+def test_images_and_masks(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 5), halves(7, 255, 6, 8)])
+    folder = SegmentationFolder(tmp_path)
+    assert len(folder) == 2 and folder.names == ["000", "001"] and folder.path == tmp_path
+    assert folder.classes.ids == (0, 5, 7) and folder.size(1) == (6, 8)
+    examples = list(folder)
+    assert isinstance(examples[0], Example) and [e.name for e in examples] == folder.names
+    np.testing.assert_array_equal(examples[0].image, picture(0))
+    np.testing.assert_array_equal(examples[1].target, halves(2, 255, 6, 8))
+    assert examples[1].target.dtype == np.uint8
+    np.testing.assert_array_equal(folder[-1].target, examples[1].target)
+    with pytest.raises(IndexError):
+        folder[2]
+
+
+def test_a_slice_is_a_smaller_folder_with_the_same_classes(tmp_path: Path) -> None:
+    folder = SegmentationFolder(data_folder(tmp_path, [halves(0, 1), halves(2, 3), halves(4, 5)]))
+    part = folder[1:]
+    assert isinstance(part, SegmentationFolder) and part.names == ["001", "002"] and part.classes == folder.classes
+    assert len(folder) == 3 and part[0].name == "001" and part.mask_paths[0].name == "001.png"
+
+
+def test_published_layout(tmp_path: Path) -> None:
+    for i in range(2):
+        save_image(tmp_path / f"{i}.jpg", picture(i))
+        np.save(tmp_path / f"{i}.npy", halves(0, 1).astype(float))
+    folder = SegmentationFolder(str(tmp_path))
+    assert folder.names == ["0", "1"] and folder[1].target.max() == 1
+
+
+@pytest.mark.parametrize("place", ["data", "data/train", "."])
+def test_classes_json_is_found_in_the_folder_or_its_parent(tmp_path: Path, place: str) -> None:
+    data_folder(tmp_path / "data" / "train", [halves(0, 1)])
+    classes_json(tmp_path / place, [0, 1, 2])
+    # Two levels up belongs to something else.
+    expected = 2 if place == "." else 3
+    assert len(SegmentationFolder(tmp_path / "data" / "train").classes) == expected
+    assert len(SegmentationFolder(tmp_path / "data").classes) == expected
+
+
+def test_the_parent_is_found_from_inside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_folder(tmp_path / "train", [halves(0, 1)])
+    classes_json(tmp_path, [0, 1, 2])
+    monkeypatch.chdir(tmp_path / "train")
+    assert len(SegmentationFolder(".").classes) == 3
+
+
+def test_given_classes_win(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(3, 4)])
+    classes_json(tmp_path, [0])
+    folder = SegmentationFolder(tmp_path, ClassTable.from_ids([4, 3, 9]))
+    assert folder[0].target[0, 0] == 0 and folder[0].target[0, -1] == 1
+
+
+def test_the_folder_is_read_lazily(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1), halves(0, 1)])
+    classes_json(tmp_path, [0, 1])
+    (tmp_path / "images" / "001.png").write_bytes(b"broken")
+    folder = SegmentationFolder(tmp_path)
+    assert folder[0].name == "000"
+    with pytest.raises(InputError, match=r"001\.png"):
+        folder[1]
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def no_masks_folder(folder: Path) -> None:
+    save_image(folder / "images" / "a.png", picture(0))
+
+
+def empty_masks_folder(folder: Path) -> None:
+    no_masks_folder(folder)
+    (folder / "masks").mkdir()
+
+
+def empty_images_folder(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    (folder / "images" / "000.png").unlink()
+
+
+def only_images(folder: Path) -> None:
+    save_image(folder / "a.png", picture(0))
+
+
+def many_images_without_mask(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    for i in range(12):
+        save_image(folder / "images" / f"lonely{i:02d}.png", picture(i))
+
+
+def mask_without_image(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    save_image(folder / "masks" / "lonely.png", halves(0, 1))
+
+
+def clashing_names(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    np.save(folder / "masks" / "000.npy", halves(0, 1))
+
+
+def nothing_annotated(folder: Path) -> None:
+    data_folder(folder, [halves(255, 255)])
+
+
+def grey_pictures_as_masks(folder: Path) -> None:
+    data_folder(folder, [np.arange(256, dtype=np.uint8).reshape(16, 16)])
+
+
+def broken_classes(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    (folder / "classes.json").write_text("{")
+
+
+def coloured_mask(folder: Path) -> None:
+    data_folder(folder, [halves(0, 1)])
+    save_image(folder / "masks" / "000.png", picture(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (nothing, "no images here; expected images/ and masks/"),
+        (no_masks_folder, "masks: no such folder"),
+        (empty_masks_folder, "no masks in this folder"),
+        (empty_images_folder, "no images in this folder"),
+        (only_images, "images but no masks; expected"),
+        (many_images_without_mask, "12 images without a mask: lonely00.png"),
+        (many_images_without_mask, "lonely09.png and 2 more; add a mask"),
+        (mask_without_image, "1 mask without an image: lonely.png; add the image"),
+        (clashing_names, "names clash: 000.npy and 000.png; keep one"),
+        (nothing_annotated, "no pixel of any mask is annotated"),
+        (grey_pictures_as_masks, "255 classes; at most 254 are possible; these look like pictures"),
+        (broken_classes, "not JSON"),
+        (coloured_mask, "in colour"),
+    ],
+)
+def test_a_wrong_folder_is_one_line(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
+    make(tmp_path)
+    with pytest.raises(InputError) as error:
+        SegmentationFolder(tmp_path)
+    assert message in str(error.value) and str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; check the path"):
+        SegmentationFolder(tmp_path / "none")
+
+
+def test_sizes_that_differ_are_told_when_read(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    save_image(tmp_path / "masks" / "000.png", halves(0, 1, 10, 20))
+    with pytest.raises(InputError, match=r"the mask is 20x10 \(width x height\), the image 16x12; export the mask at"):
+        SegmentationFolder(tmp_path)[0]
+
+
+def test_ids_outside_the_classes_are_named_with_the_file(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 9)])
+    classes_json(tmp_path, [0, 1])
+    with pytest.raises(InputError, match=r"000\.png: unknown class ids 9 \(known: 0, 1; not annotated: 255\)"):
+        SegmentationFolder(tmp_path)[0]
+    with pytest.raises(InputError, match="unknown class ids 9"):
+        summary(SegmentationFolder(tmp_path))
+
+
+def test_summary_counts(tmp_path: Path) -> None:
+    sparse = np.full((12, 16), 255, np.uint8)
+    sparse[0, :5] = 3
+    told = summary(SegmentationFolder(data_folder(tmp_path, [halves(0, 3), sparse, halves(0, 0, 4, 4)])))
+    assert told.images == 3 and told.sizes == {(12, 16): 2, (4, 4): 1}
+    assert told.pixels.tolist() == [[96, 96], [0, 5], [16, 0]]
+    assert told.pixels_per_class.tolist() == [112, 101]
+    assert (told.labelled(0), told.labelled(), told.labelled(6)) == (213, 192, 208)

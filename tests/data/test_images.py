@@ -1,0 +1,194 @@
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageOps
+
+from frugalseg.data.files import FileError
+from frugalseg.data.images import TURNS, image_size, list_images, read_image, require_distinct_stems
+from tests.data.helpers import giant_png, picture, save_image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
+def test_lossless_formats_give_their_values(folder: Path, suffix: str) -> None:
+    path = folder / f"a{suffix}"
+    values = picture(0)
+    Image.fromarray(values).save(path)
+    read = read_image(path)
+    assert read.dtype == np.uint8 and read.flags.writeable
+    np.testing.assert_array_equal(read, values)
+    assert image_size(path) == (12, 16)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
+def test_lossy_formats_are_close(folder: Path, suffix: str) -> None:
+    values = np.full((16, 24, 3), (200, 100, 50), np.uint8)
+    path = save_image(folder / f"a{suffix}", values)
+    assert np.abs(read_image(path).astype(int) - values).max() < 6
+    assert image_size(path) == (16, 24)
+
+
+def test_grey_palette_and_bilevel_become_rgb(folder: Path) -> None:
+    grey = picture(1)[..., 0]
+    np.testing.assert_array_equal(read_image(save_image(folder / "grey.png", grey)), np.stack([grey] * 3, 2))
+
+    indexed = Image.fromarray(grey % 3)
+    indexed.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    indexed.save(folder / "palette.png")
+    colors = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]], np.uint8)
+    np.testing.assert_array_equal(read_image(folder / "palette.png"), colors[grey % 3])
+
+    save_image(folder / "bits.png", grey > 127)
+    np.testing.assert_array_equal(read_image(folder / "bits.png")[..., 1], (grey > 127) * 255)
+
+
+def test_16_bit_grey_is_scaled(folder: Path) -> None:
+    values = np.array([[0, 257, 32896, 65535, 256]], np.uint16)
+    for name in ("deep.png", "deep.tif"):
+        read = read_image(save_image(folder / name, values))
+        assert read[0, :, 0].tolist() == [0, 1, 128, 255, 1] and read.shape == (1, 5, 3)
+
+
+def test_floating_point_is_scaled_and_out_of_range_refused(folder: Path) -> None:
+    assert read_image(save_image(folder / "f.tif", np.array([[0, 0.5, 1]], np.float32)))[0, :, 0].tolist() == [
+        0,
+        128,
+        255,
+    ]
+    for i, value in enumerate((1.5, -0.1, np.nan)):
+        with pytest.raises(FileError, match="not from 0 to 1"):
+            read_image(save_image(folder / f"{i}.tif", np.array([[0, value]], np.float32)))
+
+
+def test_transparency_is_laid_over_white(folder: Path) -> None:
+    values = np.zeros((1, 3, 4), np.uint8)
+    values[0, :, 3] = 0, 255, 51
+    path = save_image(folder / "a.png", values)
+    assert read_image(path)[0, :, 0].tolist() == [255, 0, 204]
+
+    indexed = Image.fromarray(np.array([[0, 1]], np.uint8))
+    indexed.putpalette([9, 9, 9, 8, 8, 8])
+    indexed.save(folder / "p.png", transparency=0)
+    assert read_image(folder / "p.png")[0, :, 0].tolist() == [255, 8]
+
+    Image.fromarray(np.array([[[0, 0], [0, 255]]], np.uint8), "LA").save(folder / "la.png")
+    assert read_image(folder / "la.png")[0, :, 0].tolist() == [255, 0]
+
+
+def test_cmyk_works(folder: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(folder / "a.jpg")
+    red = read_image(folder / "a.jpg")[4, 4].astype(int)
+    assert red[0] > 200 and red[1] < 60 and red[2] < 60
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_exif_orientation_turns_the_image(folder: Path, orientation: int, suffix: str) -> None:
+    path = folder / f"a{suffix}"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    options = {"lossless": True} if suffix == ".webp" else {}
+    Image.fromarray(picture(2)).save(path, exif=exif, **options)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    read = read_image(path)
+    np.testing.assert_array_equal(read, expected)
+    assert image_size(path) == read.shape[:2] == ((16, 12) if orientation >= 5 else (12, 16))
+    assert (orientation in TURNS) == (orientation != 1)
+
+
+def test_broken_exif_does_not_spoil_a_sound_image(folder: Path) -> None:
+    Image.fromarray(picture(3)).save(folder / "a.png", exif=b"Exif\0\0nonsense")
+    np.testing.assert_array_equal(read_image(folder / "a.png"), picture(3))
+    assert image_size(folder / "a.png") == (12, 16)
+
+
+def test_the_first_picture_of_a_stack_is_read(folder: Path) -> None:
+    pages = [Image.fromarray(picture(i)) for i in (4, 5)]
+    pages[0].save(folder / "a.tif", save_all=True, append_images=pages[1:])
+    np.testing.assert_array_equal(read_image(folder / "a.tif"), picture(4))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif"])
+def test_truncated_files_are_refused(folder: Path, suffix: str) -> None:
+    path = save_image(folder / f"a{suffix}", picture(6, 64, 64))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(FileError, match=r"export it again or remove it|convert or remove it") as error:
+        read_image(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+)
+def test_other_files_are_refused(folder: Path, content: bytes) -> None:
+    path = folder / "a.png"
+    path.write_bytes(content)
+    for read in (read_image, image_size):
+        with pytest.raises(FileError, match=r"a.png"):
+            read(path)
+
+
+@pytest.mark.parametrize("side", [10_001, 40_000])
+def test_giant_images_are_refused_before_decoding(folder: Path, side: int) -> None:
+    path = folder / "a.png"
+    path.write_bytes(giant_png(side))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for read in (read_image, image_size):
+            with pytest.raises(FileError, match=r"too large .more than 100 megapixels.; cut it"):
+                read(path)
+
+
+def test_missing_image(folder: Path) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        read_image(folder / "none.png")
+
+
+def test_list_images_is_sorted_and_knows_its_own(folder: Path) -> None:
+    for name in ("b.JPG", "a.png", "c.webp", ".hidden.png", "._b.JPG", "notes.txt", "d.npy"):
+        (folder / name).touch()
+    (folder / "sub.png").mkdir()
+    assert [p.name for p in list_images(folder)] == ["a.png", "b.JPG", "c.webp"]
+    assert list_images(folder / "a.png") == [folder / "a.png"]
+
+
+def test_list_images_of_nothing(folder: Path) -> None:
+    with pytest.raises(FileError, match=r"no images in this folder; put images in it .bmp jpeg jpg"):
+        list_images(folder)
+    with pytest.raises(FileError, match="no such folder"):
+        list_images(folder / "none")
+    (folder / "file.txt").touch()
+    with pytest.raises(FileError, match="not a folder"):
+        list_images(folder / "file.txt")
+
+
+def test_equal_stems_are_named() -> None:
+    require_distinct_stems([Path("x/a.png"), Path("x/b.png")])
+    with pytest.raises(FileError, match=r"a.jpg/a.png"):
+        require_distinct_stems([Path("x/a.jpg"), Path("x/a.png"), Path("x/b.png")])
+
+
+def test_a_bytes_level_flip_never_escapes_as_another_error(folder: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(7)).save(buffer, "TIFF")
+    sound = buffer.getvalue()
+    rng = np.random.default_rng(0)
+    path = folder / "a.tif"
+    for _ in range(150):
+        broken = bytearray(sound)
+        for place in rng.integers(0, len(sound), 6):
+            broken[place] = rng.integers(256)
+        broken[-40:] = rng.bytes(40)
+        path.write_bytes(bytes(broken))
+        try:
+            assert read_image(path).dtype == np.uint8
+        except FileError as error:
+            assert "\n" not in str(error)
