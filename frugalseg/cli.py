@@ -32,6 +32,7 @@ Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, a
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
 Seed = Annotated[int, typer.Option(help="One seed, one result.")]
 Batch = Annotated[int, typer.Option(help="Images at once; more than 1 pays on a GPU only.", min=1)]
+SmallRegions = Annotated[int, typer.Option(help="A class with fewer pixels in an image is ignored there.", min=0)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output folder that is not empty.")]
 
 
@@ -70,11 +71,12 @@ def toy(
 def check(
     data: Data,
     test: Annotated[Path | None, typer.Option(help="A second folder: looks for its images in the first.")] = None,
+    small_regions: SmallRegions = 20,
 ) -> None:
     """Say what is wrong with a data folder, each finding with its mend. Exit code 2 if fit would refuse it."""
     from frugalseg.data.check import check_folder
 
-    findings = check_folder(data, test)
+    findings = check_folder(data, test, small_regions=small_regions)
     print_findings(findings)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(2)
@@ -88,7 +90,6 @@ def fit(
     checkpoint: Annotated[
         str | None, typer.Option(help="What pretrain wrote, any diffusers folder or Hub id, or a published .pt file.")
     ] = None,
-    validation: Annotated[Path | None, typer.Option(help="More annotated images, to choose when to stop.")] = None,
     preset: Annotated[str | None, typer.Option(help="ddpm: the paper's current or first-release features.")] = None,
     timesteps: Annotated[str | None, typer.Option(help="ddpm: diffusion steps to read, such as 50,150,250.")] = None,
     blocks: Annotated[str | None, typer.Option(help="ddpm: decoder blocks, 0 the deepest, such as 5,6,7,8,12.")] = None,
@@ -103,7 +104,7 @@ def fit(
     tile: Annotated[bool, typer.Option("--tile", help="Slide over larger images rather than resizing them.")] = False,
     overlap: Annotated[float, typer.Option(help="With --tile: share of a window's side its neighbour shares.")] = 0.25,
     size: Annotated[str | None, typer.Option(help="Network size HxW instead of the one it was trained on.")] = None,
-    small_region: Annotated[int, typer.Option(help="Ignore a class with fewer pixels than this in an image.")] = 20,
+    small_regions: SmallRegions = 20,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -130,10 +131,10 @@ def fit(
         "tile": tile,
         "overlap": overlap,
         "network_size": size and parse_size(size),
-        "small_region": small_region,
+        "small_region": small_regions,
     }
     chosen = {name: value for name, value in options.items() if value is not None}
-    request = FitRequest(data, backbone, checkpoint, chosen, settings, validation, choose_device(device))
+    request = FitRequest(data, backbone, checkpoint, chosen, settings, choose_device(device))
     with bars() as progress:
         fit_folder(
             request,

@@ -11,14 +11,15 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
+from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.files import write_json
-from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble
+from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble, training_protocol
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
 from frugalseg.feature_maps import FeatureMaps
@@ -37,7 +38,7 @@ class Settings:
     """How images meet the network, and how the classifier is trained.
 
     Attributes:
-        protocol: a key of `frugalseg.ensemble_training.PROTOCOLS`.
+        protocol: how the classifier is trained: a protocol, or the name of one of `PROTOCOLS`.
         members: MLPs in the ensemble (10 in the paper).
         seed: of the classifier's initial weights and shuffling.
         tile: slide windows of the network's size over larger images, at the images' own resolution, rather than
@@ -47,7 +48,7 @@ class Settings:
         small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
     """
 
-    protocol: str = "default"
+    protocol: TrainingProtocol = PROTOCOLS["default"]
     members: int = 10
     seed: int = 0
     tile: bool = False
@@ -56,8 +57,6 @@ class Settings:
     small_region: int = 20
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS:
-            raise InputError(f"no protocol {self.protocol!r}; known: {', '.join(PROTOCOLS)}")
         if self.members < 1 or not 0 <= self.overlap < 1:
             raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
 
@@ -98,7 +97,7 @@ class Segmenter:
     history: TrainingHistory
 
     def __init__(self, backbone: Backbone, *, device: str | torch.device = "cpu", **settings: Any) -> None:
-        self.settings = Settings(**settings)
+        self.settings = Settings(**settings | {"protocol": as_protocol(settings.get("protocol", "default"))})
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         stride, native = backbone.stride, self.settings.network_size or backbone.native_size
@@ -113,7 +112,6 @@ class Segmenter:
         dataset: Sequence[Example],
         *,
         classes: ClassTable | None = None,
-        validation: Sequence[Example] | None = None,
         work: Path | None = None,
         progress: Progress = silent,
     ) -> Self:
@@ -122,7 +120,6 @@ class Segmenter:
         Args:
             dataset: examples, such as a `SegmentationFolder`; each is read twice, one at a time.
             classes: their table; without it the dataset's own (`dataset.classes`).
-            validation: further annotated images for protocols that choose when to stop by them.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             progress: told of each step.
@@ -131,27 +128,20 @@ class Segmenter:
             InputError: no annotated pixel, or only one class of them.
         """
         self.classes = classes or dataset.classes  # type: ignore[attr-defined]
-        pixels = self.pixel_set(dataset, work and work / "train", progress)
+        pixels = self.pixel_set(dataset, work and work / "maps", progress)
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
-        held_out = self.pixel_set(validation, work and work / "validation", progress) if validation else None
         self.classifier, self.history = train_ensemble(
             pixels,
             len(self.classes),
-            self.protocol,
+            self.settings.protocol,
             members=self.settings.members,
             seed=self.settings.seed,
             device=self.device,
-            progress=lambda step: progress("train", step.step, step.total_steps),
+            progress=lambda step: progress("train", step.step, step.steps),
             checkpoint=work and work / "ensemble.pt",
-            validation=held_out,
         )
         return self
-
-    @property
-    def protocol(self) -> TrainingProtocol:
-        """How the classifier is trained."""
-        return PROTOCOLS[self.settings.protocol]
 
     def pixel_set(self, dataset: Sequence[Example], work: Path | None, progress: Progress = silent) -> PixelSet:
         """The labelled pixels of a dataset with their features.
@@ -307,14 +297,20 @@ class Segmenter:
                 raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
             settings = config["settings"]
             settings["network_size"] = settings["network_size"] and tuple(settings["network_size"])
+            settings["protocol"] = TrainingProtocol(**settings["protocol"])
             model = cls(load_saved_backbone(folder / "backbone"), device=device, **settings)
             model.classes = ClassTable.from_json(folder / "classes.json")
             model.classifier = PixelClassifier(**config["classifier"])
-            model.classifier.load_state_dict(load_file(folder / "classifier.safetensors"))
+            model.classifier.load_state_dict(read_tensors(folder / "classifier.safetensors"))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
         model.classifier.eval().to(model.device)
         return model
+
+
+def as_protocol(protocol: str | TrainingProtocol) -> TrainingProtocol:
+    """A training protocol from itself or from its name."""
+    return training_protocol(protocol) if isinstance(protocol, str) else protocol
 
 
 def model_folder(folder_or_hub_id: str | Path) -> Path:

@@ -15,7 +15,7 @@ from frugalseg.errors import InputError
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import fingerprint, logged, require_new, scratch
 from frugalseg.progress import Progress, silent
-from frugalseg.segmenter import Segmenter
+from frugalseg.segmenter import Segmenter, Settings
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class FitRequest:
         checkpoint: of the backbone, as its family defines.
         backbone: options of the backbone.
         settings: fields of `frugalseg.segmenter.Settings`.
-        validation: another data folder with the same classes, for protocols that stop by it.
         device: where to run.
     """
 
@@ -37,7 +36,6 @@ class FitRequest:
     checkpoint: str | None
     backbone: Mapping[str, Any]
     settings: Mapping[str, Any]
-    validation: Path | None = None
     device: str = "cpu"
 
 
@@ -67,18 +65,17 @@ def fit_folder(
         InputError: the data folder has errors, the backbone cannot be loaded, or `out` is in the way.
     """
     require_new(out, overwrite)
-    dataset = checked(request.data, findings)
-    validation = SegmentationFolder(request.validation, dataset.classes) if request.validation else None
+    dataset = checked(request, findings)
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
     segmenter = Segmenter(backbone, device=request.device, **request.settings)
     work = out.with_name(out.name + ".work")
-    resumed = scratch(work, describe(request, backbone, dataset, validation))
+    resumed = scratch(work, describe(request, backbone, dataset))
     with logged(work / "fit.log") as log:
         log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
         estimate = estimate_fit(segmenter, dataset)
         log.info("%s", estimate)
         planned(estimate)
-        segmenter.fit(dataset, validation=validation, work=work, progress=steady(progress, log))
+        segmenter.fit(dataset, work=work, progress=steady(progress, log))
         log.info("saving to %s", out)
         segmenter.save_pretrained(out)
     shutil.move(work / "fit.log", out / "fit.log")
@@ -86,24 +83,21 @@ def fit_folder(
     return segmenter
 
 
-def checked(data: Path, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
+def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
     """The data folder, once the data doctor has seen no error in it."""
-    dataset = SegmentationFolder(data)
-    found = check_folder(data)
+    small_regions = request.settings.get("small_region", Settings.small_region)
+    found = check_folder(request.data, small_regions=small_regions)
     findings(found)
     errors = [f for f in found if f.level == "error"]
     if errors:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more errors: frugalseg check {data})" if len(errors) > 1 else ""
-        raise InputError(f"{first.where}: {first.message}; {first.remedy}{more}")
-    return dataset
+        more = f" (and {len(errors) - 1} more errors, listed above)" if len(errors) > 1 else ""
+        raise InputError(f"{errors[0].where}: {errors[0].message}; {errors[0].remedy}{more}")
+    return SegmentationFolder(request.data)
 
 
-def describe(
-    request: FitRequest, backbone: Backbone, dataset: SegmentationFolder, validation: SegmentationFolder | None
-) -> dict[str, Any]:
+def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolder) -> dict[str, Any]:
     """What the result of a fit depends on, as JSON values."""
-    files = [path for each in (dataset, validation) if each for path in (*each.image_paths, *each.mask_paths)]
+    files = [*dataset.image_paths, *dataset.mask_paths]
     checkpoint = Path(request.checkpoint) if request.checkpoint else None
     if checkpoint is not None and checkpoint.exists():
         weights = [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("**/*.safetensors"))

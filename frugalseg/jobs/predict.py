@@ -1,6 +1,5 @@
 """Masks for a folder of images: each written whole, in order, skipping those that an earlier run has written."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.files import atomic_path
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
-from frugalseg.errors import InputError
 from frugalseg.jobs.output import fingerprint, open_run
 from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Prediction, Segmenter, model_folder
@@ -62,10 +60,8 @@ def predict_folder(
         InputError: no images, images that share a stem, an unreadable image, an output folder of something else.
     """
     extras = extras or Extras()
-    paths = [images] if images.is_file() else list_images(images)
-    twice = [stem for stem, count in Counter(path.stem for path in paths).items() if count > 1]
-    if twice:
-        raise InputError(f"{images}: several images named {', '.join(twice[:10])}; their masks would have one name")
+    paths = list_images(images)
+    require_distinct_stems(paths)
     weights = model_folder(model) / "classifier.safetensors"
     segmenter = Segmenter.from_pretrained(model, device=device)
     command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
+from frugalseg.data.example import Example
+from frugalseg.ensemble_training import PROTOCOLS
+from frugalseg.pixel_prediction import vote
+
+
+QUICK = replace(PROTOCOLS["default"], steps=60)
+
+
+def quick(backbone, **settings):
+    return Segmenter(backbone, **{"protocol": QUICK, "members": 3, **settings})
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_ddpm, toy_train):
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50, 150), blocks=(1, 2))
+    return quick(backbone, network_size=(24, 24)).fit(SegmentationFolder(toy_train))
+
+
+def pictures(*sizes):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def test_predictions_come_at_the_images_own_sizes(fitted):
+    images = pictures((48, 48), (48, 48), (31, 77), (5, 5))
+    found = list(fitted.predict(images, batch_size=3))
+    for image, each in zip(images, found, strict=True):
+        assert each.mask.shape == image.shape[:2]
+        assert set(np.unique(each.mask)) <= set(fitted.classes.ids)
+        np.testing.assert_allclose(each.probabilities.sum(0), 1, atol=1e-5)
+        assert 0 <= each.uncertainty.min() <= each.uncertainty.max() <= np.log(3) + 1e-6
+    alone = next(iter(fitted.predict(images[1:2])))
+    assert (alone.mask == found[1].mask).mean() > 0.999
+    np.testing.assert_allclose(alone.probabilities, found[1].probabilities, atol=1e-4)
+
+
+def test_evaluation_counts_what_predict_says(fitted, toy_test):
+    dataset = SegmentationFolder(toy_test, fitted.classes)
+    result = fitted.evaluate(dataset, batch_size=2)
+    found = [each.mask for each in fitted.predict(dataset[i].image for i in range(len(dataset)))]
+    truth = [dataset[i].target for i in range(len(dataset))]
+    right = sum(int((fitted.classes.to_positions(f) == t).sum()) for f, t in zip(found, truth, strict=True))
+    assert result.metrics()["pixel_accuracy"] == pytest.approx(right / sum(t.size for t in truth))
+    assert list(result.metrics()["per_image"]) == dataset.names
+
+
+def test_a_saved_model_predicts_the_same(fitted, tmp_path):
+    images = pictures((40, 60))
+    fitted.save_pretrained(tmp_path / "model")
+    again = Segmenter.from_pretrained(tmp_path / "model")
+    assert again.settings == fitted.settings
+    assert again.classes == fitted.classes
+    before, after = next(fitted.predict(images)), next(again.predict(images))
+    assert (before.mask == after.mask).all()
+    np.testing.assert_array_equal(before.probabilities, after.probabilities)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_one_seed_one_model(tiny_ddpm, toy_train, fitted):
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50, 150), blocks=(1, 2))
+    again = quick(backbone, network_size=(24, 24)).fit(SegmentationFolder(toy_train))
+    other = quick(backbone, network_size=(24, 24), seed=1).fit(SegmentationFolder(toy_train))
+    weights = [m.classifier.linear1.weight for m in (fitted, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_tiled_image_is_what_its_windows_say(tiny_ddpm, toy_train):
+    """Where one window covers the image, tiling is the untiled prediction; where several do, each pixel's
+    probabilities lie within those of the windows that see it."""
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1, 2))
+    tiled = quick(backbone, tile=True, network_size=(24, 24)).fit(SegmentationFolder(toy_train))
+    small, large = pictures((24, 24), (37, 50))
+    predictor = tiled.classifier.predictor()
+    whole = vote(predictor.member_probabilities(tiled.features([torch.from_numpy(small).permute(2, 0, 1) / 255])))
+    found = next(tiled.predict([small]))
+    assert (tiled.classes.to_positions(found.mask) == whole.mask.numpy()).all()
+    blended = next(tiled.predict([large])).probabilities
+    low, high = np.ones_like(blended), np.zeros_like(blended)
+    for window in tiled.windows(large.shape):
+        seen = torch.from_numpy(large[window.area]).permute(2, 0, 1) / 255
+        mean = predictor.member_probabilities(tiled.features([seen])).mean(0).numpy()
+        area = (slice(None), *window.area)
+        low[area], high[area] = np.minimum(low[area], mean), np.maximum(high[area], mean)
+    assert ((low - 1e-5 <= blended) & (blended <= high + 1e-5)).all()
+
+
+def test_every_labelled_pixel_is_trained_on_once(tiny_ddpm, toy_train):
+    dataset = SegmentationFolder(toy_train)
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1,))
+    for options in ({}, {"tile": True, "network_size": (24, 24)}):
+        pixels = Segmenter(backbone, small_region=0, **options).pixel_set(dataset, None)
+        expected = np.bincount(np.concatenate([example.target.ravel() for example in dataset]), minlength=256)
+        assert torch.bincount(pixels.labels, minlength=256).tolist() == expected.tolist()
+
+
+def test_sparse_scribbles_suffice(toy_train):
+    """Colours that are the classes, annotated in a few pixels of each image: the rest is learned."""
+    examples = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        truth = np.zeros((32, 32), np.uint8)
+        truth[:, 16:] = 1
+        image = np.where(truth[..., None] == 1, [200, 40, 40], [40, 40, 200]) + rng.integers(0, 30, (32, 32, 3))
+        scribbles = np.where(rng.random((32, 32)) < 0.08, truth, 255).astype(np.uint8)
+        examples.append((truth, Example(str(seed), image.astype(np.uint8), scribbles)))
+    classes = SegmentationFolder(toy_train).classes
+    model = quick(load_backbone("colour")).fit([e for _, e in examples], classes=classes)
+    found = list(model.predict([e.image for _, e in examples]))
+    assert all((f.mask == t).mean() > 0.98 for f, (t, _) in zip(found, examples, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [([np.full((8, 8), 255)], "no pixel is annotated"), ([np.zeros((8, 8))], "fewer than two classes")],
+)
+def test_too_little_annotation(targets, message, toy_train):
+    classes = SegmentationFolder(toy_train).classes
+    examples = [Example("a", np.zeros((8, 8, 3), np.uint8), t.astype(np.uint8)) for t in targets]
+    with pytest.raises(InputError, match=message):
+        Segmenter(load_backbone("colour")).fit(examples, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"protocol": "fast"}, "known: "),
+        ({"members": 0}, "at least 1"),
+        ({"overlap": 1.0}, "from 0 to below 1"),
+        ({"network_size": (15, 16)}, "multiples of 2"),
+    ],
+)
+def test_settings_out_of_range(settings, message, tiny_ddpm):
+    with pytest.raises(InputError, match=message):
+        Segmenter(load_backbone("ddpm", tiny_ddpm), **settings)
+
+
+def test_models_that_are_none(tmp_path, fitted):
+    with pytest.raises(InputError, match="no such model folder"):
+        Segmenter.from_pretrained(tmp_path / "nothing")
+    with pytest.raises(InputError, match="not a frugalseg model"):
+        Segmenter.from_pretrained(tmp_path)
+    with pytest.raises(InputError, match="has not been fitted"):
+        next(Segmenter(load_backbone("colour")).predict(pictures((8, 8))))
+    fitted.save_pretrained(tmp_path / "model")
+    file = tmp_path / "model" / "classifier.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match="classifier.safetensors: damaged"):
+        Segmenter.from_pretrained(tmp_path / "model")
