@@ -82,6 +82,71 @@ def check(
         raise typer.Exit(2)
 
 
+@pretrain_app.command("ddpm")
+def pretrain_ddpm(
+    images: Annotated[Path, typer.Argument(help="A folder of unlabelled images.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; becomes a diffusers pipeline folder.")],
+    size: Annotated[str | None, typer.Option(help="Training size HxW; without it chosen from the images.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step, over all devices.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
+    warmup_steps: Annotated[int | None, typer.Option(help="Steps over which the learning rate rises.")] = None,
+    ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights that come out.")] = None,
+    gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradients.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Arithmetic of the forward pass.")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Mirror images at random.")] = None,
+    base_channels: Annotated[int | None, typer.Option(help="Channels at full resolution.")] = None,
+    multipliers: Annotated[str | None, typer.Option(help="Channels of each level over the base: 1,2,2.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Residual blocks a level.")] = None,
+    attention_levels: Annotated[int | None, typer.Option(help="How many deepest levels have attention.")] = None,
+    noise_schedule: Annotated[str | None, typer.Option(help="cosine (small images) or linear.")] = None,
+    min_snr: Annotated[float | None, typer.Option(help="Min-SNR loss weighting, such as 5; pays in short runs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed, one result.")] = None,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that prepare batches, for each device.", min=0)] = 0,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after this long, to be continued later.")] = None,
+    checkpoint_minutes: Annotated[float, typer.Option(help="How often everything is saved.")] = 10.0,
+    picture_minutes: Annotated[float, typer.Option(help="How often samples are drawn.")] = 20.0,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays on GPUs.")] = False,
+) -> None:
+    """Train a DDPM. Killed or out of time, it goes on when the same command is run again, with the same result."""
+    from frugalseg.backbones.ddpm.pretrain import pretrain, stored_settings
+    from frugalseg.pretraining.settings import RunOptions
+
+    settings = stored_settings(
+        out,
+        image_size=size and parse_size(size),
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        ema_decay=ema_decay,
+        gradient_clip=gradient_clip,
+        precision=precision and precision.value,
+        flip=flip,
+        base_channels=base_channels,
+        multipliers=multipliers and numbers("--multipliers", multipliers),
+        layers=layers,
+        attention_levels=attention_levels,
+        noise_schedule=noise_schedule,
+        min_snr=min_snr,
+        seed=seed,
+    )
+    options = RunOptions(
+        device=choose_device(device),
+        devices=devices,
+        workers=workers,
+        max_minutes=max_minutes,
+        checkpoint_minutes=checkpoint_minutes,
+        picture_minutes=picture_minutes,
+        compile=compile,
+    )
+    finished = pretrain(images, out, settings, options)
+    after = f"next: frugalseg fit DATA --checkpoint {out} -o MODEL" if finished else "run the same command to go on"
+    typer.echo(f"{out}: {'finished' if finished else 'time is up'}; {after}")
+
+
 @app.command()
 def fit(
     data: Data,
