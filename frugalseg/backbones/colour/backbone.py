@@ -57,22 +57,19 @@ class ColourBackbone(Backbone):
         return cls.from_checkpoint(None, **config)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None = None, **options: Any) -> Self:
+    def from_checkpoint(cls, checkpoint: str | Path | None = None, *, native_size: Sequence[int] = (256, 256)) -> Self:
         """Build the baseline.
 
         Args:
             checkpoint: None, since there are no weights.
-            options: ``native_size``, (height, width) in pixels; 256 x 256 without it.
+            native_size: (height, width) in pixels that other images are resized to.
 
         Raises:
-            InputError: a checkpoint or an unknown option is given, or a size is not two positive integers.
+            InputError: a checkpoint is given, or the size is not two positive integers.
         """
         if checkpoint is not None:
             raise InputError(f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}")
-        size = options.pop("native_size", (256, 256))
-        if options:
-            raise InputError(f"the backbone 'colour' has no option {sorted(options)[0]!r}; known: native_size")
-        return cls(checked_size(size))
+        return cls(checked_size(native_size))
 
 
 def pixel_centres(length: int, device: torch.device) -> Tensor:
