@@ -67,8 +67,9 @@ class Checkpoints(Callback):
         if self.alarm.due(trainer) or finished or expired:
             self.save(trainer)
         if expired and not finished:
-            self.run_log.say(f"the time is up; stopped after step {trainer.global_step}, to be continued")
             trainer.should_stop = True
+            if trainer.is_global_zero:
+                self.run_log.say(f"the time is up; stopped after step {trainer.global_step}, to be continued")
 
     def save(self, trainer: Trainer) -> None:
         """Write the network, then the state that continues from here; a kill in between costs the interval, no more."""
@@ -92,10 +93,12 @@ class RunLog(Callback):
         batch_size: images of a global step.
         every_steps: steps between two lines.
         bar: whether to draw a progress bar.
+        about: a first line, on what is trained with.
     """
 
-    def __init__(self, run: RunFolder, batch_size: int, every_steps: int, bar: bool) -> None:
+    def __init__(self, run: RunFolder, batch_size: int, every_steps: int, bar: bool, about: str = "") -> None:
         self.run = run
+        self.about = about
         self.batch_size = batch_size
         self.every_steps = every_steps
         self.seconds_before = float(run.last_progress()["seconds"])
@@ -124,6 +127,8 @@ class RunLog(Callback):
         self._line_step = trainer.global_step
         self._last_loss: float | None = None
         if trainer.is_global_zero:
+            if self.about:
+                self.say(self.about)
             self.say(f"begin at step {trainer.global_step} of {trainer.max_steps}, {trainer.world_size} process(es)")
             if self._bar:
                 self._bar.start(trainer.global_step, trainer.max_steps)

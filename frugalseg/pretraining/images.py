@@ -57,7 +57,7 @@ class TrainingImages:
 
     def describe(self) -> str:
         """One line on what was found and what is done to it."""
-        sizes = Counter(image_size(path) for path in self.paths)
+        sizes = Counter(sizes_of(self.paths))
         (height, width), _ = sizes.most_common(1)[0]
         others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
         crop = any(h * self.size[1] != w * self.size[0] for h, w in sizes)
@@ -78,10 +78,15 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def sizes_of(paths: Sequence[Path], most: int = 1000) -> list[tuple[int, int]]:
+    """(height, width) of each image, or of `most` of them spread evenly where there are more."""
+    count = min(most, len(paths))
+    return [image_size(paths[i * len(paths) // count]) for i in range(count)]
+
+
 def median_size(paths: Sequence[Path], longest: int) -> tuple[int, int]:
     """(height, width): the medians over the images, scaled down so that the longer is at most `longest`."""
-    sizes = np.array([image_size(path) for path in paths])
-    height, width = np.median(sizes, axis=0)
+    height, width = np.median(np.array(sizes_of(paths)), axis=0)
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -93,7 +98,8 @@ def fit_to_size(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.u
         return image
     scale = min(height / size[0], width / size[1])
     crop_h, crop_w = size[0] * scale, size[1] * scale
-    left, top = (width - crop_w) / 2, (height - crop_h) / 2
-    box = (left, top, left + crop_w, top + crop_h)
+    left, top = max(0.0, (width - crop_w) / 2), max(0.0, (height - crop_h) / 2)
+    # Rounding must not push the box over the edge.
+    box = (left, top, min(left + crop_w, width), min(top + crop_h, height))
     # Pillow widens its filters when it shrinks, so that nothing aliases.
     return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box))

@@ -101,12 +101,8 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
         Whether the last step was reached.
     """
     settings = module.settings
-    if settings.batch_size % options.devices:
-        raise InputError(
-            f"a batch of {settings.batch_size} cannot be split over {options.devices} devices; give a multiple"
-        )
     averaging = AveragedWeights(settings.ema_decay)
-    log = RunLog(run, settings.batch_size, options.log_steps, options.bar)
+    log = RunLog(run, settings.batch_size, options.log_steps, options.bar, images.describe())
     examples = example_images(images)
     saver = Checkpoints(
         run, averaging, log, Alarm(options.checkpoint_steps, options.checkpoint_minutes), options.max_minutes
@@ -128,8 +124,7 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
 
 def _trainer(settings: TrainingSettings, options: RunOptions, run: RunFolder, callbacks: list[Any]) -> pl.Trainer:
     return pl.Trainer(
-        accelerator={"cuda": "gpu"}.get(options.device, options.device),
-        devices=options.devices,
+        **hardware(options),
         strategy="ddp" if options.devices > 1 else "auto",
         precision=PRECISIONS[settings.precision],
         max_steps=settings.steps,
@@ -144,6 +139,33 @@ def _trainer(settings: TrainingSettings, options: RunOptions, run: RunFolder, ca
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+
+
+def check_hardware(settings: TrainingSettings, options: RunOptions) -> None:
+    """Raise `InputError` where this machine cannot carry out a run as asked."""
+    gpus = torch.cuda.device_count()
+    kind, _, number = options.device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+        raise InputError(f"device {options.device!r} is unknown; give auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and gpus <= int(number or 0):
+        raise InputError(f"device {options.device!r} is not there ({gpus} CUDA devices found); give another, or auto")
+    if options.devices < 1 or settings.batch_size % options.devices:
+        raise InputError(
+            f"a batch of {settings.batch_size} images cannot be split over {options.devices} devices; "
+            "give a number of devices that divides it"
+        )
+    on_gpu = kind == "cuda" or (kind == "auto" and gpus > 0)
+    if on_gpu and options.devices > (1 if number else gpus):
+        raise InputError(f"{options.devices} devices were asked for, {1 if number else gpus} are there; give fewer")
+    if settings.precision == "fp16" and not on_gpu:
+        raise InputError("precision fp16 trains on CUDA devices only; give bf16 or fp32")
+
+
+def hardware(options: RunOptions) -> dict[str, Any]:
+    """The arguments of the Lightning trainer that say where it runs."""
+    kind, _, number = options.device.partition(":")
+    accelerator = "gpu" if kind == "cuda" else kind
+    return {"accelerator": accelerator, "devices": [int(number)] if number else options.devices}
 
 
 def example_images(images: TrainingImages, count: int = 8) -> Tensor:

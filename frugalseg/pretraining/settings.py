@@ -66,7 +66,7 @@ class RunOptions:
     """How a run is carried out; may change when it is continued.
 
     Attributes:
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         devices: processes that share each batch (DDP), one a GPU.
         workers: processes beside each of them that prepare batches.
         max_minutes: stop after this long, to be continued later.

@@ -15,7 +15,7 @@ from frugalseg.errors import InputError
 from frugalseg.pretraining.callbacks import picture_path
 from frugalseg.pretraining.images import TrainingImages, fingerprint, median_size
 from frugalseg.pretraining.pictures import save_grid
-from frugalseg.pretraining.run import PretrainingModule, fit
+from frugalseg.pretraining.run import PretrainingModule, check_hardware, fit
 from frugalseg.pretraining.run_folder import RunFolder, check_same
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.pretraining.stream import STEP, random_numbers, seeded_noise
@@ -96,7 +96,8 @@ def pretrain(
     Args:
         images: folder of unlabelled images of any sizes; see `TrainingImages` for what happens to them.
         out: new or empty folder, or that of a run to continue.
-        settings: what to train; settings left None are chosen from the images.
+        settings: what to train; None: the settings of the run in `out`, or the defaults. Those left None in it are
+            chosen from the images.
         options: how to carry the run out.
 
     Returns:
@@ -106,8 +107,10 @@ def pretrain(
         InputError: no images, an unsuitable size, `out` holds something else, or a run with other settings or images.
     """
     run, options = RunFolder(Path(out)), options or RunOptions()
+    settings = settings or stored_settings(out)
+    check_hardware(settings, options)
     paths = list_images(images)
-    chosen = _open_run(run, paths, settings or PretrainSettings())
+    chosen = _open_run(run, paths, settings)
     if run.last_progress()["step"] >= chosen.steps:
         return True
     assert chosen.image_size is not None
