@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from frugalseg.feature_maps import FeatureMaps, neighbours
+from frugalseg.feature_maps import FeatureMaps
 
 # Shapes: M members, K classes, C channels of a map, h x w a map, H x W the pixel grid, P pixels, A and B hidden widths.
 
@@ -126,7 +126,7 @@ class EnsemblePredictor:
         """The first layer's output for the maps `taps` (of one resolution), on the lines that rows start..stop need."""
         dtype = self.weights.first_bias.dtype
         h, w = maps.maps[taps[0]].shape[-2:]
-        lower, upper, _ = neighbours(torch.tensor([start, stop - 1]), h, maps.size[0])
+        lower, upper, _ = _lines_read(torch.tensor([start, stop - 1]), h, maps.size[0], dtype)
         offset, end = int(lower[0]), int(upper[1]) + 1
         columns = [maps.maps[tap][0, :, offset:end].to(dtype).flatten(1).t() for tap in taps]
         out = columns[0] @ self.weights.first[taps[0]]
@@ -163,14 +163,29 @@ class _Lines:
 
     def at_rows(self, y: Tensor, size: tuple[int, int]) -> Tensor:
         """(len(y), W, M * A): bilinear values on whole rows of the grid."""
-        lower, upper, weight = neighbours(y, self.height, size[0])
         device, dtype = self.values.device, self.values.dtype
+        lower, upper, weight = _lines_read(y, self.height, size[0], dtype)
         low = self.values[(lower - self.offset).to(device)]
         high = self.values[(upper - self.offset).to(device)]
         lines = low.lerp_(high, weight.to(device, dtype)[:, None, None])
         channels_last = lines[None].permute(0, 3, 1, 2)
         stretched = F.interpolate(channels_last, (len(y), size[1]), mode="bilinear", align_corners=False)
         return stretched[0].permute(1, 2, 0)
+
+
+def _lines_read(y: Tensor, height: int, target: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """`feature_maps.neighbours` along the height, with weights as exact as the computation's dtype (float32 at least).
+
+    Args:
+        y: rows of a grid of `target` rows.
+        height: lines of the map.
+        target: rows of the grid.
+        dtype: of the computation.
+    """
+    exact = torch.promote_types(dtype, torch.float32)
+    source = ((y.to(exact) + 0.5) * (torch.tensor(height, dtype=exact) / target) - 0.5).clamp_min(0)
+    lower = source.floor().long().clamp_max(height - 1)
+    return lower, (lower + 1).clamp_max(height - 1), source - lower
 
 
 def vote(member_probabilities: Tensor) -> PixelPrediction:
