@@ -73,6 +73,7 @@ class Checkpoints(Callback):
 
     def save(self, trainer: Trainer) -> None:
         """Write the network, then the state that continues from here; a kill in between costs the interval, no more."""
+        self.run_log.require_finite(trainer)
         if trainer.is_global_zero:
             fresh = self.run.training / "export.tmp"
             shutil.rmtree(fresh, ignore_errors=True)
@@ -146,9 +147,23 @@ class RunLog(Callback):
         if self._bar:
             self._bar.stop()
 
-    on_exception = on_train_end
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away, and say from where the run would continue."""
+        self.on_train_end()
+        if trainer.is_global_zero:
+            saved = self.run.last_progress()["step"]
+            self.say(f"ended by {type(exception).__name__} in step {trainer.global_step}; continues from step {saved}")
+
+    def require_finite(self, trainer: Trainer) -> None:
+        """Raise `ArithmeticError` where a loss since the last line of the log is infinite or not a number."""
+        if self._losses and not bool(torch.stack(self._losses).isfinite().all()):
+            raise ArithmeticError(
+                f"the loss is no longer finite at step {trainer.global_step}; "
+                "begin again with a lower learning rate, or with bf16 or fp32 instead of fp16"
+            )
 
     def _write(self, trainer: Trainer) -> None:
+        self.require_finite(trainer)
         loss = trainer.strategy.reduce(torch.stack(self._losses).float().mean(), reduce_op="mean")
         self._losses.clear()
         self._last_loss = float(loss)

@@ -27,12 +27,16 @@ class TrainingImages:
         cached: whether the decoded images are in memory.
     """
 
-    def __init__(self, folder: str | Path, size: tuple[int, int], limit: int = CACHE_LIMIT) -> None:
-        """Decode what fits in `limit` bytes; raises `InputError` for an empty folder or an unreadable image."""
+    def __init__(self, folder: str | Path, size: tuple[int, int], limit: int = CACHE_LIMIT, bar: bool = False) -> None:
+        """Decode what fits in `limit` bytes, under a progress bar if `bar`.
+
+        Raises:
+            InputError: the folder is missing or empty, or an image cannot be read.
+        """
         self.paths = list_images(folder)
         self.size = size
         self.cached = len(self.paths) * size[0] * size[1] * 3 <= limit
-        self._pixels = self._decode_all() if self.cached else None
+        self._pixels = self._decode_all(bar) if self.cached else None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -44,14 +48,17 @@ class TrainingImages:
             return pixels
         return fit_to_size(read_image(self.paths[index]), self.size)
 
-    def _decode_all(self) -> NDArray[np.uint8]:
+    def _decode_all(self, bar: bool) -> NDArray[np.uint8]:
+        from rich.progress import track
+
         pixels = np.empty((len(self.paths), *self.size, 3), np.uint8)
 
         def decode(index: int) -> None:
             pixels[index] = fit_to_size(read_image(self.paths[index]), self.size)
 
         with ThreadPoolExecutor() as pool:
-            for _ in pool.map(decode, range(len(self.paths))):
+            done = pool.map(decode, range(len(self.paths)))
+            for _ in track(done, "read images", total=len(self.paths), disable=not bar, transient=True):
                 pass
         return pixels
 

@@ -61,16 +61,16 @@ class RunFolder:
         saved: dict[str, Any] = read_json(self.progress)
         return saved
 
-    def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folder a run with these settings.
-
-        Raises:
-            InputError: the path is a file, or a folder that holds something else.
-        """
+    def require_free(self) -> None:
+        """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give a folder for the result")
         if self.path.is_dir() and any(self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Make the folder a run with these settings; raises what `require_free` raises."""
+        self.require_free()
         write_json(self.settings, settings)
 
     def publish(self, finished: Path) -> None:

@@ -110,12 +110,15 @@ def pretrain(
     settings = settings or stored_settings(out)
     check_hardware(settings, options)
     paths = list_images(images)
-    chosen = _open_run(run, paths, settings)
+    data = {"images": len(paths), "fingerprint": fingerprint(paths)}
+    chosen = _settle(run, paths, settings, data)
     if run.last_progress()["step"] >= chosen.steps:
         return True
     assert chosen.image_size is not None
-    training_images = TrainingImages(images, chosen.image_size)
     module = DDPMPretraining(chosen, channels_last=options.wants_channels_last)
+    training_images = TrainingImages(images, chosen.image_size, bar=options.bar)
+    if not run.resumable:
+        run.begin(_jsonable({**asdict(chosen), "family": "ddpm", **data}))
     return fit(module, training_images, run, options)
 
 
@@ -131,17 +134,14 @@ def stored_settings(out: str | Path, **given: Any) -> PretrainSettings:
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
 
-def _open_run(run: RunFolder, paths: list[Path], settings: PretrainSettings) -> PretrainSettings:
-    """The settings, complete, of a run that is begun or continued."""
-    data = {"images": len(paths), "fingerprint": fingerprint(paths)}
+def _settle(run: RunFolder, paths: list[Path], settings: PretrainSettings, data: dict[str, Any]) -> PretrainSettings:
+    """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
         stored = read_json(run.settings)
         check_same(stored, _jsonable({**asdict(settings), **data}), run.path)
         return PretrainSettings.from_json(stored)
-    chosen = settings.chosen_for(paths)
-    build_unet(chosen.image_size or (0, 0), chosen.shape)
-    run.begin(_jsonable({**asdict(chosen), "family": "ddpm", **data}))
-    return chosen
+    run.require_free()
+    return settings.chosen_for(paths)
 
 
 def _jsonable(values: dict[str, Any]) -> dict[str, Any]:

@@ -174,6 +174,12 @@ def test_wrong_input_leaves_nothing_behind(photos: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="no such folder"):
         pretrain(tmp_path / "missing", out, TINY, OPTIONS)
     assert not out.exists()
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "a.png").write_bytes((photos / "0.png").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"a\.png"):
+        pretrain(broken, out, TINY, OPTIONS)
+    assert not out.exists()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
         pretrain(photos, tmp_path, TINY, OPTIONS)
@@ -216,6 +222,14 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     pretrain(tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
     losses = [float(line.split("loss ")[1].split()[0]) for line in (out / "training/log.txt").open() if "loss" in line]
     assert losses[-1] < losses[0] / 2
+
+
+def test_a_loss_that_explodes_ends_the_run_before_it_is_saved(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(ArithmeticError, match="lower learning rate"):
+        pretrain(photos, out, replace(TINY, learning_rate=1e30, warmup_steps=0), replace(OPTIONS, log_steps=100))
+    assert "ended by ArithmeticError" in (out / "training" / "log.txt").read_text()
+    assert not (out / "model_index.json").exists()
 
 
 @pytest.mark.slow
