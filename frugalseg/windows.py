@@ -84,7 +84,7 @@ def cut(image: NDArray[np.uint8], window: Window) -> Tensor:
     missing = [(0, wanted - got) for wanted, got in zip(window.size, part.shape[:2], strict=True)]
     if any(after for _, after in missing):
         part = np.pad(part, (*missing, (0, 0)), mode="reflect" if min(part.shape[:2]) > 1 else "edge")
-    values = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1).float() / 255
+    values = torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1) / 255
     if window.size != window.network:
         resized = F.interpolate(values[None], window.network, mode="bilinear", antialias=True, align_corners=False)
         values = resized[0].clamp(0, 1)

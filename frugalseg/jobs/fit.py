@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         "settings": dict(request.settings),
         "files": fingerprint(files),
     }
-    result: dict[str, Any] = json.loads(json.dumps(command))
+    result: dict[str, Any] = json.loads(json.dumps(command, default=asdict))
     return result
 
 

@@ -1,0 +1,140 @@
+"""Killed at any moment, a run goes on and ends as if nothing had happened; nothing half-written is ever left."""
+
+import errno
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from frugalseg.data import files
+from frugalseg.data.toy import write_toy_folder
+from frugalseg.ensemble_training import PROTOCOLS
+from frugalseg.errors import InputError
+from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.jobs.predict import Extras, predict_folder
+from frugalseg.segmenter import Segmenter
+
+QUICK = replace(PROTOCOLS["default"], steps=30)
+
+
+class Stop(Exception):
+    """Ends a run from within its progress report."""
+
+
+def stop_at(stage, done):
+    def progress(now, count, total):
+        if (now, count) == (stage, done):
+            raise Stop
+
+    return progress
+
+
+@pytest.fixture(scope="module")
+def request_(toy_train, tiny_ddpm):
+    options = {"timesteps": (50,), "blocks": (1, 2)}
+    return FitRequest(toy_train, "ddpm", str(tiny_ddpm), options, {"protocol": QUICK, "members": 2})
+
+
+@pytest.fixture(scope="module")
+def model(request_, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "model"
+    fit_folder(request_, out)
+    return out
+
+
+def same_weights(a, b):
+    first, second = (load_file(folder / "classifier.safetensors") for folder in (a, b))
+    return first.keys() == second.keys() and all(first[k].equal(second[k]) for k in first)
+
+
+@pytest.mark.parametrize("moment", [("features", 0), ("features", 3), ("train", 1), ("train", 29)])
+def test_an_interrupted_fit_ends_the_same(moment, request_, model, tmp_path):
+    out = tmp_path / "model"
+    with pytest.raises(Stop):
+        fit_folder(request_, out, progress=stop_at(*moment))
+    assert not out.exists()
+    seen = []
+    fit_folder(request_, out, progress=lambda *report: seen.append(report))
+    assert same_weights(out, model)
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    if moment[0] == "train":
+        assert ("features", 0, 4) not in seen
+
+
+def test_a_fit_of_something_else_does_not_take_up_the_old_one(request_, tmp_path):
+    with pytest.raises(Stop):
+        fit_folder(request_, tmp_path / "model", progress=stop_at("features", 3))
+    changed = replace(request_, backbone={"timesteps": (250,), "blocks": (1, 2)})
+    seen = []
+    fit_folder(changed, tmp_path / "model", progress=lambda *report: seen.append(report))
+    assert ("features", 0, 4) in seen
+
+
+def test_predict_goes_on_and_refuses_foreign_folders(model, toy_test, tmp_path):
+    images, out = toy_test / "images", tmp_path / "masks"
+    with pytest.raises(Stop):
+        predict_folder(model, images, out, progress=stop_at("predict", 2))
+    first = sorted(out.glob("*.png"))
+    assert len(first) == 2
+    times = [p.stat().st_mtime_ns for p in first]
+    assert predict_folder(model, images, out) == 1
+    assert [p.stat().st_mtime_ns for p in first] == times
+    assert {p.stem for p in out.glob("*.png")} == {p.stem for p in images.iterdir()}
+    with pytest.raises(InputError, match="not empty"):
+        predict_folder(model, images, out, extras=Extras(overlays=True))
+    assert predict_folder(model, images, out, extras=Extras(True, True, True), overwrite=True) == 3
+    for kind, suffix in (("overlays", "png"), ("uncertainty", "png"), ("probabilities", "npy")):
+        assert len(list((out / kind).glob(f"*.{suffix}"))) == 3
+
+
+def test_masks_hold_the_predicted_ids(model, toy_test, tmp_path):
+    path = sorted((toy_test / "images").iterdir())[0]
+    predict_folder(model, path, tmp_path / "masks")
+    expected = next(Segmenter.from_pretrained(model).predict([np.asarray(Image.open(path).convert("RGB"))]))
+    written = Image.open(tmp_path / "masks" / f"{path.stem}.png")
+    assert written.mode == "P"
+    assert (np.asarray(written) == expected.mask).all()
+
+
+def test_a_full_disk_leaves_nothing_half_written(model, toy_test, tmp_path, monkeypatch):
+    """The device refuses to write from the second mask on: the first stays, no other file appears, a rerun goes on."""
+    real, written = Image.Image.save, []
+
+    def save(picture, path, *args, **kwargs):
+        if len(written) == 1:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real(picture, path, *args, **kwargs)
+        written.append(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", save)
+        with pytest.raises(OSError, match="No space left"):
+            predict_folder(model, toy_test / "images", tmp_path / "masks")
+    assert {p.name for p in (tmp_path / "masks").iterdir()} == {"run.json", "classes.json", "001000.png"}
+    assert predict_folder(model, toy_test / "images", tmp_path / "masks") == 2
+
+
+def test_a_process_killed_while_fitting(tiny_ddpm, tmp_path):
+    """SIGKILL, from outside, with features under way."""
+    write_toy_folder(tmp_path / "data", 12, seed=5)
+    command = [sys.executable, "-m", "frugalseg", "fit", str(tmp_path / "data"), "--checkpoint", str(tiny_ddpm)]
+    command += ["--members", "1", "--device", "cpu", "-o"]
+    killed = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
+    progress = tmp_path / "killed.work" / "maps" / "progress.json"
+    deadline = time.monotonic() + 120
+    while not progress.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert files.read_json(progress)["done"] >= 1
+    for name in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+    assert same_weights(tmp_path / "killed", tmp_path / "whole")
