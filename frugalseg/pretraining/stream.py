@@ -4,7 +4,7 @@ Nothing here remembers anything, so a run that was killed continues with the ver
 batch is the same however many processes share it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class BatchStream(IterableDataset[dict[str, Any]]):
 
     Rank r of R gets the samples r, r + R, r + 2R, ... of each global batch: together the ranks see what one process
     alone would see. A batch is a dict of ``step`` (int), ``images`` (b, 3, H, W) uint8, flipped at random, and
-    ``seeds`` (b,) int64, one for each sample, from which a family draws what else it needs.
+    ``seeds``, b integers, one for each sample, from which a family draws what else it needs.
 
     Args:
         images: the training images.
@@ -89,7 +89,7 @@ class BatchStream(IterableDataset[dict[str, Any]]):
         places = range(self.rank, self.batch_size, self.world_size)
         images, seeds = zip(*(self._sample(step, place) for place in places), strict=True)
         stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        return {"step": step, "images": stacked, "seeds": torch.tensor(seeds, dtype=torch.int64)}
+        return {"step": step, "images": stacked, "seeds": list(seeds)}
 
     def _sample(self, step: int, place: int) -> tuple[NDArray[np.uint8], int]:
         """The image at a place of the global batch, and the seed of that sample."""
@@ -107,6 +107,11 @@ def batch_loader(stream: BatchStream, workers: int = 0) -> DataLoader[dict[str, 
     )
 
 
-def seeded_noise(seeds: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """(b, \\*shape) float32 normal numbers on the CPU, each row from its own one of the (b,) int64 `seeds`."""
-    return torch.stack([torch.randn(shape, generator=torch.Generator().manual_seed(int(s))) for s in seeds])
+def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:
+    """(b, \\*shape) float32 normal numbers, each row from its own one of the b `seeds`.
+
+    They are drawn on `device`, where they are needed: the rows are the same on each device of a kind, not across kinds.
+    """
+    generator = torch.Generator(device)
+    rows = [torch.randn(shape, generator=generator.manual_seed(seed), device=device) for seed in seeds]
+    return torch.stack(rows)

@@ -41,9 +41,9 @@ def test_a_batch_depends_on_seed_and_step_alone(images: TrainingImages) -> None:
     later = list(BatchStream(images, 4, seed=3, start=4, stop=6))
     assert [b["step"] for b in later] == [4, 5]
     for a, b in zip(from_start[4:], later, strict=True):
-        assert torch.equal(a["images"], b["images"]) and torch.equal(a["seeds"], b["seeds"])
+        assert torch.equal(a["images"], b["images"]) and a["seeds"] == b["seeds"]
     other = BatchStream(images, 4, seed=4, stop=6).batch(4)
-    assert not torch.equal(other["seeds"], later[0]["seeds"])
+    assert not set(other["seeds"]) & set(later[0]["seeds"])
 
 
 @pytest.mark.parametrize("world_size", [2, 3])
@@ -52,13 +52,13 @@ def test_ranks_together_see_the_batch_of_one_process(images: TrainingImages, wor
     parts = [BatchStream(images, 6, seed=0, stop=9, rank=r, world_size=world_size).batch(5) for r in range(world_size)]
     for rank, part in enumerate(parts):
         assert torch.equal(part["images"], whole["images"][rank::world_size])
-        assert torch.equal(part["seeds"], whole["seeds"][rank::world_size])
+        assert part["seeds"] == whole["seeds"][rank::world_size]
 
 
 def test_workers_keep_the_order(images: TrainingImages) -> None:
     stream = BatchStream(images, 2, seed=0, start=1, stop=6)
-    steps = [(b["step"], b["seeds"].tolist()) for b in batch_loader(stream, workers=2)]
-    assert steps == [(b["step"], b["seeds"].tolist()) for b in stream]
+    steps = [(b["step"], b["seeds"]) for b in batch_loader(stream, workers=2)]
+    assert steps == [(b["step"], b["seeds"]) for b in stream]
 
 
 def test_flips_are_mirror_images_of_about_half(images: TrainingImages) -> None:
@@ -75,6 +75,6 @@ def test_flips_are_mirror_images_of_about_half(images: TrainingImages) -> None:
 
 
 def test_noise_follows_each_samples_seed() -> None:
-    noise = seeded_noise(torch.tensor([5, 6, 5]), (3, 8, 8))
+    noise = seeded_noise([5, 6, 5], (3, 8, 8))
     assert torch.equal(noise[0], noise[2]) and not torch.equal(noise[0], noise[1])
-    assert abs(float(seeded_noise(torch.arange(64), (3, 8, 8)).std()) - 1) < 0.05
+    assert abs(float(seeded_noise(range(64), (3, 8, 8)).std()) - 1) < 0.05

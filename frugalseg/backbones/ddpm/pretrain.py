@@ -177,7 +177,7 @@ class DDPMPretraining(PretrainingModule):
         if batch["step"] != self.global_step:
             raise RuntimeError(f"batch {batch['step']} came in step {self.global_step}")
         x_0 = (batch["images"].float() / 127.5 - 1).contiguous(memory_format=self.format)
-        noise = seeded_noise(batch["seeds"].cpu(), tuple(x_0.shape[1:])).to(x_0.device)
+        noise = seeded_noise(batch["seeds"], tuple(x_0.shape[1:]), x_0.device)
         t = self.timesteps(batch["step"], self.trainer.global_rank, self.trainer.world_size).to(x_0.device)
         predicted: Tensor = self.unet(self.scheduler.add_noise(x_0, noise, t), t).sample.float()
         return (self.loss_weights(t) * (predicted - noise).pow(2).mean(dim=(1, 2, 3))).mean()
