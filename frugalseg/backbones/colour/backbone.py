@@ -57,7 +57,9 @@ class ColourBackbone(Backbone):
         return cls.from_checkpoint(None, **config)
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None = None, *, native_size: Sequence[int] = (256, 256)) -> Self:
+    def from_checkpoint(  # type: ignore[override]
+        cls, checkpoint: str | Path | None = None, *, native_size: Sequence[int] = (256, 256)
+    ) -> Self:
         """Build the baseline.
 
         Args:

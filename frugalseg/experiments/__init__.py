@@ -1,0 +1,1 @@
+"""Recipes in, tables out: methods compared over several runs, the demo among them."""

@@ -1,0 +1,53 @@
+"""`frugalseg demo`: the whole idea in a few minutes, on images made by code and the small network in the package."""
+
+from pathlib import Path
+from typing import Any
+
+from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.experiments.results import Comparison
+from frugalseg.progress import Progress, silent
+
+NETWORK = "builtin:toy_ddpm"
+
+# recipes/toy.yaml is the same recipe as a file to start from; a test keeps them equal.
+ROWS: tuple[dict[str, Any], ...] = (
+    {"kind": "features", "name": "DDPM features", "backbone": "ddpm", "checkpoint": NETWORK},
+    {
+        "kind": "features",
+        "name": "same network, random weights",
+        "backbone": "ddpm",
+        "checkpoint": NETWORK,
+        "random_weights": True,
+    },
+    {"kind": "features", "name": "colour and position", "backbone": "colour", "options": {"native_size": [48, 48]}},
+    {"kind": "unet", "name": "U-Net from scratch"},
+)
+
+
+def demo_recipe(runs: int = 3, train: int = 20, test: int = 100, checkpoint: str = NETWORK) -> Recipe:
+    """The demo's recipe.
+
+    Args:
+        runs: of each method.
+        train, test: numbers of annotated images.
+        checkpoint: of the diffusion model.
+    """
+    rows = [{**row, "checkpoint": checkpoint} if "checkpoint" in row else row for row in ROWS]
+    data = {"kind": "toy", "train": train, "test": test}
+    return parse_recipe({"title": "frugalseg demo: toy animals", "data": data, "rows": rows, "runs": runs})
+
+
+def run_demo(out: str | Path, *, seeds: int = 3, device: str = "cpu", progress: Progress = silent) -> Comparison:
+    """Compare the methods on built-in images; a second call with the same folder takes up what is there.
+
+    Args:
+        out: folder for images, results and the page.
+        seeds: runs of each method.
+        device: where everything runs.
+        progress: told of each method.
+
+    Returns:
+        The results: `summary()` is the table, `page` the place of the page.
+    """
+    return run_comparison(demo_recipe(seeds), out, device=device, progress=progress)

@@ -1,0 +1,178 @@
+"""The usual alternative: a small U-Net trained from scratch on the same annotated images, with augmentation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.example import Example
+from frugalseg.evaluation import Evaluation
+from frugalseg.experiments.augmentation import Augmentation, augment
+from frugalseg.pixel_prediction import PixelPrediction, vote
+from frugalseg.progress import Progress, silent
+
+# What pretrained encoders expect; any fixed scaling would do for one from scratch.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class UNetSettings:
+    """The network and its training. The defaults suit some twenty images of 48x48 and about 20 s on one CPU core.
+
+    Attributes:
+        encoder: name in segmentation-models-pytorch; always from scratch.
+        depth: levels of the encoder; the sides of `size` are rounded up to multiples of ``2 ** depth``.
+        decoder: channels of the decoder's levels, deepest first; as many as `depth`.
+        size: (h, w) that images are resized to, or None for the size of the first training image.
+        steps: batches to train on; the network after the last one is used: the learning rate has come down to nothing
+            by then, and choosing an earlier one would take annotated images away from training.
+        batch: images in each.
+        learning_rate: the highest of a one-cycle schedule (AdamW).
+        weight_decay: of AdamW.
+        dice: weight of the soft Dice loss that is added to the cross-entropy, for the small classes.
+        augmentation: random changes to each training image.
+    """
+
+    encoder: str = "resnet18"
+    depth: int = 3
+    decoder: tuple[int, ...] = (64, 32, 16)
+    size: tuple[int, int] | None = None
+    steps: int = 400
+    batch: int = 5
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    dice: float = 1.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+class UNetBaseline:
+    """A U-Net with `fit` and `evaluate` as a `Segmenter` has them.
+
+    Args:
+        settings: see `UNetSettings`.
+        seed: of weights, batches and augmentation.
+        device: where it runs.
+    """
+
+    classes: ClassTable
+    network: nn.Module
+    size: tuple[int, int]
+
+    def __init__(self, settings: UNetSettings, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
+        self.settings = settings
+        self.seed = seed
+        self.device = torch.device(device)
+
+    def fit(self, dataset: Sequence[Example], *, progress: Progress = silent) -> Self:
+        """Train on all annotated images of a `SegmentationFolder`."""
+        self.classes = dataset.classes  # type: ignore[attr-defined]
+        examples = list(dataset)
+        multiple = 2**self.settings.depth
+        height, width = self.settings.size or examples[0].target.shape
+        self.size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
+        images = torch.stack([self.resized(example.image) for example in examples])
+        targets = torch.stack([resized_target(example.target, self.size) for example in examples]).to(self.device)
+        self.network = self.new_network()
+        self.train(images, targets, progress)
+        return self
+
+    def new_network(self) -> nn.Module:
+        """The network with the seed's weights; the process's own random numbers are left alone."""
+        import segmentation_models_pytorch as smp
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network: nn.Module = smp.Unet(
+                self.settings.encoder,
+                encoder_weights=None,
+                encoder_depth=self.settings.depth,
+                decoder_channels=self.settings.decoder,
+                classes=len(self.classes),
+            )
+        return network.to(self.device).to(memory_format=torch.channels_last)
+
+    def train(self, images: Tensor, targets: Tensor, progress: Progress) -> None:
+        """Run the schedule on images (N, 3, H, W) in [0, 1] and targets (N, H, W), both on the device."""
+        settings, generator = self.settings, torch.Generator().manual_seed(self.seed)
+        weights = self.network.parameters()
+        optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=settings.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+        )
+        self.network.train()
+        for step in range(settings.steps):
+            chosen = torch.randperm(len(images), generator=generator)[: settings.batch].to(self.device)
+            batch, truth = augment(images[chosen], targets[chosen], settings.augmentation, generator)
+            loss = segmentation_loss(self.logits(batch), truth, settings.dice)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            progress("train", step + 1, settings.steps)
+        self.network.eval()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, K, H, W)."""
+        mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
+        result: Tensor = self.network(((images - mean) / std).contiguous(memory_format=torch.channels_last))
+        return result
+
+    def resized(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+        """(H, W, 3) uint8 -> (3, h, w) float32 in [0, 1] at the training size, on the device."""
+        values = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        return F.interpolate(values, self.size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+    @torch.inference_mode()
+    def predict_position(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> PixelPrediction:
+        """Segment one image (H, W, 3) uint8 at its own size. One network never disagrees: the uncertainty is 0."""
+        logits = self.logits(self.resized(image)[None])
+        full = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=False)
+        return vote(full.softmax(dim=1))
+
+    def evaluate(
+        self,
+        dataset: Sequence[Example],
+        *,
+        see: Callable[[Example, PixelPrediction], None] | None = None,
+        progress: Progress = silent,
+    ) -> Evaluation:
+        """Compare predictions with annotated images; see `Segmenter.evaluate`."""
+        result = Evaluation(self.classes)
+        for number in range(len(dataset)):
+            example = dataset[number]
+            found = self.predict_position(example.image)
+            result.add(example, found)
+            if see is not None:
+                see(example, found)
+            progress("evaluate", number + 1, len(dataset))
+        return result
+
+
+def resized_target(target: np.ndarray[Any, np.dtype[np.uint8]], size: tuple[int, int]) -> Tensor:
+    """(H, W) uint8 -> (h, w) int64, nearest values."""
+    values = torch.from_numpy(np.ascontiguousarray(target))[None, None].float()
+    return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
+
+
+def segmentation_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
+    """Cross-entropy plus `dice` times the soft Dice loss over the classes in the batch; unannotated pixels left out.
+
+    Args:
+        logits: (B, K, H, W).
+        target: (B, H, W) int64; 255 = not annotated.
+        dice: weight of the second term.
+    """
+    known = target != NOT_ANNOTATED
+    # Written as a sum, so that a batch without any annotated pixel gives 0 rather than nan.
+    entropy = F.cross_entropy(logits, target, ignore_index=NOT_ANNOTATED, reduction="sum") / known.sum().clamp_min(1)
+    if dice == 0:
+        return entropy
+    shares = logits.softmax(dim=1) * known[:, None]
+    truth = F.one_hot(target.where(known, 0), logits.shape[1]).permute(0, 3, 1, 2) * known[:, None]
+    overlap, total = (shares * truth).sum(dim=(0, 2, 3)), (shares + truth).sum(dim=(0, 2, 3))
+    return entropy + dice * (1 - (2 * overlap + 1) / (total + 1)).mean()
