@@ -69,8 +69,12 @@ class RunFolder:
             raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Make the folder a run with these settings; raises what `require_free` raises."""
-        self.require_free()
+        """Make the folder a run with these settings, or give them to the run that is in it.
+
+        Raises what `require_free` raises where there is no run.
+        """
+        if not self.resumable:
+            self.require_free()
         write_json(self.settings, settings)
 
     def publish(self, finished: Path) -> None:
@@ -86,18 +90,25 @@ class RunFolder:
         shutil.rmtree(finished)
 
 
-def check_same(stored: dict[str, Any], given: dict[str, Any], where: Path) -> None:
-    """Raise `InputError` that names every setting in which a run's stored and newly given settings differ.
+def continued(stored: dict[str, Any], given: dict[str, Any], where: Path) -> dict[str, Any]:
+    """The settings with which a run continues: its stored ones, with the steps raised where more are given.
 
-    Settings that are None in `given` were left to be chosen, and agree with whatever was chosen.
+    Args:
+        stored: what the run was begun with.
+        given: what is asked for now; settings that are None were left to be chosen, and agree with whatever was chosen.
+        where: the run's folder.
+
+    Raises:
+        InputError: the two differ in anything but more steps; it names every such setting.
     """
     changed = [
         f"{key} {stored.get(key)!r} -> {value!r}"
         for key, value in given.items()
-        if value is not None and stored.get(key) != value
+        if value is not None and stored.get(key) != value and not (key == "steps" and value > stored["steps"])
     ]
     if changed:
         raise InputError(
             f"the run in {where} was started with other settings ({'; '.join(changed)}); "
             "continue it with its own, or give another folder"
         )
+    return {**stored, "steps": given["steps"]}

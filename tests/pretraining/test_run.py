@@ -12,7 +12,7 @@ from frugalseg.errors import InputError
 from frugalseg.pretraining.averaging import ema_update
 from frugalseg.pretraining.callbacks import duration
 from frugalseg.pretraining.run import FINAL_RATE, check_hardware, rate_factor
-from frugalseg.pretraining.run_folder import RunFolder, check_same
+from frugalseg.pretraining.run_folder import RunFolder, continued
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 
 
@@ -61,9 +61,10 @@ def test_publishing_replaces_files_whole_and_leaves_others(tmp_path: Path) -> No
 
 def test_changed_settings_are_named() -> None:
     stored = {"steps": 3, "seed": 0, "layers": 2}
-    check_same(stored, {"steps": 3, "layers": None}, Path("run"))
-    with pytest.raises(InputError, match=r"steps 3 -> 4; seed 0 -> 1"):
-        check_same(stored, {"steps": 4, "seed": 1, "layers": None}, Path("run"))
+    assert continued(stored, {"steps": 3, "layers": None}, Path("run")) == stored
+    assert continued(stored, {"steps": 9, "seed": 0}, Path("run")) == {**stored, "steps": 9}
+    with pytest.raises(InputError, match=r"steps 3 -> 2; seed 0 -> 1"):
+        continued(stored, {"steps": 2, "seed": 1, "layers": None}, Path("run"))
 
 
 @pytest.mark.parametrize(

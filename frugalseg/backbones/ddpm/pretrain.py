@@ -16,7 +16,7 @@ from frugalseg.pretraining.callbacks import picture_path
 from frugalseg.pretraining.images import TrainingImages, fingerprint, median_size
 from frugalseg.pretraining.pictures import save_grid
 from frugalseg.pretraining.run import PretrainingModule, check_hardware, fit
-from frugalseg.pretraining.run_folder import RunFolder, check_same
+from frugalseg.pretraining.run_folder import RunFolder, continued
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.pretraining.stream import STEP, random_numbers, seeded_noise
 
@@ -91,7 +91,8 @@ def pretrain(
 
     `out` becomes a diffusers pipeline folder with the averaged weights, rewritten whole at each checkpoint, with
     ``training/`` (state, settings, log, TensorBoard) and ``pictures/`` beside the network. A continued run ends with
-    the same weights as an uninterrupted one, bit for bit on a CPU with as many threads.
+    the same weights as an uninterrupted one, bit for bit on a CPU with as many threads. It may be given more steps than
+    before: the learning rate then decays towards the new last step from there on.
 
     Args:
         images: folder of unlabelled images of any sizes; see `TrainingImages` for what happens to them.
@@ -104,7 +105,7 @@ def pretrain(
         Whether the last step was reached (else the time was up).
 
     Raises:
-        InputError: no images, an unsuitable size, `out` holds something else, or a run with other settings or images.
+        InputError: no images, an unsuitable size, `out` holds something else, or a run of other settings or images.
     """
     run, options = RunFolder(Path(out)), options or RunOptions()
     settings = settings or stored_settings(out)
@@ -117,8 +118,7 @@ def pretrain(
     assert chosen.image_size is not None
     module = DDPMPretraining(chosen, channels_last=options.wants_channels_last)
     training_images = TrainingImages(images, chosen.image_size, bar=options.bar)
-    if not run.resumable:
-        run.begin(_jsonable({**asdict(chosen), "family": "ddpm", **data}))
+    run.begin(_jsonable({**asdict(chosen), "family": "ddpm", **data}))
     return fit(module, training_images, run, options)
 
 
@@ -137,9 +137,8 @@ def stored_settings(out: str | Path, **given: Any) -> PretrainSettings:
 def _settle(run: RunFolder, paths: list[Path], settings: PretrainSettings, data: dict[str, Any]) -> PretrainSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
-        stored = read_json(run.settings)
-        check_same(stored, _jsonable({**asdict(settings), **data}), run.path)
-        return PretrainSettings.from_json(stored)
+        given = _jsonable({**asdict(settings), **data})
+        return PretrainSettings.from_json(continued(read_json(run.settings), given, run.path))
     run.require_free()
     return settings.chosen_for(paths)
 

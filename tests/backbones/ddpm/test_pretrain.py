@@ -150,11 +150,18 @@ def test_a_finished_run_is_left_alone(photos: Path, straight: Path) -> None:
 
 
 def test_changed_settings_and_images_are_refused(photos: Path, straight: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"steps 12 -> 13; seed 0 -> 1"):
-        pretrain(photos, straight, replace(TINY, steps=13, seed=1), OPTIONS)
+    with pytest.raises(InputError, match=r"steps 12 -> 11; seed 0 -> 1"):
+        pretrain(photos, straight, replace(TINY, steps=11, seed=1), OPTIONS)
     Image.fromarray(np.zeros((24, 16, 3), np.uint8)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="images 6 -> 1"):
         pretrain(tmp_path, straight, TINY, OPTIONS)
+
+
+def test_a_finished_run_takes_more_steps(photos: Path, tmp_path: Path) -> None:
+    assert pretrain(photos, tmp_path / "run", replace(TINY, steps=3), OPTIONS)
+    assert pretrain(photos, tmp_path / "run", stored_settings(tmp_path / "run", steps=5), OPTIONS)
+    assert "begin at step 3 of 5" in (tmp_path / "run" / "training" / "log.txt").read_text()
+    assert stored_settings(tmp_path / "run").steps == state(tmp_path / "run")["global_step"] == 5
 
 
 def test_stored_settings_take_what_is_given(straight: Path, tmp_path: Path) -> None:
