@@ -1,0 +1,158 @@
+"""What the benchmark scripts share: the machine's name, options, timing, tables, and the LSUN-256 layout."""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.ddpm.backbone import DDPMBackbone
+from frugalseg.data.files import write_json
+from frugalseg.feature_maps import FeatureMaps
+from frugalseg.pixel_classifier import PixelClassifier
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# (channels, side) of one step's maps: blocks 5, 6, 7, 8 and 12 of the LSUN-256 network; 3 steps give 8448 channels.
+LSUN_STEP = ((1024, 32), (512, 32), (512, 32), (512, 64), (256, 128))
+LSUN_SIDE, LSUN_STEPS, LSUN_CLASSES = 256, 3, 29
+# The same network on small images, for a look at the script rather than at the speed.
+QUICK_STEP = ((128, 4), (64, 4), (64, 4), (64, 8), (32, 16))
+QUICK_SIDE = 32
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options of every benchmark."""
+    options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    options.add_argument("--device", default="cpu", help="cpu or cuda")
+    options.add_argument("--precision", choices=list(DTYPES), default="fp32", help="of our way; the literal is fp32")
+    options.add_argument("--threads", type=int, help="of torch on the CPU; without it torch chooses")
+    options.add_argument("--repeats", type=int, default=3, help="timed runs; the fastest counts")
+    options.add_argument("--quick", action="store_true", help="small sizes: shows that the script works, not the speed")
+    options.add_argument("--json", type=Path, help="also write the results to this file")
+    return options
+
+
+def begin(options: argparse.Namespace) -> torch.device:
+    """Apply the options that concern torch as a whole."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    return torch.device(options.device)
+
+
+def machine() -> dict[str, Any]:
+    """What a figure depends on and a reader must know."""
+    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    found = {
+        "cpu": names[0] if names else platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 1),
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).exists() else []
+
+
+def fastest(run: Callable[[], Any], repeats: int, device: torch.device, *, warm_up: bool = True) -> float:
+    """Seconds of the fastest of some runs, the work queued on a GPU included."""
+    times = []
+    for number in range(repeats + warm_up):
+        _wait(device)
+        begun = time.perf_counter()
+        run()
+        _wait(device)
+        if number or not warm_up:
+            times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def report(title: str, rows: Sequence[Mapping[str, Any]], options: argparse.Namespace, **rest: Any) -> None:
+    """Print the machine and a markdown table; write both as JSON where the options ask for it."""
+    where = machine()
+    print(f"\n{title} ({', '.join(f'{key} {value}' for key, value in where.items())})\n")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+    for row in rows:
+        print(f"| {' | '.join(_cell(row.get(column, '')) for column in columns)} |")
+    for key, value in rest.items():
+        print(f"\n{key}: {json.dumps(value)}")
+    if options.json:
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+        write_json(options.json, {"title": title, "machine": where, "options": settings, "rows": list(rows), **rest})
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def lsun_maps(device: torch.device, *, quick: bool = False, seed: int = 0) -> FeatureMaps:
+    """Random maps of one image in the LSUN-256 layout: 3 steps, 15 maps, 8448 channels; float32."""
+    step, side = (QUICK_STEP, QUICK_SIDE) if quick else (LSUN_STEP, LSUN_SIDE)
+    generator = torch.Generator().manual_seed(seed)
+    maps = [torch.randn(1, c, s, s, generator=generator).to(device) for c, s in step * LSUN_STEPS]
+    return FeatureMaps(maps, (side, side))
+
+
+@torch.no_grad()
+def trained_looking(channels: Sequence[int], classes: int, members: int, device: torch.device) -> PixelClassifier:
+    """A classifier with weights and running statistics of a trained one's order of magnitude, in evaluation mode."""
+    classifier = PixelClassifier(channels, classes, members).eval()
+    generator = torch.Generator().manual_seed(1)
+    for linear in (classifier.linear1, classifier.linear2, classifier.linear3):
+        drawn = torch.randn(linear.weight.shape, generator=generator)
+        linear.weight.copy_(drawn / linear.weight.shape[1] ** 0.5)
+    for norm in (classifier.norm1, classifier.norm2):
+        norm.running_mean.copy_(torch.randn(norm.running_mean.shape, generator=generator).abs())
+        norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=generator) + 0.5)
+    return classifier.to(device)
+
+
+def lsun_backbone(device: torch.device, dtype: torch.dtype, *, quick: bool = False) -> DDPMBackbone:
+    """The published LSUN-256 network, filled by the rule of the golden checks; preset ``current``: 3 steps, 5 blocks.
+
+    Args:
+        device: where it runs.
+        dtype: of its weights and activations.
+        quick: the tiny golden network instead, which has the same kinds of layers.
+    """
+    from diffusers import UNet2DModel
+
+    from frugalseg.backbones.ddpm.backbone import lay_out
+    from frugalseg.backbones.ddpm.checkpoint import convert, read_layout, unet_config
+    from frugalseg.backbones.ddpm.settings import choose_settings
+    from frugalseg.backbones.ddpm.source import new_scheduler
+
+    golden = import_module("tests.golden.golden")
+    name = "guided_diffusion_tiny" if quick else "guided_diffusion_lsun256"
+    published = {key: torch.from_numpy(values) for key, values in golden.tensors(golden.load(name)).items()}
+    layout, width = read_layout(published, name), 16 if quick else 64
+    unet = UNet2DModel(**unet_config(layout, QUICK_SIDE if quick else LSUN_SIDE, width))
+    unet.load_state_dict(convert(published, layout, width, False))
+    blocks = len(layout.channels) * (layout.blocks + 1)
+    backbone = DDPMBackbone(lay_out(unet, dtype=dtype), new_scheduler(), choose_settings(blocks, 1000))
+    return backbone.eval().requires_grad_(False).to(device)
+
+
+def images(count: int, backbone: DDPMBackbone) -> Tensor:
+    """Random images (count, 3, H, W) in [0, 1] of the network's own size, on its device."""
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(count, 3, *backbone.native_size, generator=generator).to(backbone.device)

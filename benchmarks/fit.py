@@ -1,0 +1,124 @@
+"""Joint training against one member after another: pixels a second, counted over all members.
+
+The literal loop reads materialised float32 features through a DataLoader. Ours runs on the same features (what the
+joint computation gains) and on the half-precision maps that `fit` really stores (interpolation included). The figures
+are rates of the running loop: neither initialisation nor the statistics of the features are in them.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import literal
+from benchmarks.common import DTYPES, LSUN_CLASSES, LSUN_SIDE, LSUN_STEP, LSUN_STEPS, begin, parser, report
+from frugalseg.backbones.base import Tap
+from frugalseg.ensemble_training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
+from frugalseg.feature_maps import FeatureMaps
+from frugalseg.pixel_set import PixelSet, Source
+
+# (channels, side) of one step's maps of a network for small images: 3 steps give 960 channels.
+SMALL_STEP, SMALL_SIDE = ((96, 12), (96, 24), (64, 24), (64, 48)), 48
+
+
+class Materialised:
+    """All features of a pixel set, upsampled and concatenated in memory: what the literal method trains on."""
+
+    def __init__(self, pixels: PixelSet) -> None:
+        self.values = pixels.features(torch.arange(len(pixels)))
+        self.labels, self.image, self.channels, self.dim = pixels.labels, pixels.image, pixels.channels, pixels.dim
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def features(self, index: Tensor) -> Tensor:
+        """(n, D) float32."""
+        return self.values[index]
+
+
+def random_pixels(step: Sequence[tuple[int, int]], side: int, count: int) -> PixelSet:
+    """Some `count` labelled pixels of one image with random maps."""
+    taps = [Tap(f"{place}", c, side // s) for place, (c, s) in enumerate(list(step) * LSUN_STEPS)]
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, LSUN_CLASSES, (side, side), np.uint8)
+    target.flat[rng.permutation(side**2)[count:]] = 255
+    pixels = PixelSet(taps, [Source((side, side), target)])
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, tap.channels, side // tap.stride, side // tap.stride) for tap in taps]
+    pixels.put(0, FeatureMaps([torch.randn(shape, generator=generator) for shape in shapes], (side, side)))
+    return pixels
+
+
+def joint_rate(pixels: PixelSource, protocol: TrainingProtocol, options: argparse.Namespace) -> float:
+    """Pixels a second over all members, from the end of the first batch to the end of the last."""
+    times: list[float] = []
+
+    def clock(progress: TrainingProgress) -> None:
+        if options.device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+
+    precision = DTYPES[options.precision]
+    train_ensemble(
+        pixels,
+        LSUN_CLASSES,
+        protocol,
+        members=options.members,
+        device=options.device,
+        precision=precision,
+        progress=clock,
+    )
+    batch = min(protocol.batch_size, len(pixels))
+    done = batch * int(options.members) * (len(times) - 1)
+    return done / (times[-1] - times[0])
+
+
+def literal_rate(pixels: Materialised, steps: int, device: torch.device) -> float:
+    """Pixels a second of one member, hence of any number of them one after another."""
+    model = literal.classifier(pixels.dim, LSUN_CLASSES).to(device)
+    begun = time.perf_counter()
+    done = literal.train(model, pixels.values, pixels.labels, max_iterations=steps)
+    seconds = time.perf_counter() - begun
+    return 64 * done.iterations / seconds
+
+
+def layout_rows(
+    name: str, step: Sequence[tuple[int, int]], side: int, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The rows of one layout."""
+    maps = random_pixels(step, side, options.pixels)
+    vectors = Materialised(maps)
+    literal_px = literal_rate(vectors, options.steps, torch.device(options.device))
+    paper = replace(PROTOCOLS["paper"], epochs=None, steps=options.steps)
+    default = replace(PROTOCOLS["default"], steps=max(3, options.steps * 64 // PROTOCOLS["default"].batch_size))
+    rows = [{"layout": name, "way": "literal, one after another", "pixels/s": literal_px, "times": 1.0}]
+    for protocol in (paper, default):
+        for kind, source in (("vectors", vectors), ("half-precision maps", maps)):
+            rate = joint_rate(source, protocol, options)
+            way = f"joint, {protocol.name}, {kind}"
+            rows.append({"layout": name, "way": way, "pixels/s": rate, "times": rate / literal_px})
+    return rows
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__)
+    options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
+    options.add_argument("--steps", type=int, default=150, help="batches of 64 that each way sees")
+    options.add_argument("--pixels", type=int, default=10000, help="training pixels")
+    chosen = options.parse_args()
+    begin(chosen)
+    if chosen.quick:
+        chosen.steps, chosen.pixels = 10, 1000
+    small = layout_rows("small network, 960 channels", SMALL_STEP, SMALL_SIDE, chosen)
+    large = [] if chosen.quick else layout_rows("LSUN-256, 8448 channels", LSUN_STEP, LSUN_SIDE, chosen)
+    report(f"Training, {chosen.members} members, {chosen.precision}", small + large, chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Peak memory against the literal method, each in a process of its own, beyond what is loaded before it starts.
+
+Prediction: the classifier stage on random maps of the LSUN-256 layout; with --unet the whole image. Training set: the
+maps of --images annotated images of that layout in half precision, filled and trained on; the literal way stores 4
+bytes a feature and pixel (that product is stated, not allocated). On a CPU the figure is the high-water mark of the
+resident set, on a GPU that of the allocator.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.common import (
+    DTYPES,
+    LSUN_CLASSES,
+    LSUN_SIDE,
+    LSUN_STEP,
+    LSUN_STEPS,
+    QUICK_SIDE,
+    QUICK_STEP,
+    begin,
+    images,
+    lsun_backbone,
+    lsun_maps,
+    parser,
+    report,
+    trained_looking,
+)
+from benchmarks.predict import literal_labels, literal_maps
+from frugalseg.backbones.base import Tap
+from frugalseg.ensemble_training import PROTOCOLS, train_ensemble
+from frugalseg.feature_maps import FeatureMaps
+from frugalseg.pixel_set import PixelSet, Source
+
+MIB = 2**20
+
+
+def now_and_peak(device: torch.device) -> tuple[int, int]:
+    """Bytes in use now, and the most since `forget_peak`."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if not status.exists():
+        unit = 1 if sys.platform == "darwin" else 1024
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return most, most
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(fields["VmRSS"].split()[0]) * 1024, int(fields["VmHWM"].split()[0]) * 1024
+
+
+def forget_peak(device: torch.device) -> None:
+    """Start a new high-water mark here; where the system cannot, the old one stays and the figure is an upper bound."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def beyond(work: Callable[[], object], device: torch.device) -> int:
+    """Bytes that `work` takes at its peak beyond what is in use before it."""
+    forget_peak(device)
+    before, _ = now_and_peak(device)
+    work()
+    return now_and_peak(device)[1] - before
+
+
+def predict(options: argparse.Namespace, *, literally: bool, whole: bool) -> int:
+    """Bytes beyond the maps and the classifier, or (`whole`) beyond the network and the classifier."""
+    device, dtype = begin(options), DTYPES["fp32" if literally else options.precision]
+    if not whole:
+        maps = lsun_maps(device, quick=options.quick).to(dtype)
+        classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
+        work = (
+            partial(literal_labels, classifier, maps)
+            if literally
+            else partial(classifier.predictor(dtype).predict, maps)
+        )
+        return beyond(work, device)
+    backbone = lsun_backbone(device, dtype, quick=options.quick)
+    classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
+    image, predictor = images(1, backbone), classifier.predictor(dtype)
+
+    @torch.inference_mode()
+    def work_on_image() -> object:
+        if literally:
+            return literal_labels(classifier, literal_maps(backbone, image))
+        return predictor.predict(backbone(image))
+
+    return beyond(work_on_image, device)
+
+
+def training_set(options: argparse.Namespace, *, mapped: bool) -> int:
+    """Bytes of the training set of `options.images` images and of some steps of training on it."""
+    device = begin(options)
+    step, side = (QUICK_STEP, QUICK_SIDE) if options.quick else (LSUN_STEP, LSUN_SIDE)
+    taps = [Tap(f"{place}", c, side // s) for place, (c, s) in enumerate(step * LSUN_STEPS)]
+    rng = np.random.default_rng(0)
+
+    def fill_and_train(folder: Path | None) -> None:
+        targets = [rng.integers(0, LSUN_CLASSES, (side, side), np.uint8) for _ in range(options.images)]
+        pixels = PixelSet(taps, [Source((side, side), target) for target in targets], folder)
+        for number in range(options.images):
+            maps = [torch.full((1, tap.channels, side // tap.stride, side // tap.stride), 0.5) for tap in taps]
+            pixels.put(number, FeatureMaps(maps, (side, side)))
+        train_ensemble(pixels, LSUN_CLASSES, replace(PROTOCOLS["default"], steps=20), device=device)
+
+    with tempfile.TemporaryDirectory() as folder:
+        return beyond(partial(fill_and_train, Path(folder) if mapped else None), device)
+
+
+def apart(function: Callable[..., int], *arguments: Any, **named: Any) -> int:
+    """Run in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments, named)
+
+
+def row(what: str, literal_bytes: int, our_bytes: int) -> dict[str, Any]:
+    """A line of the table."""
+    share = our_bytes / literal_bytes
+    return {"what": what, "literal MiB": literal_bytes / MIB, "ours MiB": our_bytes / MIB, "ours / literal": share}
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__)
+    options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
+    options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
+    options.add_argument("--images", type=int, default=0, help="also the training set of so many annotated images")
+    options.add_argument("--mapped", action="store_true", help="keep the training set in memory-mapped files")
+    chosen = options.parse_args()
+    rows = []
+    for whole in (False, True)[: 1 + chosen.unet]:
+        sizes = [apart(predict, chosen, literally=literally, whole=whole) for literally in (True, False)]
+        rows.append(row("prediction, whole image" if whole else "prediction, classifier stage", *sizes))
+    if chosen.images:
+        side, step = (QUICK_SIDE, QUICK_STEP) if chosen.quick else (LSUN_SIDE, LSUN_STEP)
+        stored = 4 * chosen.images * side**2 * LSUN_STEPS * sum(channels for channels, _ in step)
+        what = f"training set of {chosen.images} images and training, {'mapped' if chosen.mapped else 'in memory'}"
+        rows.append(row(what, stored, apart(training_set, chosen, mapped=chosen.mapped)))
+    report(f"Peak memory, LSUN-256 layout, {chosen.precision}", rows, chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Prediction against the literal method, on the same weights in the same process.
+
+The classifier stage alone, on random maps of the LSUN-256 layout; with --unet the whole image, on the published
+network's architecture. The literal way runs the whole UNet step by step, upsamples and concatenates every map, and
+applies the members one after another. With --batch also images a second, and the share of the matmul peak that the UNet
+reaches.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import literal
+from benchmarks.common import (
+    DTYPES,
+    LSUN_CLASSES,
+    begin,
+    fastest,
+    images,
+    lsun_backbone,
+    lsun_maps,
+    parser,
+    report,
+    trained_looking,
+)
+from frugalseg.backbones.ddpm.backbone import DDPMBackbone
+from frugalseg.backbones.ddpm.decoder import walk
+from frugalseg.backbones.ddpm.noise import shared_noise
+from frugalseg.feature_maps import FeatureMaps
+from frugalseg.pixel_classifier import PixelClassifier
+from frugalseg.pixel_prediction import PixelPrediction
+
+
+def classifier_stage(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """From maps to labels."""
+    maps = lsun_maps(device, quick=options.quick)
+    classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
+    dtype = DTYPES[options.precision]
+    ours = maps.to(dtype)
+
+    def literally() -> literal.LiteralPrediction:
+        return literal_labels(classifier, maps)
+
+    def in_our_way() -> PixelPrediction:
+        return classifier.predictor(dtype).predict(ours)
+
+    return compare("classifier stage", literally, in_our_way, options, device)
+
+
+@torch.inference_mode()
+def whole_image(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """From an image to labels."""
+    dtype = DTYPES[options.precision]
+    backbone = lsun_backbone(device, torch.float32, quick=options.quick)
+    image = images(1, backbone)
+    classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
+    same = dtype == torch.float32
+    fast = backbone if same else lsun_backbone(device, dtype, quick=options.quick)
+
+    def literally() -> literal.LiteralPrediction:
+        return literal_labels(classifier, literal_maps(backbone, image))
+
+    def in_our_way() -> PixelPrediction:
+        return classifier.predictor(dtype).predict(fast(image))
+
+    return compare("whole image", literally, in_our_way, options, device)
+
+
+def literal_labels(classifier: PixelClassifier, maps: FeatureMaps) -> literal.LiteralPrediction:
+    """The literal classifier stage with the weights of `classifier`."""
+    models = [classifier.member(place) for place in range(classifier.members)]
+    return literal.predict(models, literal.concatenate(maps.maps, maps.size), maps.size)
+
+
+def literal_maps(backbone: DDPMBackbone, image: Tensor) -> FeatureMaps:
+    """The taps of one image, step by step, the whole decoder run each time."""
+    settings, size = backbone.settings, (image.shape[2], image.shape[3])
+    noisy, steps = backbone.noised(image, shared_noise(settings.noise_seed, 1, size))
+    taken = []
+    for x_t, t in zip(noisy.split(1), steps.split(1), strict=True):
+        blocks = [leaving for _, leaving in walk(backbone.unet, x_t, t)]
+        taken += [blocks[number] for number in settings.blocks]
+    return FeatureMaps(taken, size)
+
+
+def compare(
+    what: str,
+    literally: Callable[[], literal.LiteralPrediction],
+    in_our_way: Callable[[], PixelPrediction],
+    options: argparse.Namespace,
+    device: torch.device,
+) -> dict[str, Any]:
+    """A row: seconds of both ways, their ratio, and how the answers differ."""
+    expected, found = literally(), in_our_way()  # also the warm-up
+    slow = fastest(literally, options.literal_repeats, device, warm_up=False)
+    fast = fastest(in_our_way, options.repeats, device, warm_up=False)
+    return {
+        "what": what,
+        "literal s": slow,
+        "ours s": fast,
+        "times faster": slow / fast,
+        "labels that differ": int((expected.mask != found.mask.long()).sum()),
+        "largest uncertainty difference": float((expected.uncertainty - found.uncertainty).abs().max()),
+    }
+
+
+@torch.inference_mode()
+def throughput(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+    """Images a second in batches, and the share of the measured matmul peak that the UNet part reaches."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    dtype = DTYPES[options.precision]
+    backbone = lsun_backbone(device, dtype, quick=options.quick)
+    if options.compile:
+        from frugalseg.backbones.ddpm.backbone import compile_blocks
+
+        compile_blocks(backbone.unet)
+    batch = images(options.batch, backbone)
+    classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
+    predictor = classifier.predictor(dtype)
+
+    def whole() -> None:
+        maps = backbone(batch)
+        for place in range(len(maps)):
+            predictor.predict(maps[place])
+
+    unet_seconds = fastest(lambda: backbone(batch), options.repeats, device)
+    seconds = fastest(whole, options.repeats, device)
+    with FlopCounterMode(display=False) as counter:
+        backbone(batch)
+    peak = matmul_peak(dtype, device, side=1024 if options.quick or device.type == "cpu" else 8192)
+    rate = counter.get_total_flops() / unet_seconds
+    return {
+        "batch": options.batch,
+        "images/s": options.batch / seconds,
+        "images/s, UNet alone": options.batch / unet_seconds,
+        "UNet TFLOP/s": rate / 1e12,
+        "matmul peak TFLOP/s": peak / 1e12,
+        "share of the peak": rate / peak,
+    }
+
+
+def matmul_peak(dtype: torch.dtype, device: torch.device, side: int) -> float:
+    """FLOP/s of a large square matrix product."""
+    left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / fastest(lambda: left @ right, 10, device)
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__)
+    options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
+    options.add_argument("--literal-repeats", type=int, default=1, help="timed runs of the literal method")
+    options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
+    options.add_argument("--batch", type=int, default=0, help="also images a second in batches of so many")
+    options.add_argument("--compile", action="store_true", help="compile the UNet's blocks for --batch")
+    chosen = options.parse_args()
+    device = begin(chosen)
+    rows = [classifier_stage(chosen, device)]
+    if chosen.unet:
+        rows.append(whole_image(chosen, device))
+    rest = {"throughput": throughput(chosen, device)} if chosen.batch else {}
+    report(f"Prediction, LSUN-256 layout, {chosen.members} members, {chosen.precision}", rows, chosen, **rest)
+
+
+if __name__ == "__main__":
+    main()
