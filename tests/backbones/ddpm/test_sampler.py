@@ -1,14 +1,17 @@
 """Sampling: explicit randomness, few steps, networks with a learned variance."""
 
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from frugalseg.backbones.ddpm.sampler import Sampler
+from frugalseg.backbones.ddpm.sampler import Sampler, spread
 from frugalseg.errors import InputError
 
 
@@ -86,3 +89,19 @@ def test_what_is_no_pipeline_is_refused(tmp_path: Path, tiny_ddpm: Path) -> None
         Sampler.from_folder(tmp_path)
     with pytest.raises(InputError, match="known: ddim, dpm, ddpm"):
         Sampler.from_folder(tiny_ddpm).sample(1, torch.Generator(), method="euler")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="0 to 999"):
+        Sampler.from_folder(tiny_ddpm).sample(1, torch.Generator(), first=1000)
+
+
+@given(st.integers(0, 999), st.integers(1, 1000))
+def test_timesteps_fall_evenly(first: int, steps: int) -> None:
+    timesteps = spread(first, steps)
+    assert timesteps[0] == first and len(timesteps) <= steps and timesteps == sorted(set(timesteps), reverse=True)
+    assert steps > first or max(a - b for a, b in pairwise([*timesteps, 0])) <= first / steps + 1
+
+
+def test_the_noisiest_steps_are_known_by_their_signal() -> None:
+    linear, cosine = exact_sampler("linear")[0], exact_sampler("squaredcos_cap_v2")[0]
+    assert linear.step_of_signal(0.006) == 999 and 980 < cosine.step_of_signal(0.006) < 999
+    abar = cosine.scheduler.alphas_cumprod
+    assert abar[cosine.step_of_signal(0.1)] >= 0.01 > abar[cosine.step_of_signal(0.1) + 1]
