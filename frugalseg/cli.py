@@ -168,6 +168,9 @@ def fit(
     members: Annotated[int, typer.Option(help="MLPs in the ensemble.", min=1)] = 10,
     tile: Annotated[bool, typer.Option("--tile", help="Slide over larger images rather than resizing them.")] = False,
     overlap: Annotated[float, typer.Option(help="With --tile: share of a window's side its neighbour shares.")] = 0.25,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Train on mirrored images too; not for classes that tell left from right.")
+    ] = False,
     size: Annotated[str | None, typer.Option(help="Network size HxW instead of the one it was trained on.")] = None,
     small_regions: SmallRegions = 20,
     seed: Seed = 0,
@@ -195,6 +198,7 @@ def fit(
         "seed": seed,
         "tile": tile,
         "overlap": overlap,
+        "mirror": mirror,
         "network_size": size and parse_size(size),
         "small_region": small_regions,
     }

@@ -19,6 +19,7 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.files import write_json
+from frugalseg.data.mirrored import Mirrored
 from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble, training_protocol
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
@@ -44,6 +45,7 @@ class Settings:
         tile: slide windows of the network's size over larger images, at the images' own resolution, rather than
             resizing every image to the network's size.
         overlap: share of a window's side that neighbouring windows share, in [0, 1).
+        mirror: train on each image mirrored left to right as well; not for classes that tell left from right.
         network_size: (h, w) to use instead of the size that the network was trained on.
         small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
     """
@@ -53,6 +55,7 @@ class Settings:
     seed: int = 0
     tile: bool = False
     overlap: float = 0.25
+    mirror: bool = False
     network_size: tuple[int, int] | None = None
     small_region: int = 20
 
@@ -128,7 +131,8 @@ class Segmenter:
             InputError: no annotated pixel, or only one class of them.
         """
         self.classes = classes or dataset.classes  # type: ignore[attr-defined]
-        pixels = self.pixel_set(dataset, work and work / "maps", progress)
+        seen = Mirrored(dataset) if self.settings.mirror else dataset
+        pixels = self.pixel_set(seen, work and work / "maps", progress)
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
         self.classifier, self.history = train_ensemble(

@@ -6,7 +6,9 @@ import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
 from frugalseg.data.example import Example
+from frugalseg.data.mirrored import Mirrored
 from frugalseg.ensemble_training import PROTOCOLS
+from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.pixel_prediction import vote
 
 
@@ -99,6 +101,21 @@ def test_every_labelled_pixel_is_trained_on_once(tiny_ddpm, toy_train):
         pixels = Segmenter(backbone, small_region=0, **options).pixel_set(dataset, None)
         expected = np.bincount(np.concatenate([example.target.ravel() for example in dataset]), minlength=256)
         assert torch.bincount(pixels.labels, minlength=256).tolist() == expected.tolist()
+
+
+def test_mirrored_images_are_trained_on_as_well(tiny_ddpm, toy_train):
+    dataset = SegmentationFolder(toy_train)
+    mirrored = Mirrored(dataset)
+    assert len(mirrored) == 8
+    assert (mirrored[5].image[:, 0] == dataset[1].image[:, -1]).all()
+    assert (mirrored[-1].target[:, 0] == dataset[3].target[:, -1]).all()
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1,))
+    estimate = estimate_fit(quick(backbone, mirror=True, network_size=(8, 8)), dataset)
+    assert (estimate.passes, estimate.stored) == (8, 8 * 8 * 8 * 16 * 2)
+    assert estimate.literal == 8 * 48 * 48 * 16 * 4
+    assert "16.4 kB for the features" in str(estimate)
+    weights = [quick(backbone, mirror=m).fit(dataset).classifier.linear1.weight for m in (False, True)]
+    assert not torch.equal(*weights)
 
 
 def test_sparse_scribbles_suffice(toy_train):

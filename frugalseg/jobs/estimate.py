@@ -41,11 +41,11 @@ class Estimate:
 
 def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
     """Count windows and bytes of all images, and time the network on the first window, the first run included."""
-    sizes = [dataset.size(i) for i in range(len(dataset))]
+    sizes = [dataset.size(i) for i in range(len(dataset))] * (2 if segmenter.settings.mirror else 1)
     every = [segmenter.windows(size) for size in sizes]
     networks = [window.network for windows in every for window in windows]
     return Estimate(
-        images=len(sizes),
+        images=len(dataset),
         passes=len(networks),
         dim=segmenter.backbone.dim,
         stored=stored_bytes(segmenter.backbone.taps, networks),
