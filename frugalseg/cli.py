@@ -53,6 +53,27 @@ def demo(
 
 
 @app.command()
+def benchmark(
+    recipe: Annotated[Path, typer.Argument(help="A YAML file such as recipes/street_fashion.yaml.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and the page.")],
+    data: Annotated[Path | None, typer.Option(help="Data folder, instead of the recipe's.")] = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint of all rows that have one.")] = None,
+    runs: Annotated[int | None, typer.Option(help="Runs of each method, instead of the recipe's.", min=1)] = None,
+    device: Device = "auto",
+) -> None:
+    """Compare methods as a recipe says: a table with mean and spread over runs, and a page. Resumes run by run."""
+    from frugalseg.experiments.comparison import run_comparison
+    from frugalseg.experiments.recipe import load_recipe
+    from frugalseg.progress import bars
+
+    checked = load_recipe(recipe, data=data, checkpoint=checkpoint, runs=runs)
+    with bars() as progress:
+        result = run_comparison(checked, out, device=choose_device(device), progress=progress)
+    typer.echo(result.summary())
+    typer.echo(f"\npage: {result.page}")
+
+
+@app.command()
 def toy(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of images.", min=1)] = 20,
@@ -100,7 +121,9 @@ def pretrain_ddpm(
     layers: Annotated[int | None, typer.Option(help="Residual blocks a level.")] = None,
     attention_levels: Annotated[int | None, typer.Option(help="How many deepest levels have attention.")] = None,
     noise_schedule: Annotated[str | None, typer.Option(help="cosine (small images) or linear.")] = None,
-    min_snr: Annotated[float | None, typer.Option(help="Min-SNR loss weighting, such as 5; pays in short runs.")] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(help="Min-SNR weighting, such as 5; for short runs.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="One seed, one result.")] = None,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,

@@ -118,7 +118,9 @@ def test_paths_that_are_not_there(command, tmp_path, capsys):
 
 def test_help_does_not_wait_for_torch():
     """Heavy libraries are imported where they are used."""
-    code = "import sys; sys.argv[1:] = ['--help']\nfrom frugalseg.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = (
+        "import sys; sys.argv[1:] = ['--help']\nfrom frugalseg.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    )
     code += "print([m for m in ('torch', 'numpy', 'diffusers', 'lightning') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"

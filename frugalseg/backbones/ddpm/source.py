@@ -1,5 +1,6 @@
 """From whatever names a diffusion model to its UNet and its forward process."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,17 @@ import torch
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.errors import InputError
 
+BUILTIN = "builtin:"
+
 
 def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any]:
     """UNet and scheduler of a diffusion model.
 
     Args:
-        checkpoint: a diffusers pipeline folder (such as `frugalseg pretrain ddpm` writes) or its Hub id, or a file in
-            guided-diffusion's layout (the published LSUN and FFHQ-256 ones). The latter carry no noise schedule: theirs
-            is linear, 1000 steps, beta 1e-4 to 0.02.
+        checkpoint: a diffusers pipeline folder (such as `frugalseg pretrain ddpm` writes) or its Hub id;
+            ``builtin:toy_ddpm``, the small network that comes with the package; or a file in guided-diffusion's layout
+            (the published LSUN and FFHQ-256 ones). The latter carry no noise schedule: theirs is linear, 1000 steps,
+            beta 1e-4 to 0.02.
         guided: options of `load_guided_diffusion`.
 
     Returns:
@@ -26,7 +30,7 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
     """
     if checkpoint is None:
         raise InputError("the ddpm backbone needs a checkpoint: --checkpoint FOLDER, FILE.pt or a Hub id")
-    path = Path(checkpoint)
+    path = builtin(str(checkpoint)) if str(checkpoint).startswith(BUILTIN) else Path(checkpoint)
     if path.is_file():
         return load_guided_diffusion(path, **guided), new_scheduler()
     if guided:
@@ -35,7 +39,17 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
         raise InputError(f"{path}: not a diffusers pipeline folder (no unet/config.json in it)")
     if not path.is_dir() and not looks_like_hub_id(str(checkpoint)):
         raise InputError(f"{checkpoint}: no such file or folder")
-    return load_pipeline(str(checkpoint))
+    return load_pipeline(str(path))
+
+
+def builtin(checkpoint: str) -> Path:
+    """The folder of a network that comes with the package, named ``builtin:NAME``."""
+    assets = Path(str(files("frugalseg"))) / "assets"
+    folder = assets / checkpoint.removeprefix(BUILTIN)
+    if folder not in (known := sorted(path for path in assets.iterdir() if path.is_dir())):
+        names = ", ".join(BUILTIN + path.name for path in known)
+        raise InputError(f"no built-in network {checkpoint}; known: {names}")
+    return folder
 
 
 def looks_like_hub_id(name: str) -> bool:
