@@ -31,7 +31,7 @@ class Materialised:
 
     def __init__(self, pixels: PixelSet) -> None:
         self.values = pixels.features(torch.arange(len(pixels)))
-        self.labels, self.image, self.channels, self.dim = pixels.labels, pixels.image, pixels.channels, pixels.dim
+        self.labels, self.channels, self.dim = pixels.labels, pixels.channels, pixels.dim
 
     def __len__(self) -> int:
         return len(self.labels)

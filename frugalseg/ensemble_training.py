@@ -111,6 +111,7 @@ def train_ensemble(
     """
     if len(pixels) < 2:
         raise InputError(f"training needs at least 2 annotated pixels, found {len(pixels)}; annotate more")
+    begun = saved = time.monotonic()
     numbers = tuple(range(members) if which_members is None else which_members)
     classifier = PixelClassifier(pixels.channels, num_classes, len(numbers))
     classifier.reset(seed, numbers)
@@ -120,7 +121,7 @@ def train_ensemble(
     run = _Run(classifier.train(), numbers, protocol, pixels, validation, seed, precision)
     if checkpoint is not None and checkpoint.exists():
         run.load(checkpoint)
-    begun, saved = time.monotonic() - run.history.seconds, time.monotonic()
+    begun -= run.history.seconds
     while not run.done:
         report = run.advance()
         run.history.seconds = time.monotonic() - begun
@@ -243,8 +244,7 @@ class _Run:
 
     def _retire(self, places: Sequence[int]) -> None:
         """The members at `places` of `active` leave the computation; the others go on."""
-        if self.held_out is None:
-            self._keep(places)
+        self._keep([i for i in places if self.held_out is None or self.best[i].isinf()])
         for i in places:
             self.history.stopped_at[self.active[i]] = self.step
         staying = [i for i in range(len(self.active)) if i not in set(places)]

@@ -44,7 +44,7 @@ class FeatureMaps:
 
     def to(self, place: torch.device | torch.dtype) -> "FeatureMaps":
         """`Tensor.to` for every map."""
-        return FeatureMaps([m.to(place) for m in self.maps], self.size)  # type: ignore[call-overload]
+        return FeatureMaps([m.to(place) for m in self.maps], self.size)
 
     def at(self, pixels: Tensor, image: int = 0) -> Tensor:
         """Feature vectors of some pixels of one image: what upsampling every map bilinearly to `size`

@@ -25,10 +25,6 @@ class PixelSource(Protocol):
         """(N,) int64 class positions."""
 
     @property
-    def image(self) -> Tensor:
-        """(N,) int64, the image that each pixel belongs to."""
-
-    @property
     def dim(self) -> int:
         """D, length of a pixel's feature vector."""
 

@@ -107,7 +107,8 @@ def nearest(positions: range, first: set[int], side: int) -> NDArray[np.int64]:
     """For each position along one axis the start of the window whose centre is nearest (ties: the first)."""
     begin = np.array(sorted(first))
     centre = begin + (side - 1) / 2
-    return begin[np.abs(np.array(positions)[:, None] - centre).argmin(1)]
+    found: NDArray[np.int64] = begin[np.abs(np.array(positions)[:, None] - centre).argmin(1)]
+    return found
 
 
 def blend_weights(size: Size) -> Tensor:

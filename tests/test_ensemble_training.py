@@ -33,7 +33,6 @@ class Pixels:
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self.values, self.labels = features, labels
-        self.image = torch.zeros_like(labels)
         self.channels = (features.shape[1] - 2, 2)
         self.dim = features.shape[1]
         self.gathered = 0
@@ -178,6 +177,13 @@ def test_watching_validation_keeps_the_best_weights():
     assert history.stopped_at == [60] * 4
     assert (losses(watched) <= losses(unwatched) + 1e-12).all()
     assert (losses(watched) < losses(unwatched)).any()
+
+
+def test_without_a_validation_in_time_a_member_keeps_its_last_weights():
+    unwatched, _ = fit(DEFAULT)
+    for never in ({"watch_every": 1000, "patience": 1}, {"patience": None}):
+        watched, _ = fit(replace(DEFAULT, watch="validation", **never))
+        same_weights(watched, unwatched, rtol=0, atol=0)
 
 
 def test_features_that_never_change_do_no_harm():

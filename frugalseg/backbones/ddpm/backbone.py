@@ -47,7 +47,7 @@ class DDPMBackbone(Backbone):
         self.native_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
     @classmethod
-    def from_checkpoint(
+    def from_checkpoint(  # type: ignore[override]  # each family spells out its own options
         cls,
         checkpoint: str | Path | None,
         *,
