@@ -39,7 +39,7 @@ class Sampler:
         folder = Path(folder)
         if not (folder / "unet").is_dir() or not (folder / "scheduler").is_dir():
             raise InputError(f"{folder} is not a diffusers pipeline; expected the folders unet and scheduler in it")
-        unet = UNet2DModel.from_pretrained(folder / "unet")
+        unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
         return cls(unet.eval().requires_grad_(False), DDPMScheduler.from_pretrained(folder / "scheduler"))
 
     @property
