@@ -24,6 +24,11 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"kind": "unet", "name": "U-Net from scratch"},
 )
 
+NOTE = (
+    "The U-Net learns from the same annotated images with augmentation, in about the time that one fit on the DDPM's "
+    "features takes. It gains from more: with 7 times the steps it comes to about 45 % mIoU."
+)
+
 
 def demo_recipe(runs: int = 3, train: int = 20, test: int = 100, checkpoint: str = NETWORK) -> Recipe:
     """The demo's recipe.
@@ -35,7 +40,8 @@ def demo_recipe(runs: int = 3, train: int = 20, test: int = 100, checkpoint: str
     """
     rows = [{**row, "checkpoint": checkpoint} if "checkpoint" in row else row for row in ROWS]
     data = {"kind": "toy", "train": train, "test": test}
-    return parse_recipe({"title": "frugalseg demo: toy animals", "data": data, "rows": rows, "runs": runs})
+    content = {"title": "frugalseg demo: toy animals", "data": data, "rows": rows, "runs": runs, "note": NOTE}
+    return parse_recipe(content)
 
 
 def run_demo(out: str | Path, *, seeds: int = 3, device: str = "cpu", progress: Progress = silent) -> Comparison:

@@ -32,6 +32,7 @@ def comparison_page(
     """
     page = Page(result.title, lead=headline(result, len(train), len(test)))
     _table(page, result)
+    page.text(*([recipe.note] if recipe.note else []), CONVENTIONS)
     _classes(page, result)
     _pictures(page, result, test, drawn)
     _training(page, train)
@@ -59,14 +60,13 @@ def _table(page: Page, result: Comparison) -> None:
             Cell(mean_std(values), best=float(values.mean()) == best[name])
             for name, values in ((name, result.values(row, name)) for name in MEASURES)
         ]
-        each = "  ".join(per_cent(value) for value in result.values(row, "miou"))
+        each = ", ".join(per_cent(value) for value in result.values(row, "miou"))
         seconds = [np.mean([run.fit_seconds for run in runs]), np.mean([run.evaluate_seconds for run in runs])]
         rows.append([row, *cells, each, *(f"{value:.1f}" for value in seconds)])
     header = ("method", *(f"{name}, %" for name in MEASURES.values()), "mIoU of each run", "fit, s", "test, s")
     plural = f"mean ± sample standard deviation over {count} runs with different seeds" if count > 1 else "one run"
     caption = f"In per cent, {plural}; seconds a run, on the machine that made this page."
     page.table(header, rows, caption=caption, lead_row=list(result.runs).index(result.ranking()[0]))
-    page.text(CONVENTIONS)
 
 
 def _classes(page: Page, result: Comparison) -> None:

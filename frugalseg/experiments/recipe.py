@@ -60,7 +60,8 @@ class FeatureRow(Strict):
         checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
         random_weights: replace the network's weights by random ones, another draw each run.
         options: the family's own, such as ``timesteps`` and ``blocks``.
-        segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's.
+        segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
+            of `frugalseg.training_protocol.TrainingProtocol` that differ from the one named by ``base``.
     """
 
     kind: Literal["features"]
@@ -113,6 +114,7 @@ class Recipe(Strict):
         rows: the methods, in the order of the table.
         runs: each method's runs; their seeds are 0, 1, ...
         pictures: test images that the page shows: the first ones, not chosen by anybody.
+        note: what a reader should know before comparing, shown below the table.
     """
 
     title: str
@@ -120,6 +122,7 @@ class Recipe(Strict):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     runs: Positive = 5
     pictures: Annotated[int, Field(ge=0)] = 8
+    note: str = ""
 
 
 TAGS: dict[str, type[Strict]] = {

@@ -1,6 +1,7 @@
 """From a row of a recipe to something that can be fitted and evaluated."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,8 +43,8 @@ def build(row: FeatureRow | UNetRow, seed: int, device: str = "cpu") -> Method:
         return build_unet(row, seed, device) if isinstance(row, UNetRow) else build_segmenter(row, seed, device)
     except InputError as error:
         raise InputError(f"row {row.name!r}: {error}") from None
-    except TypeError as error:
-        # An option that a constructor does not have.
+    except (TypeError, ValueError) as error:
+        # An option that a constructor does not have, or a value that it does not take.
         raise InputError(f"row {row.name!r}: {error}; correct its options") from None
 
 
@@ -62,7 +63,17 @@ def build_segmenter(row: FeatureRow, seed: int, device: str) -> Method:
             raise InputError(f"the backbone {row.backbone!r} has no weights to draw at random")
         backbone = redraw(seed)
     settings = {key: tuple(v) if isinstance(v, list) else v for key, v in row.segmenter.items()}
+    if isinstance(settings.get("protocol"), dict):
+        settings["protocol"] = varied_protocol(settings["protocol"])
     return Segmenter(backbone, device=device, **{"seed": seed, **settings})
+
+
+def varied_protocol(changes: dict[str, Any]) -> Any:
+    """A `TrainingProtocol`: the one named ``base`` (``default``) with the other keys changed."""
+    from frugalseg.training_protocol import training_protocol
+
+    own = {key: value for key, value in changes.items() if key != "base"}
+    return replace(training_protocol(changes.get("base", "default")), **{"name": "varied", **own})
 
 
 def build_unet(row: UNetRow, seed: int, device: str) -> Method:
