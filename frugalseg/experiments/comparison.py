@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.backbones.ddpm.source import BUILTIN, builtin
 from frugalseg.data.example import Example
 from frugalseg.data.files import atomic_path, read_json, write_json
 from frugalseg.data.folder import SegmentationFolder
@@ -17,7 +18,7 @@ from frugalseg.data.toy import write_toy_folder
 from frugalseg.errors import InputError
 from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, ToyData, UNetRow
 from frugalseg.experiments.results import Comparison, Run, slug
-from frugalseg.experiments.rows import build, check_rows, checkpoint_path
+from frugalseg.experiments.rows import build, check_rows
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress, silent
 
@@ -162,10 +163,10 @@ def load_pictures(folder: Path, recipe: Recipe) -> dict[str, list[tuple[NDArray[
 
 def weights_digest(row: FeatureRow | UNetRow) -> str:
     """Of the files of a row's checkpoint; of its name where it is not on this machine (a Hub id)."""
-    checkpoint = checkpoint_path(row.checkpoint) if isinstance(row, FeatureRow) else None
+    checkpoint = row.checkpoint if isinstance(row, FeatureRow) else None
     if checkpoint is None:
         return ""
-    path = Path(checkpoint)
+    path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
     if not path.exists():
         return checkpoint
     return digest(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Protocol
 
 from frugalseg.data.example import Example
@@ -12,8 +10,6 @@ from frugalseg.evaluation import Evaluation
 from frugalseg.experiments.recipe import FeatureRow, Recipe, UNetRow
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress
-
-BUILTIN = "builtin:"
 
 
 class Method(Protocol):
@@ -56,13 +52,13 @@ def build_segmenter(row: FeatureRow, seed: int, device: str) -> Method:
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in row.options.items()}
     if row.backbone == "ddpm":
         options.setdefault("noise_seed", seed)
-    backbone = load_backbone(row.backbone, checkpoint_path(row.checkpoint), **options)
+    backbone = load_backbone(row.backbone, row.checkpoint, **options)
     if row.random_weights:
         redraw: Callable[[int], Backbone] | None = getattr(backbone, "reinitialised", None)
         if redraw is None:
             raise InputError(f"the backbone {row.backbone!r} has no weights to draw at random")
         backbone = redraw(seed)
-    settings = {key: tuple(v) if isinstance(v, list) else v for key, v in row.segmenter.items()}
+    settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.segmenter.items()}
     if isinstance(settings.get("protocol"), dict):
         settings["protocol"] = varied_protocol(settings["protocol"])
     return Segmenter(backbone, device=device, **{"seed": seed, **settings})
@@ -90,18 +86,6 @@ def build_unet(row: UNetRow, seed: int, device: str) -> Method:
     fields = row.model_dump(exclude={"kind", "name", "augmentation"})
     augmentation = Augmentation(**row.augmentation.model_dump())
     return UNetBaseline(UNetSettings(**fields, augmentation=augmentation), seed=seed, device=device)
-
-
-def checkpoint_path(checkpoint: str | None) -> str | None:
-    """`checkpoint`, or the folder of the package's own network for ``builtin:NAME``."""
-    if checkpoint is None or not checkpoint.startswith(BUILTIN):
-        return checkpoint
-    assets = Path(str(files("frugalseg"))) / "assets"
-    folder = assets / checkpoint.removeprefix(BUILTIN)
-    if not folder.is_dir():
-        known = sorted(path.name for path in assets.iterdir() if path.is_dir()) if assets.is_dir() else []
-        raise InputError(f"no built-in network {checkpoint!r}; known: {', '.join(BUILTIN + name for name in known)}")
-    return str(folder)
 
 
 def check_rows(recipe: Recipe, device: str = "cpu") -> None:

@@ -9,7 +9,7 @@ import yaml
 from frugalseg.errors import InputError
 from frugalseg.experiments.demo import demo_recipe
 from frugalseg.experiments.recipe import load_recipe, parse_recipe, replaced
-from frugalseg.experiments.rows import build, checkpoint_path
+from frugalseg.experiments.rows import build
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -110,7 +110,8 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.0.segmenter", {"membres": 3}, "membres"),
         ("rows.0.segmenter", {"protocol": "none"}, "none"),
         ("rows.0.random_weights", True, "no weights"),
-        ("rows.0.checkpoint", "builtin:nothing", "built-in"),
+        ("rows.0", {"kind": "features", "name": "ddpm", "checkpoint": "builtin:nothing"}, "builtin:nothing"),
+        ("rows.0", {"kind": "features", "name": "ddpm"}, "needs a checkpoint"),
         ("rows.1.encoder", "resnet19", "resnet19"),
         ("rows.1.decoder", [8, 8], "depth is 3"),
     ],
@@ -121,7 +122,3 @@ def test_options_that_only_a_method_knows(path: str, value: Any, said: str) -> N
         for row in recipe.rows:
             build(row, seed=0)
     assert str(caught.value).startswith("row '")
-
-
-def test_a_checkpoint_path_stays_as_it_is() -> None:
-    assert checkpoint_path("some/where") == "some/where" and checkpoint_path(None) is None
