@@ -5,11 +5,12 @@
 DATA holds train/ and test/ (or --split). Features are computed once and serve all runs. --every 4 keeps every fourth
 annotated pixel in both directions of the training masks, for both protocols: nearest to what the published code does
 where the network's images are a fourth as large as the photographs, for it resizes masks to the network's size. What is
-done is kept in --work: a second call goes on from there.
+done is kept in --work: a second call goes on from there (cpu_seconds then counts the second call alone).
 """
 
 import json
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -71,7 +72,7 @@ def score(classifier: PixelClassifier, tested: list[tuple[list[Tensor], Tensor]]
 def summary(name: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A row of the table: mean ± standard deviation over the seeds."""
     row: dict[str, Any] = {"protocol": name, "seeds": len(runs)}
-    for column in ("miou", "miou_paper", "accuracy", "seconds"):
+    for column in ("miou", "miou_paper", "accuracy", "seconds", "cpu_seconds"):
         values = [run[column] for run in runs]
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         row[column] = f"{statistics.mean(values):.2f} ± {spread:.2f}"
@@ -104,6 +105,7 @@ def main() -> None:
         for name in chosen.protocols:
             done = chosen.work / f"{name}-{seed}.json"
             if not done.exists():
+                begun = time.process_time()
                 classifier, history = train_ensemble(
                     pixels,
                     len(train.classes),
@@ -114,8 +116,9 @@ def main() -> None:
                     precision=DTYPES[chosen.precision],
                     checkpoint=chosen.work / f"{name}-{seed}.state",
                 )
+                times = {"seconds": history.seconds, "cpu_seconds": time.process_time() - begun}
                 found = score(classifier, tested, len(train.classes))
-                write_json(done, {"seed": seed, "seconds": history.seconds, "batches": history.stopped_at, **found})
+                write_json(done, {"seed": seed, **times, "batches": history.stopped_at, **found})
             runs[name].append(read_json(done))
             print(name, json.dumps(runs[name][-1]), flush=True)
     rows = [summary(name, found) for name, found in runs.items()]

@@ -88,11 +88,11 @@ class TrainingProtocol:
 PROTOCOLS = {
     "default": TrainingProtocol(
         name="default",
-        batch_size=512,
-        learning_rate=3e-3,
+        batch_size=256,
+        learning_rate=1e-2,
         schedule="one-cycle",
-        steps=1000,
-        pool_values=2**26,
+        steps=300,
+        pool_values=2**25,
         pool_passes=2,
         class_balance=0.3,
         standardise=True,
