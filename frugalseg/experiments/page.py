@@ -44,11 +44,11 @@ def headline(result: Comparison, train: int, test: int) -> str:
     """The finding in a sentence or two."""
     best, *others = result.ranking()
     said = f"{train} annotated images to learn from, {test} to test on. "
-    said += f"{best}: {mean_std(result.values(best, 'miou'))} % mIoU"
+    said += f"Best: {best} with {mean_std(result.values(best, 'miou'))} % mIoU"
     if not others:
         return said + "."
     lead = result.values(best, "miou").mean() - result.values(others[0], "miou").mean()
-    return f"{said}, {per_cent(float(lead))} points above the next best ({others[0]})."
+    return f"{said}, {per_cent(float(lead))} points above the next ({others[0]})."
 
 
 def _table(page: Page, result: Comparison) -> None:
@@ -87,24 +87,22 @@ def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: D
     count = min(map(len, drawn.values()))
     if count == 0:
         return
-    best, table = result.ranking()[0], result.classes
-    heats = np.concatenate([heat.ravel() for _, heat in drawn[best][:count]])
-    top = float(np.quantile(heats, 0.995))
+    table = result.classes
+    tops = {row: float(np.quantile(np.concatenate([h.ravel() for _, h in drawn[row][:count]]), 0.995)) for row in drawn}
+    # The best method that has an uncertainty: a single network never disagrees with itself.
+    doubting = next((row for row in result.ranking() if tops[row] > 1e-3), None)
     page.heading("Test images").text(
         f"The first {count} test images, not chosen by anybody, as the run with seed 0 saw them."
     ).legend(table)
-    uncertain = top > 0
-    if uncertain:
-        page.heat_legend(f"{best}, {UNCERTAINTY}; brightest at {top:.2f} and above.")
+    if doubting is not None:
+        page.heat_legend(f"{doubting}, {UNCERTAINTY}; brightest at {tops[doubting]:.2f} and above.")
     rows = []
     for number in range(count):
         example = test[number]
-        masks = [mask_picture(example.target, table)] + [
-            mask_picture(masks[number][0], table) for masks in drawn.values()
-        ]
-        heat = [uncertainty_map(drawn[best][number][1], top)] if uncertain else []
-        rows.append(Figure([example.image, *masks, *heat], [example.name]))
-    columns = ["image", "truth", *drawn, *(["uncertainty"] if uncertain else [])]
+        masks = [example.target, *(found[number][0] for found in drawn.values())]
+        heat = [uncertainty_map(drawn[doubting][number][1], tops[doubting])] if doubting is not None else []
+        rows.append(Figure([example.image, *(mask_picture(mask, table) for mask in masks), *heat], [example.name]))
+    columns = ["image", "truth", *drawn, *(["uncertainty"] if doubting is not None else [])]
     page.figures(columns, rows, width=120)
 
 

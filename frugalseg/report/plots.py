@@ -105,7 +105,11 @@ def class_dots(names: Sequence[str], series: Mapping[str, ArrayLike], alt: str) 
             color, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
             middle, spread = mean_and_std(values)
             axes.hlines(places, middle - spread, middle + spread, color=color, linewidth=2.2, alpha=0.45)
-            axes.scatter(middle, places, s=34, color=color, marker=marker, label=name, zorder=3, linewidths=0)
+            # The first method is drawn last: it is what the others are compared with.
+            order = 3 + len(table) - number
+            axes.scatter(
+                middle, places, s=34, color=color, marker=marker, label=name, zorder=order, linewidths=0, clip_on=False
+            )
         axes.set_yticks(places, list(names))
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
