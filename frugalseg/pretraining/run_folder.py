@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import read_json, write_json
+from frugalseg.data.files import atomic_path, read_json, write_json
 from frugalseg.errors import InputError
 
 
@@ -85,8 +85,9 @@ class RunFolder:
         files = sorted((p for p in finished.rglob("*") if p.is_file()), key=lambda p: -len(p.parts))
         for source in files:
             target = self.path / source.relative_to(finished)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
+            # By way of a fresh file: safetensors makes files that only their owner can read.
+            with atomic_path(target) as temporary:
+                source.replace(temporary)
         shutil.rmtree(finished)
 
 

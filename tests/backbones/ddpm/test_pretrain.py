@@ -128,6 +128,7 @@ def test_the_result_is_a_diffusers_pipeline(straight: Path) -> None:
     assert tuple(pipeline.unet.config.sample_size) == (12, 8)
     assert pipeline.scheduler.config.beta_schedule == "squaredcos_cap_v2"
     assert all(torch.equal(v, weights(straight)[k]) for k, v in pipeline.unet.state_dict().items())
+    assert len({path.stat().st_mode for path in straight.rglob("*") if path.suffix in (".json", ".safetensors")}) == 1
     averaged = state(straight)["state_dict"]
     assert all(torch.equal(v, averaged[f"unet.{k}"]) for k, v in weights(straight).items())
 
