@@ -1,6 +1,7 @@
 """The command line: one function a command, which parses, calls and prints."""
 
 import errno
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -167,7 +168,8 @@ def pretrain_ddpm(
     )
     finished = pretrain(images, out, settings, options)
     after = f"next: frugalseg fit DATA --checkpoint {out} -o MODEL" if finished else "run the same command to go on"
-    typer.echo(f"{out}: {'finished' if finished else 'time is up'}; {after}")
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # with several devices each process comes here
+        typer.echo(f"{out}: {'finished' if finished else 'time is up'}; {after}")
 
 
 @app.command()
@@ -392,6 +394,9 @@ def main() -> None:
             raise
         place = error.filename or "the output folder"
         print(f"error: {place}: the disk is full; make room and run the same command again", file=sys.stderr)
+        sys.exit(1)
+    except ArithmeticError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
