@@ -122,9 +122,7 @@ def pretrain_ddpm(
     layers: Annotated[int | None, typer.Option(help="Residual blocks a level.")] = None,
     attention_levels: Annotated[int | None, typer.Option(help="How many deepest levels have attention.")] = None,
     noise_schedule: Annotated[str | None, typer.Option(help="cosine (small images) or linear.")] = None,
-    min_snr: Annotated[
-        float | None, typer.Option(help="Min-SNR weighting, such as 5; for short runs.")
-    ] = None,
+    min_snr: Annotated[float | None, typer.Option(help="Min-SNR weighting, such as 5; for short runs.")] = None,
     seed: Annotated[int | None, typer.Option(help="One seed, one result.")] = None,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,

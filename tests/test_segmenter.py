@@ -11,7 +11,6 @@ from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.pixel_prediction import vote
 
-
 QUICK = replace(PROTOCOLS["default"], steps=60)
 
 
@@ -169,5 +168,5 @@ def test_models_that_are_none(tmp_path, fitted):
     fitted.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "classifier.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match="classifier.safetensors: damaged"):
+    with pytest.raises(InputError, match=r"classifier\.safetensors: damaged"):
         Segmenter.from_pretrained(tmp_path / "model")
