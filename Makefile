@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test slow lint setup clean
+# make slow: full-size parity checks.   make gpu: the tests that need an accelerator.
+.PHONY: demo test slow gpu lint setup clean
 
 demo: setup
 	$(BIN)/frugalseg demo
@@ -14,6 +15,9 @@ test: setup
 
 slow: setup
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+gpu: setup
+	$(BIN)/python -m pytest -m gpu
 
 lint: setup
 	$(BIN)/ruff check .
