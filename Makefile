@@ -1,10 +1,10 @@
 # make demo: set up and see it work.   make test: set up and test.   make lint: ruff and mypy.
+# make slow: full-size parity checks.   make gpu: the tests that need an accelerator.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-# make slow: full-size parity checks.   make gpu: the tests that need an accelerator.
 .PHONY: demo test slow gpu lint setup clean
 
 demo: setup
