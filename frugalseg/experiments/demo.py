@@ -10,23 +10,24 @@ from frugalseg.progress import Progress, silent
 
 NETWORK = "builtin:toy_ddpm"
 
+# Mirrored images teach the pixel classifiers what the U-Net learns from its own mirroring.
+FEATURES: dict[str, Any] = {"kind": "features", "segmenter": {"mirror": True}}
+DDPM: dict[str, Any] = {**FEATURES, "backbone": "ddpm", "checkpoint": NETWORK}
+
+# The best of what was tried for so short a training; stronger changes pay in longer ones.
+MILD = {"scale": [0.85, 1.2], "stretch": 0.1, "rotation": 8, "shift": 0.08, "color": 0.2}
+
 # recipes/toy.yaml is the same recipe as a file to start from; a test keeps them equal.
 ROWS: tuple[dict[str, Any], ...] = (
-    {"kind": "features", "name": "DDPM features", "backbone": "ddpm", "checkpoint": NETWORK},
-    {
-        "kind": "features",
-        "name": "same network, random weights",
-        "backbone": "ddpm",
-        "checkpoint": NETWORK,
-        "random_weights": True,
-    },
-    {"kind": "features", "name": "colour and position", "backbone": "colour", "options": {"native_size": [48, 48]}},
-    {"kind": "unet", "name": "U-Net from scratch"},
+    {**DDPM, "name": "DDPM features"},
+    {**DDPM, "name": "same network, random weights", "random_weights": True},
+    {**FEATURES, "name": "colour and position", "backbone": "colour", "options": {"native_size": [48, 48]}},
+    {"kind": "unet", "name": "U-Net from scratch", "steps": 400, "batch": 5, "augmentation": MILD},
 )
 
 NOTE = (
-    "The U-Net learns from the same annotated images with augmentation, in about the time that one fit on the DDPM's "
-    "features takes. It gains from more: with 7 times the steps it comes to about 45 % mIoU."
+    "The U-Net learns from the same annotated images, with augmentation, for 400 steps: some 20 seconds on one core. "
+    "It gains from more: 1500 steps of 10 images, two minutes, once gave 45 % mIoU."
 )
 
 
