@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.data.files import write_json
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_classifier import PixelClassifier
+
+Result = TypeVar("Result")
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -67,17 +69,22 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
-def fastest(run: Callable[[], Any], repeats: int, device: torch.device, *, warm_up: bool = True) -> float:
-    """Seconds of the fastest of some runs, the work queued on a GPU included."""
+def timed(run: Callable[[], Result], repeats: int, device: torch.device) -> tuple[float, Result]:
+    """Seconds of the fastest of some runs, the work queued on a GPU included; and what the last one gave."""
     times = []
-    for number in range(repeats + warm_up):
+    for _ in range(repeats):
         _wait(device)
         begun = time.perf_counter()
-        run()
+        result = run()
         _wait(device)
-        if number or not warm_up:
-            times.append(time.perf_counter() - begun)
-    return min(times)
+        times.append(time.perf_counter() - begun)
+    return min(times), result
+
+
+def fastest(run: Callable[[], Any], repeats: int, device: torch.device) -> float:
+    """Seconds of the fastest of some runs, after one that does not count."""
+    run()
+    return timed(run, repeats, device)[0]
 
 
 def _wait(device: torch.device) -> None:

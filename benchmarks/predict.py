@@ -24,6 +24,7 @@ from benchmarks.common import (
     lsun_maps,
     parser,
     report,
+    timed,
     trained_looking,
 )
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
@@ -94,9 +95,8 @@ def compare(
     device: torch.device,
 ) -> dict[str, Any]:
     """A row: seconds of both ways, their ratio, and how the answers differ."""
-    expected, found = literally(), in_our_way()  # also the warm-up
-    slow = fastest(literally, options.literal_repeats, device, warm_up=False)
-    fast = fastest(in_our_way, options.repeats, device, warm_up=False)
+    slow, expected = timed(literally, options.literal_repeats, device)
+    fast, found = timed(in_our_way, options.repeats, device)
     return {
         "what": what,
         "literal s": slow,
@@ -153,7 +153,7 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
-    options.add_argument("--literal-repeats", type=int, default=1, help="timed runs of the literal method")
+    options.add_argument("--literal-repeats", type=int, default=2, help="timed runs of the literal method")
     options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
     options.add_argument("--batch", type=int, default=0, help="also images a second in batches of so many")
     options.add_argument("--compile", action="store_true", help="compile the UNet's blocks for --batch")
