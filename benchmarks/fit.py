@@ -6,7 +6,6 @@ are rates of the running loop: neither initialisation nor the statistics of the 
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import literal
-from benchmarks.common import DTYPES, LSUN_CLASSES, LSUN_SIDE, LSUN_STEP, LSUN_STEPS, begin, parser, report
+from benchmarks.common import DTYPES, LSUN_CLASSES, LSUN_SIDE, LSUN_STEP, LSUN_STEPS, Clock, begin, parser, report
 from frugalseg.backbones.base import Tap
 from frugalseg.ensemble_training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
 from frugalseg.feature_maps import FeatureMaps
@@ -54,14 +53,18 @@ def random_pixels(step: Sequence[tuple[int, int]], side: int, count: int) -> Pix
     return pixels
 
 
-def joint_rate(pixels: PixelSource, protocol: TrainingProtocol, options: argparse.Namespace) -> float:
-    """Pixels a second over all members, from the end of the first batch to the end of the last."""
-    times: list[float] = []
+Rate = tuple[float, float]  # pixels a second, and a CPU second
 
-    def clock(progress: TrainingProgress) -> None:
-        if options.device != "cpu":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter())
+
+def joint_rate(pixels: PixelSource, protocol: TrainingProtocol, options: argparse.Namespace) -> Rate:
+    """Pixels a second over all members, from the end of the first batch to the end of the last."""
+    clock, readings = Clock(), []
+
+    def note(progress: TrainingProgress) -> None:
+        if progress.step in (1, progress.steps):
+            if options.device != "cpu":
+                torch.cuda.synchronize()
+            readings.append((progress.step, *clock.read()))
 
     precision = DTYPES[options.precision]
     train_ensemble(
@@ -71,20 +74,27 @@ def joint_rate(pixels: PixelSource, protocol: TrainingProtocol, options: argpars
         members=options.members,
         device=options.device,
         precision=precision,
-        progress=clock,
+        progress=note,
     )
     batch = min(protocol.batch_size, len(pixels))
-    done = batch * int(options.members) * (len(times) - 1)
-    return done / (times[-1] - times[0])
+    (first, wall, cpu), (last, wall_end, cpu_end) = readings
+    done = batch * int(options.members) * (last - first)
+    return done / (wall_end - wall), done / (cpu_end - cpu)
 
 
-def literal_rate(pixels: Materialised, steps: int, device: torch.device) -> float:
+def pool_steps(protocol: TrainingProtocol, pixels: PixelSource) -> int:
+    """Batches between one gathering of a pool and the next: what a fair rate counts, one gathering included."""
+    size = min(max((protocol.pool_values or 0) // pixels.dim, protocol.batch_size), len(pixels))
+    return protocol.pool_passes * (size // protocol.batch_size)
+
+
+def literal_rate(pixels: Materialised, steps: int, device: torch.device) -> Rate:
     """Pixels a second of one member, hence of any number of them one after another."""
     model = literal.classifier(pixels.dim, LSUN_CLASSES).to(device)
-    begun = time.perf_counter()
-    done = literal.train(model, pixels.values, pixels.labels, max_iterations=steps)
-    seconds = time.perf_counter() - begun
-    return 64 * done.iterations / seconds
+    clock = Clock()
+    done = 64 * literal.train(model, pixels.values, pixels.labels, max_iterations=steps).iterations
+    wall, cpu = clock.read()
+    return done / wall, done / cpu
 
 
 def layout_rows(
@@ -93,16 +103,21 @@ def layout_rows(
     """The rows of one layout."""
     maps = random_pixels(step, side, options.pixels)
     vectors = Materialised(maps)
-    literal_px = literal_rate(vectors, options.steps, torch.device(options.device))
+    unit = literal_rate(vectors, options.steps, torch.device(options.device))
     paper = replace(PROTOCOLS["paper"], epochs=None, steps=options.steps)
-    default = replace(PROTOCOLS["default"], steps=max(3, options.steps * 64 // PROTOCOLS["default"].batch_size))
-    rows = [{"layout": name, "way": "literal, one after another", "pixels/s": literal_px, "times": 1.0}]
+    default = replace(PROTOCOLS["default"], steps=1 + pool_steps(PROTOCOLS["default"], maps))
+    rows = [row(name, "literal, one after another", unit, unit)]
     for protocol in (paper, default):
         for kind, source in (("vectors", vectors), ("half-precision maps", maps)):
             rate = joint_rate(source, protocol, options)
-            way = f"joint, {protocol.name}, {kind}"
-            rows.append({"layout": name, "way": way, "pixels/s": rate, "times": rate / literal_px})
+            rows.append(row(name, f"joint, {protocol.name}, {kind}", rate, unit))
     return rows
+
+
+def row(layout: str, way: str, rate: Rate, unit: Rate) -> dict[str, Any]:
+    """A line of the table: rates, and how many times the literal one's they are."""
+    times, times_cpu = rate[0] / unit[0], rate[1] / unit[1]
+    return {"layout": layout, "way": way, "pixels/s": rate[0], "times": times, "times, per CPU second": times_cpu}
 
 
 def main() -> None:
