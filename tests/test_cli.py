@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line for a mistake, no traceback."""
 
+import errno
 import subprocess
 import sys
 
@@ -114,6 +115,20 @@ def test_paths_that_are_not_there(command, tmp_path, capsys):
         "predict": [tmp_path, "nothing", "-o", tmp_path / "m"],
     }[command]
     assert "nothing" in mistake(command, *arguments, capsys=capsys) or command in ("evaluate", "predict")
+
+
+def test_a_full_disk_is_one_line_and_exit_code_1(data, tmp_path, capsys, monkeypatch):
+    model = tmp_path / "model"
+    assert run("fit", data, "--backbone", "colour", "-o", model, "--members", 1, capsys=capsys)[0] == 0
+
+    def save(picture, path, *args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    code, _, err = run("predict", model, data / "images", "-o", tmp_path / "masks", capsys=capsys)
+    assert code == 1
+    assert "the disk is full; make room and run the same command again" in err
+    assert "Traceback" not in err
 
 
 def test_help_does_not_wait_for_torch():

@@ -1,14 +1,17 @@
 """What a fit will need in memory and time, said before it starts."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.ensemble_training import train_ensemble
 from frugalseg.pixel_set import PixelSet, Source, stored_bytes
 from frugalseg.segmenter import Segmenter
 from frugalseg.windows import Window, cut
+
+PROBED = 5  # batches that are timed
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Estimate:
         stored: bytes of the stored maps.
         literal: bytes of the literal method, which keeps a float32 vector for every pixel of every image.
         feature_seconds: of all runs of the network.
+        training_seconds: of the classifier; at least, where the protocol stops by the loss.
     """
 
     images: int
@@ -30,38 +34,58 @@ class Estimate:
     stored: int
     literal: int
     feature_seconds: float
+    training_seconds: float
 
     def __str__(self) -> str:
         return (
             f"{self.images} images, {self.dim} features a pixel: {size_text(self.stored)} for the features "
             f"(a vector for each pixel would take {size_text(self.literal)}), "
-            f"about {time_text(self.feature_seconds)} to compute them, then the classifier's training"
+            f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train"
         )
 
 
 def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
-    """Count windows and bytes of all images, and time the network on the first window, the first run included."""
+    """Count windows and bytes of all images; time the network on the first window, and a few batches of training."""
     sizes = [dataset.size(i) for i in range(len(dataset))] * (2 if segmenter.settings.mirror else 1)
     every = [segmenter.windows(size) for size in sizes]
     networks = [window.network for windows in every for window in windows]
+    pixels, seconds_a_pass = first_window(segmenter, dataset, every[0][0])
+    protocol = segmenter.settings.protocol
+    annotated = sum(height * width for height, width in sizes)
+    batches = protocol.steps or protocol.patience_from_epoch * (annotated // protocol.batch_size)
     return Estimate(
         images=len(dataset),
         passes=len(networks),
         dim=segmenter.backbone.dim,
         stored=stored_bytes(segmenter.backbone.taps, networks),
         literal=sum(4 * segmenter.backbone.dim * height * width for height, width in sizes),
-        feature_seconds=len(networks) * seconds_a_pass(segmenter, dataset, every[0][0]),
+        feature_seconds=len(networks) * seconds_a_pass,
+        training_seconds=batches * seconds_a_batch(segmenter, pixels, len(dataset.classes)),
     )
 
 
-def seconds_a_pass(segmenter: Segmenter, dataset: SegmentationFolder, window: Window) -> float:
-    """How long the network and the storing of its maps take for one window."""
+def first_window(segmenter: Segmenter, dataset: SegmentationFolder, window: Window) -> tuple[PixelSet, float]:
+    """The pixels of one window, all of one class, and how long the network and the storing of its maps took."""
     seen = cut(dataset[0].image, window)
-    target = np.zeros(window.size, np.uint8)
-    one = PixelSet(segmenter.backbone.taps, [Source(window.network, target)])
+    one = PixelSet(segmenter.backbone.taps, [Source(window.network, np.zeros(window.size, np.uint8))])
     began = time.perf_counter()
     one.put(0, segmenter.features([seen]))
-    return time.perf_counter() - began
+    return one, time.perf_counter() - began
+
+
+def seconds_a_batch(segmenter: Segmenter, pixels: PixelSet, classes: int) -> float:
+    """How long a batch of all members takes, from a few on the pixels at hand, the first left out."""
+    settings, times = segmenter.settings, list[float]()
+    few = replace(settings.protocol, steps=PROBED, epochs=None)
+    train_ensemble(
+        pixels,
+        classes,
+        few,
+        members=settings.members,
+        device=segmenter.device,
+        progress=lambda _: times.append(time.perf_counter()),
+    )
+    return (times[-1] - times[0]) / max(1, len(times) - 1)
 
 
 def size_text(count: float) -> str:
