@@ -93,7 +93,7 @@ def predict(options: argparse.Namespace, *, literally: bool, whole: bool) -> int
     @torch.inference_mode()
     def work_on_image() -> object:
         if literally:
-            return literal_labels(classifier, literal_maps(backbone, image))
+            return literal_labels(classifier, literal_maps(backbone, backbone.unet, image))
         return predictor.predict(backbone(image))
 
     return beyond(work_on_image, device)

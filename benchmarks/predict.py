@@ -8,10 +8,11 @@ reaches.
 
 import argparse
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks import literal
 from benchmarks.common import (
@@ -61,8 +62,10 @@ def whole_image(options: argparse.Namespace, device: torch.device) -> dict[str, 
     same = dtype == torch.float32
     fast = backbone if same else lsun_backbone(device, dtype, quick=options.quick)
 
+    as_published = nn.Module.to(deepcopy(backbone.unet), memory_format=torch.contiguous_format)
+
     def literally() -> literal.LiteralPrediction:
-        return literal_labels(classifier, literal_maps(backbone, image))
+        return literal_labels(classifier, literal_maps(backbone, as_published, image))
 
     def in_our_way() -> PixelPrediction:
         return classifier.predictor(dtype).predict(fast(image))
@@ -76,13 +79,20 @@ def literal_labels(classifier: PixelClassifier, maps: FeatureMaps) -> literal.Li
     return literal.predict(models, literal.concatenate(maps.maps, maps.size), maps.size)
 
 
-def literal_maps(backbone: DDPMBackbone, image: Tensor) -> FeatureMaps:
-    """The taps of one image, step by step, the whole decoder run each time."""
+def literal_maps(backbone: DDPMBackbone, unet: Any, image: Tensor) -> FeatureMaps:
+    """The taps of one image, step by step, the whole decoder run each time.
+
+    Args:
+        backbone: says what is tapped and how images are noised.
+        unet: its network; in the usual memory format, as the published code runs it.
+        image: (1, 3, H, W) in [0, 1].
+    """
     settings, size = backbone.settings, (image.shape[2], image.shape[3])
     noisy, steps = backbone.noised(image, shared_noise(settings.noise_seed, 1, size))
+    noisy = noisy.contiguous(memory_format=torch.contiguous_format)
     taken = []
     for x_t, t in zip(noisy.split(1), steps.split(1), strict=True):
-        blocks = [leaving for _, leaving in walk(backbone.unet, x_t, t)]
+        blocks = [leaving for _, leaving in walk(unet, x_t, t)]
         taken += [blocks[number] for number in settings.blocks]
     return FeatureMaps(taken, size)
 
