@@ -186,6 +186,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        # Lightning's own use of a deprecated name; nothing a user could mend.
+        warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
         try:
             yield
         finally:
