@@ -3,11 +3,15 @@
 import errno
 import os
 import sys
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from frugalseg.backbones.registry import FAMILIES, Family, pretrainable
+from frugalseg.cli_options import accepting, flags_of, merged_flags, parse_size, values
+from frugalseg.options import options_of
 
 app = typer.Typer(
     name="frugalseg",
@@ -19,14 +23,6 @@ app = typer.Typer(
 )
 pretrain_app = typer.Typer(help="Train a backbone from scratch on a folder of unlabelled images.", no_args_is_help=True)
 app.add_typer(pretrain_app, name="pretrain")
-
-
-class Precision(StrEnum):
-    """Number formats that a network can run in."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
 
 
 Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, and classes.json if you like.")]
@@ -58,7 +54,9 @@ def benchmark(
     recipe: Annotated[Path, typer.Argument(help="A YAML file such as recipes/street_fashion.yaml.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for results and the page.")],
     data: Annotated[Path | None, typer.Option(help="Data folder, instead of the recipe's.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="Checkpoint of all rows that have one.")] = None,
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Checkpoint of the rows that have one: ddpm=FOLDER, swav=FOLDER, ...")
+    ] = None,
     runs: Annotated[int | None, typer.Option(help="Runs of each method, instead of the recipe's.", min=1)] = None,
     device: Device = "auto",
 ) -> None:
@@ -67,7 +65,7 @@ def benchmark(
     from frugalseg.experiments.recipe import load_recipe
     from frugalseg.progress import bars
 
-    checked = load_recipe(recipe, data=data, checkpoint=checkpoint, runs=runs)
+    checked = load_recipe(recipe, data=data, checkpoint=checkpoint or (), runs=runs)
     with bars() as progress:
         result = run_comparison(checked, out, device=choose_device(device), progress=progress)
     typer.echo(result.summary())
@@ -104,89 +102,63 @@ def check(
         raise typer.Exit(2)
 
 
-@pretrain_app.command("ddpm")
-def pretrain_ddpm(
-    images: Annotated[Path, typer.Argument(help="A folder of unlabelled images.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; becomes a diffusers pipeline folder.")],
-    size: Annotated[str | None, typer.Option(help="Training size HxW; without it chosen from the images.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step, over all devices.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest.")] = None,
-    warmup_steps: Annotated[int | None, typer.Option(help="Steps over which the learning rate rises.")] = None,
-    ema_decay: Annotated[float | None, typer.Option(help="Of the averaged weights that come out.")] = None,
-    gradient_clip: Annotated[float | None, typer.Option(help="Largest norm of the gradients.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Arithmetic of the forward pass.")] = None,
-    flip: Annotated[bool | None, typer.Option(help="Mirror images at random.")] = None,
-    base_channels: Annotated[int | None, typer.Option(help="Channels at full resolution.")] = None,
-    multipliers: Annotated[str | None, typer.Option(help="Channels of each level over the base: 1,2,2.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Residual blocks a level.")] = None,
-    attention_levels: Annotated[int | None, typer.Option(help="How many deepest levels have attention.")] = None,
-    noise_schedule: Annotated[str | None, typer.Option(help="cosine (small images) or linear.")] = None,
-    min_snr: Annotated[float | None, typer.Option(help="Min-SNR weighting, such as 5; for short runs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="One seed, one result.")] = None,
-    device: Device = "auto",
-    devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,
-    workers: Annotated[int, typer.Option(help="Processes that prepare batches, for each device.", min=0)] = 0,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this long, to be continued later.")] = None,
-    checkpoint_minutes: Annotated[float, typer.Option(help="How often everything is saved.")] = 10.0,
-    picture_minutes: Annotated[float, typer.Option(help="How often samples are drawn.")] = 20.0,
-    compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays on GPUs.")] = False,
-) -> None:
-    """Train a DDPM. Killed or out of time, it goes on when the same command is run again, with the same result."""
-    from frugalseg.backbones.ddpm.pretrain import pretrain, stored_settings
-    from frugalseg.pretraining.settings import RunOptions
+def pretrain_command(family: Family) -> Callable[..., None]:
+    """The command that trains a family from scratch; its options are the fields of the family's settings."""
+    flags = flags_of(options_of(family.settings_class()), "Training")
 
-    settings = stored_settings(
-        out,
-        image_size=size and parse_size(size),
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup_steps=warmup_steps,
-        ema_decay=ema_decay,
-        gradient_clip=gradient_clip,
-        precision=precision and precision.value,
-        flip=flip,
-        base_channels=base_channels,
-        multipliers=multipliers and numbers("--multipliers", multipliers),
-        layers=layers,
-        attention_levels=attention_levels,
-        noise_schedule=noise_schedule,
-        min_snr=min_snr,
-        seed=seed,
-    )
-    options = RunOptions(
-        device=choose_device(device),
-        devices=devices,
-        workers=workers,
-        max_minutes=max_minutes,
-        checkpoint_minutes=checkpoint_minutes,
-        picture_minutes=picture_minutes,
-        compile=compile,
-    )
-    finished = pretrain(images, out, settings, options)
-    after = f"next: frugalseg fit DATA --checkpoint {out} -o MODEL" if finished else "run the same command to go on"
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # with several devices each process comes here
-        typer.echo(f"{out}: {'finished' if finished else 'time is up'}; {after}")
+    @accepting(flags)
+    def command(
+        images: Annotated[Path, typer.Argument(help="A folder of unlabelled images.")],
+        out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; becomes a checkpoint for fit.")],
+        device: Device = "auto",
+        devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,
+        workers: Annotated[int, typer.Option(help="Processes that prepare batches, for each device.", min=0)] = 0,
+        max_minutes: Annotated[float | None, typer.Option(help="Stop after this long, to be continued later.")] = None,
+        checkpoint_minutes: Annotated[float, typer.Option(help="How often everything is saved.")] = 10.0,
+        picture_minutes: Annotated[float, typer.Option(help="How often pictures are drawn.")] = 20.0,
+        compile: Annotated[bool, typer.Option("--compile", help="Compile the network; pays on GPUs.")] = False,
+        **given: Any,
+    ) -> None:
+        from frugalseg.pretraining.job import pretrain, stored_settings
+        from frugalseg.pretraining.settings import RunOptions
+
+        settings = stored_settings(family.name, out, **values(flags, given))
+        options = RunOptions(
+            device=choose_device(device),
+            devices=devices,
+            workers=workers,
+            max_minutes=max_minutes,
+            checkpoint_minutes=checkpoint_minutes,
+            picture_minutes=picture_minutes,
+            compile=compile,
+        )
+        finished = pretrain(family.name, images, out, settings, options)
+        after = f"finished; next: frugalseg fit DATA --backbone {family.name} --checkpoint {out} -o MODEL"
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # with several devices each process comes here
+            typer.echo(f"{out}: {after if finished else 'time is up; run the same command to go on'}")
+
+    return command
+
+
+for family in pretrainable():
+    pretrain_app.command(
+        family.name,
+        help=f"Train a {family.name} backbone. Killed or out of time, it goes on when the same command is run again, "
+        "with the same result.",
+    )(pretrain_command(family))
+
+BACKBONE_FLAGS = merged_flags(
+    {name: options_of(family.options_class()) for name, family in FAMILIES.items()}, "Backbone, by family"
+)
 
 
 @app.command()
+@accepting(BACKBONE_FLAGS)
 def fit(
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model.")],
-    backbone: Annotated[str, typer.Option(help="Family of the backbone: ddpm, colour.")] = "ddpm",
-    checkpoint: Annotated[
-        str | None, typer.Option(help="What pretrain wrote, any diffusers folder or Hub id, or a published .pt file.")
-    ] = None,
-    preset: Annotated[str | None, typer.Option(help="ddpm: the paper's current or first-release features.")] = None,
-    timesteps: Annotated[str | None, typer.Option(help="ddpm: diffusion steps to read, such as 50,150,250.")] = None,
-    blocks: Annotated[str | None, typer.Option(help="ddpm: decoder blocks, 0 the deepest, such as 5,6,7,8,12.")] = None,
-    inputs: Annotated[bool | None, typer.Option("--inputs/--outputs", help="ddpm: what of a block is read.")] = None,
-    noise_draws: Annotated[int | None, typer.Option(help="ddpm: noise draws to average over.")] = None,
-    head_channels: Annotated[int | None, typer.Option(help="ddpm, .pt files: channels of an attention head.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="ddpm, .pt files: side of the training images.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="ddpm: number format of the network.")] = None,
-    compile: Annotated[bool | None, typer.Option("--compile", help="ddpm: compile the network, for long runs.")] = None,
+    backbone: Annotated[str, typer.Option(help=f"Family of the backbone: {', '.join(FAMILIES)}.")] = "ddpm",
+    checkpoint: Annotated[str | None, typer.Option(help="What pretrain wrote, a published file, or a Hub id.")] = None,
     protocol: Annotated[str, typer.Option(help="Training of the classifier: default, or paper (slow).")] = "default",
     members: Annotated[int, typer.Option(help="MLPs in the ensemble.", min=1)] = 10,
     tile: Annotated[bool, typer.Option("--tile", help="Slide over larger images rather than resizing them.")] = False,
@@ -199,22 +171,12 @@ def fit(
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
+    **given: Any,
 ) -> None:
     """Fit a model on annotated images. A killed fit goes on where it stopped: run the same command again."""
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.progress import bars
 
-    options = {
-        "preset": preset,
-        "timesteps": timesteps and numbers("--timesteps", timesteps),
-        "blocks": blocks and numbers("--blocks", blocks),
-        "inputs": inputs,
-        "noise_draws": noise_draws,
-        "head_channels": head_channels,
-        "image_size": image_size,
-        "precision": precision and precision.value,
-        "compile": compile,
-    }
     settings = {
         "protocol": protocol,
         "members": members,
@@ -225,8 +187,8 @@ def fit(
         "network_size": size and parse_size(size),
         "small_region": small_regions,
     }
-    chosen = {name: value for name, value in options.items() if value is not None}
-    request = FitRequest(data, backbone, checkpoint, chosen, settings, choose_device(device))
+    options = values(BACKBONE_FLAGS, given)
+    request = FitRequest(data, backbone, checkpoint, options, settings, choose_device(device))
     with bars() as progress:
         fit_folder(
             request,
@@ -327,26 +289,6 @@ def choose_device(name: str) -> str:
     except (RuntimeError, AssertionError):
         raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
     return name
-
-
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """``50,150,250`` as numbers."""
-    from frugalseg.errors import InputError
-
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{option} {text}: whole numbers separated by commas, such as 50,150,250") from None
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``192x128`` as (height, width)."""
-    from frugalseg.errors import InputError
-
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise InputError(f"size {text}: height x width in pixels, such as 192x128")
-    return int(height), int(width)
 
 
 def print_findings(findings: list[Any]) -> None:

@@ -1,24 +1,18 @@
-"""What every backbone promises: images in, feature maps out; and the registry of families."""
+"""What every backbone promises: images in, feature maps out."""
 
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
-from inspect import signature
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from frugalseg.backbones.registry import family_named
 from frugalseg.errors import InputError
 from frugalseg.feature_maps import FeatureMaps
-
-FAMILIES = {
-    "ddpm": "frugalseg.backbones.ddpm.backbone:DDPMBackbone",
-    "colour": "frugalseg.backbones.colour.backbone:ColourBackbone",
-}
 
 
 @dataclass(frozen=True)
@@ -87,8 +81,16 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None, **options: Any) -> Self:
-        """Build from whatever is published for the family: see each family's docstring for the options."""
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: Any) -> Self:
+        """Build from whatever is published for the family; `options` is the dataclass of its ``settings.py``."""
+
+    def reinitialised(self, seed: int) -> Self:
+        """The same network and taps with random weights, as a baseline.
+
+        Raises:
+            InputError: the family has no weights.
+        """
+        raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> FeatureMaps:
@@ -118,10 +120,8 @@ class Backbone(nn.Module, ABC):
 
 def backbone_class(family: str) -> type[Backbone]:
     """The class of a family; raises `InputError` with the known names for an unknown one."""
-    if family not in FAMILIES:
-        raise InputError(f"no backbone family {family!r}; known: {', '.join(sorted(FAMILIES))}")
-    module, _, name = FAMILIES[family].partition(":")
-    cls: type[Backbone] = getattr(import_module(module), name)
+    found = family_named(family)
+    cls: type[Backbone] = found.load("backbone", found.backbone)
     return cls
 
 
@@ -129,19 +129,22 @@ def load_backbone(family: str, checkpoint: str | Path | None = None, **options: 
     """A backbone from a family's published or self-trained checkpoint.
 
     Args:
-        family: a key of `FAMILIES`.
+        family: a name in `frugalseg.backbones.registry.FAMILIES`.
         checkpoint: a file, a folder or a Hub id, as the family defines.
-        options: the family's own, for example ``timesteps`` and ``blocks`` for ``ddpm``.
+        options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``.
 
     Raises:
         InputError: an unknown family or option, or a checkpoint that the family cannot use.
     """
-    cls = backbone_class(family)
-    known = signature(cls.from_checkpoint).parameters
+    of_family = family_named(family).options_class()
+    known = [field.name for field in fields(of_family)]
     unknown = [name for name in options if name not in known]
     if unknown:
-        raise InputError(f"the {family} backbone has no option {', '.join(unknown)}")
-    return cls.from_checkpoint(checkpoint, **options).eval().requires_grad_(False)
+        raise InputError(
+            f"the {family} backbone has no option {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
+        )
+    backbone = backbone_class(family).from_checkpoint(checkpoint, of_family(**options))
+    return backbone.eval().requires_grad_(False)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from frugalseg.backbones.registry import FAMILIES
 from frugalseg.errors import InputError
 
 Positive = Annotated[int, Field(ge=1)]
@@ -135,14 +136,15 @@ TAGS: dict[str, type[Strict]] = {
 
 
 def load_recipe(
-    path: str | Path, *, data: str | Path | None = None, checkpoint: str | Path | None = None, runs: int | None = None
+    path: str | Path, *, data: str | Path | None = None, checkpoint: Sequence[str] = (), runs: int | None = None
 ) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: a YAML file.
         data: replaces ``data.path``.
-        checkpoint: replaces the checkpoint of every row that names one.
+        checkpoint: replaces the checkpoint of every row that names one, or, given as ``FAMILY=PLACE``, of the rows of
+            that family; several in a sequence.
         runs: replaces ``runs``.
 
     Raises:
@@ -197,23 +199,40 @@ def replaced(
     recipe: Recipe,
     *,
     data: str | Path | None = None,
-    checkpoint: str | Path | None = None,
+    checkpoint: Sequence[str] = (),
     runs: int | None = None,
 ) -> Recipe:
-    """The recipe with another data folder, checkpoint or number of runs; None keeps what it has.
+    """The recipe with another data folder, checkpoints (see `load_recipe`) or number of runs; None keeps what it has.
 
     Raises:
-        InputError: `data` is given for a recipe of built-in images, or `runs` is below 1.
+        InputError: `data` is given for a recipe of built-in images, `runs` is below 1, or a checkpoint has no row.
     """
     content = recipe.model_dump()
     if data is not None:
         if content["data"]["kind"] != "folder":
             raise InputError("this recipe draws its own images: leave the data folder out")
         content["data"]["path"] = str(data)
-    if checkpoint is not None:
-        for row in content["rows"]:
-            if row.get("checkpoint") is not None:
-                row["checkpoint"] = str(checkpoint)
+    for given in checkpoint:
+        replace_checkpoint(content["rows"], given)
     if runs is not None:
         content["runs"] = runs
     return parse_recipe(content)
+
+
+def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
+    """Put ``FAMILY=PLACE`` or ``PLACE`` into the rows that it is for; raises `InputError` where there are none."""
+    family, equals, place = given.partition("=")
+    mine = [row for row in rows if row.get("checkpoint") is not None]
+    if equals and family in FAMILIES:
+        mine = [row for row in mine if row["backbone"] == family]
+    else:
+        place = given
+        families = sorted({row["backbone"] for row in mine})
+        if len(families) > 1:
+            raise InputError(
+                f"checkpoint {given}: for which rows? give {' or '.join(f'{f}={given}' for f in families)}"
+            )
+    if not mine:
+        raise InputError(f"checkpoint {given}: no row of this recipe takes it; leave it out")
+    for row in mine:
+        row["checkpoint"] = place

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from frugalseg.backbones.registry import family_named
 from frugalseg.data.example import Example
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
 from frugalseg.experiments.recipe import FeatureRow, Recipe, UNetRow
+from frugalseg.options import options_of
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress
 
@@ -46,18 +48,15 @@ def build(row: FeatureRow | UNetRow, seed: int, device: str = "cpu") -> Method:
 
 def build_segmenter(row: FeatureRow, seed: int, device: str) -> Method:
     """A `Segmenter` with a backbone of its own."""
-    from frugalseg.backbones.base import Backbone, load_backbone
+    from frugalseg.backbones import load_backbone
     from frugalseg.segmenter import Segmenter
 
     options = {key: tuple(v) if isinstance(v, list) else v for key, v in row.options.items()}
-    if row.backbone == "ddpm":
+    if any(option.name == "noise_seed" for option in options_of(family_named(row.backbone).options_class())):
         options.setdefault("noise_seed", seed)
     backbone = load_backbone(row.backbone, row.checkpoint, **options)
     if row.random_weights:
-        redraw: Callable[[int], Backbone] | None = getattr(backbone, "reinitialised", None)
-        if redraw is None:
-            raise InputError(f"the backbone {row.backbone!r} has no weights to draw at random")
-        backbone = redraw(seed)
+        backbone = backbone.reinitialised(seed)
     settings: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in row.segmenter.items()}
     if isinstance(settings.get("protocol"), dict):
         settings["protocol"] = varied_protocol(settings["protocol"])

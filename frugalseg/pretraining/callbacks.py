@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from frugalseg.data.files import write_json
 from frugalseg.pretraining.averaging import AveragedWeights
+from frugalseg.pretraining.compute import FlopCount
 from frugalseg.pretraining.run_folder import RunFolder
 
 CLOCK_STEPS = 10
@@ -95,16 +96,21 @@ class RunLog(Callback):
         every_steps: steps between two lines.
         bar: whether to draw a progress bar.
         about: a first line, on what is trained with.
+        compute: counts the operations of a step; must stand before the log in the trainer's list.
     """
 
-    def __init__(self, run: RunFolder, batch_size: int, every_steps: int, bar: bool, about: str = "") -> None:
+    def __init__(
+        self, run: RunFolder, batch_size: int, every_steps: int, bar: bool, about: str, compute: FlopCount
+    ) -> None:
         self.run = run
+        self.compute = compute
         self.about = about
         self.batch_size = batch_size
         self.every_steps = every_steps
         self.seconds_before = float(run.last_progress()["seconds"])
         self._bar = _Bar() if bar else None
         self._losses: list[torch.Tensor] = []
+        self._told_flops = False
 
     def say(self, line: str) -> None:
         """One line in the log file."""
@@ -120,6 +126,7 @@ class RunLog(Callback):
             "images": trainer.global_step * self.batch_size,
             "seconds": round(seconds, 1),
             "loss": self._last_loss,
+            "step_flops": self.compute.step_flops,
         }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -137,6 +144,10 @@ class RunLog(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Take the loss in; write a line where one is due."""
         self._losses.append(outputs["loss"].detach())
+        if not self._told_flops and self.compute.step_flops and trainer.is_global_zero:
+            self._told_flops = True
+            total = self.compute.step_flops * trainer.max_steps
+            self.say(f"{self.compute.step_flops / 1e9:.2f} GFLOP a step, {total / 1e12:.1f} TFLOP in all")
         if trainer.global_step % self.every_steps == 0 or trainer.global_step >= trainer.max_steps:
             self._write(trainer)
         if self._bar and trainer.is_global_zero:

@@ -17,12 +17,15 @@ from torch import Tensor
 from frugalseg.errors import InputError
 from frugalseg.pretraining.averaging import AveragedWeights
 from frugalseg.pretraining.callbacks import Alarm, Checkpoints, Pictures, RunLog
+from frugalseg.pretraining.compute import FlopCount
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.run_folder import RunFolder
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.pretraining.stream import BatchStream, batch_loader
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+EXAMPLES = 64
+"""Images, spread evenly over the folder, from which pictures are drawn."""
 FINAL_RATE = 1e-3
 """The learning rate of the last step as a share of the highest."""
 
@@ -36,13 +39,30 @@ class PretrainingModule(pl.LightningModule):
 
     settings: TrainingSettings
 
+    def __init__(self, settings: TrainingSettings, channels_last: bool = False) -> None:
+        """Take complete settings (`TrainingSettings.chosen_for`).
+
+        Args:
+            settings: what is trained.
+            channels_last: keep images and weights channels-last in memory.
+        """
+        super().__init__()
+        self.settings = settings
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Write the network to the new folder `folder`, as the family's backbone reads it."""
 
     @abstractmethod
     def draw(self, run: RunFolder, step: int, examples: Tensor) -> None:
-        """Save pictures of what the network has learnt; `examples`: (N, 3, H, W) float32 training images in [0, 1]."""
+        """Save pictures of what the network has learnt.
+
+        Args:
+            run: its `pictures` is the place.
+            step: of the training; goes into the name.
+            examples: (N, 3, H, W) float32 in [0, 1], up to `EXAMPLES` training images at their stored size.
+        """
 
     def compile_network(self) -> None:
         """Compile the network in place; nothing by default."""
@@ -102,7 +122,9 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
     """
     settings = module.settings
     averaging = AveragedWeights(settings.ema_decay)
-    log = RunLog(run, settings.batch_size, options.log_steps, options.bar, images.describe())
+    # A compiled network shows no single operations to count.
+    compute = FlopCount(run, enabled=not options.compile)
+    log = RunLog(run, settings.batch_size, options.log_steps, options.bar, images.describe(), compute)
     examples = example_images(images)
     saver = Checkpoints(
         run, averaging, log, Alarm(options.checkpoint_steps, options.checkpoint_minutes), options.max_minutes
@@ -113,7 +135,7 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
         lambda average, step: average.draw(run, step, examples),
     )
     with quiet_lightning():
-        trainer = _trainer(settings, options, run, [averaging, log, artist, saver])
+        trainer = _trainer(settings, options, run, [averaging, compute, log, artist, saver])
         if options.compile:
             module.compile_network()
         checkpoint = run.checkpoint if run.checkpoint.is_file() else None
@@ -168,7 +190,7 @@ def hardware(options: RunOptions) -> dict[str, Any]:
     return {"accelerator": accelerator, "devices": [int(number)] if number else options.devices}
 
 
-def example_images(images: TrainingImages, count: int = 8) -> Tensor:
+def example_images(images: TrainingImages, count: int = EXAMPLES) -> Tensor:
     """(N, 3, H, W) float32 in [0, 1]: images spread evenly over the folder."""
     count = min(count, len(images))
     chosen = [images[i * len(images) // count] for i in range(count)]

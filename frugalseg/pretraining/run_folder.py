@@ -36,7 +36,7 @@ class RunFolder:
 
     @property
     def progress(self) -> Path:
-        """Step and time of the last checkpoint (JSON)."""
+        """Step, images, seconds, loss and operations a step of the last checkpoint (JSON)."""
         return self.training / "progress.json"
 
     @property

@@ -1,11 +1,11 @@
 """The settings that all families' pretraining has, and those of a run that do not change its result."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, Self
 
-import torch
-
 from frugalseg.errors import InputError
+from frugalseg.options import option
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -27,16 +27,18 @@ class TrainingSettings:
         seed: of everything random.
     """
 
-    image_size: tuple[int, int] | None = None
-    steps: int = 20_000
-    batch_size: int = 32
-    learning_rate: float = 4e-4
-    warmup_steps: int = 500
-    ema_decay: float = 0.999
-    gradient_clip: float = 1.0
-    precision: Precision = "bf16"
-    flip: bool = True
-    seed: int = 0
+    image_size: tuple[int, int] | None = option(
+        None, "height x width to train on; without it chosen from the images", flag="--size"
+    )
+    steps: int = option(20_000, "optimisation steps")
+    batch_size: int = option(32, "images a step, over all devices")
+    learning_rate: float = option(4e-4, "the highest")
+    warmup_steps: int = option(500, "steps over which the learning rate rises")
+    ema_decay: float = option(0.999, "of the averaged weights that come out")
+    gradient_clip: float = option(1.0, "largest norm of the gradients")
+    precision: Precision = option("bf16", "arithmetic of the forward pass")
+    flip: bool = option(True, "mirror images at random")
+    seed: int = option(0, "one seed, one result")
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -52,6 +54,16 @@ class TrainingSettings:
             raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
         if self.image_size is not None and min(self.image_size) < 1:
             raise InputError(f"image_size is {self.image_size}; give height and width in pixels")
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) at which the images are kept ready: the training size, or more for families that crop."""
+        assert self.image_size is not None
+        return self.image_size
+
+    def chosen_for(self, paths: list[Path]) -> Self:
+        """The same settings with everything that was left open chosen for the images at `paths`."""
+        raise NotImplementedError
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
@@ -95,6 +107,13 @@ class RunOptions:
     @property
     def wants_channels_last(self) -> bool:
         """`channels_last`, decided."""
+        import torch
+
         if self.channels_last is not None:
             return self.channels_last
         return self.device != "cpu" and torch.cuda.is_available()
+
+
+def nearest_multiple(length: int, stride: int) -> int:
+    """The multiple of `stride` nearest to `length`, and at least `stride`."""
+    return max(1, round(length / stride)) * stride

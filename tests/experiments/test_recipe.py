@@ -8,7 +8,7 @@ import yaml
 
 from frugalseg.errors import InputError
 from frugalseg.experiments.demo import demo_recipe
-from frugalseg.experiments.recipe import load_recipe, parse_recipe, replaced
+from frugalseg.experiments.recipe import load_recipe, parse_recipe, replace_checkpoint, replaced
 from frugalseg.experiments.rows import build
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_command_line_values_replace_the_recipe() -> None:
     own = parse_recipe(changed("data", {"kind": "folder", "path": "somewhere"}))
     with_network = {"kind": "features", "name": "ddpm", "checkpoint": "old"}
-    recipe = replaced(parse_recipe(changed("rows.1", with_network)), checkpoint="new", runs=2)
+    recipe = replaced(parse_recipe(changed("rows.1", with_network)), checkpoint=["new"], runs=2)
     assert replaced(own, data="photos").data.path == "photos"  # type: ignore[union-attr]
     assert [getattr(row, "checkpoint", None) for row in recipe.rows] == [None, "new"] and recipe.runs == 2
     with pytest.raises(InputError, match="draws its own images"):
@@ -122,3 +122,20 @@ def test_options_that_only_a_method_knows(path: str, value: Any, said: str) -> N
         for row in recipe.rows:
             build(row, seed=0)
     assert str(caught.value).startswith("row '")
+
+
+def test_checkpoints_go_to_the_rows_of_their_family() -> None:
+    rows = [
+        {"backbone": "ddpm", "checkpoint": "a"},
+        {"backbone": "colour", "checkpoint": None},
+        {"backbone": "ddpm", "checkpoint": "a=b"},
+    ]
+    replace_checkpoint(rows, "ddpm=new=er")
+    assert [row["checkpoint"] for row in rows] == ["new=er", None, "new=er"]
+    replace_checkpoint(rows, "place=with")
+    assert [row["checkpoint"] for row in rows] == ["place=with", None, "place=with"]
+    with pytest.raises(InputError, match="colour=x: no row"):
+        replace_checkpoint(rows, "colour=x")
+    rows.append({"backbone": "colour", "checkpoint": "c"})
+    with pytest.raises(InputError, match="give colour=x or ddpm=x"):
+        replace_checkpoint(rows, "x")

@@ -1,6 +1,5 @@
 """Raw colour and position as features: what any representation has to beat."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.colour.settings import ColourOptions
 from frugalseg.errors import InputError
 
 
@@ -54,34 +54,20 @@ class ColourBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """The inverse of `config`; nothing is read from `folder`."""
-        return cls.from_checkpoint(None, **config)
+        return cls.from_checkpoint(None, ColourOptions(native_size=tuple(config["native_size"])))
 
     @classmethod
-    def from_checkpoint(  # type: ignore[override]
-        cls, checkpoint: str | Path | None = None, *, native_size: Sequence[int] = (256, 256)
-    ) -> Self:
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: ColourOptions) -> Self:
         """Build the baseline.
 
-        Args:
-            checkpoint: None, since there are no weights.
-            native_size: (height, width) in pixels that other images are resized to.
-
         Raises:
-            InputError: a checkpoint is given, or the size is not two positive integers.
+            InputError: a checkpoint is given; there are no weights.
         """
         if checkpoint is not None:
             raise InputError(f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}")
-        return cls(checked_size(native_size))
+        return cls(options.native_size)
 
 
 def pixel_centres(length: int, device: torch.device) -> Tensor:
     """(length,) float32: the centres of `length` pixels that span [-1, 1]."""
     return (torch.arange(length, device=device, dtype=torch.float32) * 2 + 1) / length - 1
-
-
-def checked_size(size: Sequence[int]) -> tuple[int, int]:
-    """`size` as (height, width); raises `InputError` unless it is two positive integers."""
-    sides = list(size) if isinstance(size, Sequence) else []
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise InputError(f"native_size is {size!r}; expected height and width in pixels, for example (192, 128)")
-    return sides[0], sides[1]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
-from frugalseg.backbones.ddpm.settings import FeatureSettings, choose_settings
+from frugalseg.backbones.ddpm.settings import DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
 from frugalseg.errors import InputError
 
@@ -47,57 +47,31 @@ class DDPMBackbone(Backbone):
         self.native_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
     @classmethod
-    def from_checkpoint(  # type: ignore[override]  # each family spells out its own options
-        cls,
-        checkpoint: str | Path | None,
-        *,
-        preset: str = "current",
-        timesteps: tuple[int, ...] | None = None,
-        blocks: tuple[int, ...] | None = None,
-        inputs: bool = False,
-        noise_seed: int = 0,
-        noise_draws: int = 1,
-        precision: str = "fp32",
-        compile: bool = False,
-        image_size: int | None = None,
-        head_channels: int | None = None,
-        heads: int | None = None,
-        new_attention_order: bool | None = None,
-    ) -> Self:
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: DDPMOptions) -> Self:
         """A backbone from a diffusers pipeline folder, a Hub id or a published guided-diffusion file.
 
         Args:
             checkpoint: see `frugalseg.backbones.ddpm.source.load_network`.
-            preset, timesteps, blocks: see `choose_settings`; without them the paper's, adapted to the network.
-            inputs, noise_seed, noise_draws: see `FeatureSettings`.
-            precision: ``fp32``, ``bf16`` or ``fp16``, of the UNet's weights and activations.
-            compile: compile the UNet's blocks with `torch.compile` (minutes once, faster afterwards).
-            image_size, head_channels, heads, new_attention_order: see `load_guided_diffusion`; published files only.
+            options: what is read, and how the network runs.
 
         Raises:
             InputError: no checkpoint, one that cannot be used, or settings out of range.
         """
-        if precision not in DTYPES:
-            raise InputError(f"precision {precision!r}: known are {', '.join(DTYPES)}")
-        guided = {
-            "image_size": image_size,
-            "head_channels": head_channels,
-            "heads": heads,
-            "new_attention_order": new_attention_order,
-        }
-        unet, scheduler = load_network(checkpoint, **{k: v for k, v in guided.items() if v is not None})
+        if options.precision not in DTYPES:
+            raise InputError(f"precision {options.precision!r}: known are {', '.join(DTYPES)}")
+        unet, scheduler = load_network(checkpoint, **options.guided())
         settings = choose_settings(
             len(block_shapes(unet)),
             scheduler.config.num_train_timesteps,
-            preset=preset,
-            timesteps=timesteps,
-            blocks=blocks,
-            inputs=inputs,
-            noise_seed=noise_seed,
-            noise_draws=noise_draws,
+            preset=options.preset,
+            timesteps=options.timesteps,
+            blocks=options.blocks,
+            inputs=bool(options.inputs),
+            noise_seed=options.noise_seed,
+            noise_draws=options.noise_draws,
         )
-        lay_out(unet, dtype=DTYPES[precision])
-        if compile:
+        lay_out(unet, dtype=DTYPES[options.precision])
+        if options.compile:
             compile_blocks(unet)
         return cls(unet, scheduler, settings)
 
@@ -157,13 +131,13 @@ class DDPMBackbone(Backbone):
         unet, scheduler = load_network(folder)
         return cls(lay_out(unet), scheduler, FeatureSettings.from_json(config))
 
-    def reinitialised(self, seed: int) -> "DDPMBackbone":
-        """The same network and taps with random weights, as a baseline."""
+    def reinitialised(self, seed: int) -> Self:
+        """See `Backbone.reinitialised`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             unet = type(self.unet).from_config(self.unet.config)
         lay_out(unet, dtype=self.unet.dtype, device=self.device)
-        return DDPMBackbone(unet, self.scheduler, self.settings).eval().requires_grad_(False)
+        return type(self)(unet, self.scheduler, self.settings).eval().requires_grad_(False)
 
 
 def lay_out(unet: Any, **place: Any) -> Any:

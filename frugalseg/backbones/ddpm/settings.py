@@ -1,12 +1,50 @@
-"""Where and when the features of a diffusion UNet are read, and the paper's two presets."""
+"""What a user sets: where and when the features of a diffusion UNet are read, and how one is trained."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
+from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.errors import InputError
+from frugalseg.options import option
+from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
+LONGEST_SIDE = 128
+"""Without a size given, larger images are trained on at this many pixels along their longer side."""
+SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
+
+
+@dataclass(frozen=True)
+class DDPMOptions:
+    """What `load_backbone` takes for ``ddpm``.
+
+    Attributes:
+        preset, timesteps, blocks: see `choose_settings`; without them the paper's, adapted to the network.
+        inputs, noise_seed, noise_draws: see `FeatureSettings`.
+        precision: of the UNet's weights and activations.
+        compile: compile the UNet's blocks with `torch.compile` (minutes once, faster afterwards).
+        image_size, head_channels, heads, new_attention_order: see `load_guided_diffusion`; published files only.
+    """
+
+    preset: Literal["current", "first-release"] = option("current", "the paper's current or first-release features")
+    timesteps: tuple[int, ...] | None = option(None, "diffusion steps to read, such as 50,150,250")
+    blocks: tuple[int, ...] | None = option(None, "decoder blocks, 0 the deepest, such as 5,6,7,8,12")
+    inputs: bool | None = option(None, "a block's input or its output", flag="--inputs/--outputs")
+    noise_seed: int = option(0, "seed of the noise")
+    noise_draws: int = option(1, "noise draws to average over")
+    precision: Precision = option("fp32", "number format of the network")
+    compile: bool = option(False, "compile the network, for long runs")
+    image_size: int | None = option(None, ".pt files: side of the training images")
+    head_channels: int | None = option(None, ".pt files: channels of an attention head")
+    heads: int | None = option(None, ".pt files: attention heads, where their number was set")
+    new_attention_order: bool | None = option(None, ".pt files: q, k, v stored one after another")
+
+    def guided(self) -> dict[str, Any]:
+        """The options of `load_guided_diffusion` that were given."""
+        names = ("image_size", "head_channels", "heads", "new_attention_order")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True)
@@ -88,3 +126,58 @@ def check_numbers(what: str, numbers: Sequence[int], end: int) -> None:
         raise InputError(f"{what} {', '.join(map(str, wrong))}: this network has {what} 0 to {end - 1}")
     if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"{what} {', '.join(map(str, numbers)) or 'empty'}: give one or more, each once")
+
+
+@dataclass(frozen=True)
+class DDPMPretrainSettings(TrainingSettings):
+    """What the result of DDPM pretraining depends on, beside the images.
+
+    Attributes:
+        base_channels: channels of the UNet at full resolution; None: chosen from the image size, as the next three.
+        multipliers: channels of each level, divided by `base_channels`.
+        layers: residual blocks a level.
+        attention_levels: how many of the deepest levels have self-attention.
+        noise_schedule: ``linear`` (Ho et al. 2020; for 256 pixels and more) or ``cosine`` (Nichol & Dhariwal 2021; it
+            keeps small images recognisable for longer).
+        min_snr: gamma of the min-SNR weighting of the loss (Hang et al. 2023, section 3.4; they use 5): less weight for
+            almost clean images, whose noise is large in number and needs no understanding of the content; pays in short
+            runs. None weighs all timesteps alike, as Ho et al. do.
+    """
+
+    base_channels: int | None = option(None, "channels at full resolution")
+    multipliers: tuple[int, ...] | None = option(None, "channels of each level over the base, such as 1,2,2")
+    layers: int | None = option(None, "residual blocks a level")
+    attention_levels: int | None = option(None, "how many of the deepest levels have attention")
+    noise_schedule: Literal["linear", "cosine"] = option("cosine", "cosine suits small images, linear large ones")
+    min_snr: float | None = option(None, "Min-SNR weighting of the loss, such as 5; for short runs")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_schedule not in SCHEDULES:
+            raise InputError(f"noise_schedule {self.noise_schedule!r} is unknown; give linear or cosine")
+        if self.min_snr is not None and not self.min_snr > 0:
+            raise InputError(f"min_snr is {self.min_snr}; give a number above 0, such as 5")
+
+    def chosen_for(self, paths: list[Path]) -> "DDPMPretrainSettings":
+        """The same settings with everything that was left open chosen for the images at `paths`."""
+        from frugalseg.pretraining.images import median_size
+
+        size = self.image_size or median_size(paths, LONGEST_SIDE)
+        shape = choose_shape(size, self.base_channels, self.multipliers, self.layers, self.attention_levels)
+        base = self.base_channels or shape.channels[0]
+        if self.image_size is None:
+            size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
+        return replace(
+            self,
+            image_size=size,
+            base_channels=base,
+            multipliers=tuple(c // base for c in shape.channels),
+            layers=shape.layers,
+            attention_levels=shape.attention_levels,
+        )
+
+    @property
+    def shape(self) -> UNetShape:
+        """The UNet, once `chosen_for` has chosen it."""
+        assert self.image_size is not None
+        return choose_shape(self.image_size, self.base_channels, self.multipliers, self.layers, self.attention_levels)

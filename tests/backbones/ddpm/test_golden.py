@@ -5,7 +5,7 @@ import torch
 
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
-from frugalseg.backbones.ddpm.settings import FeatureSettings
+from frugalseg.backbones.ddpm.settings import DDPMOptions, FeatureSettings
 from frugalseg.backbones.ddpm.source import new_scheduler
 from tests.golden import golden
 
@@ -73,7 +73,7 @@ def test_saved_as_diffusers_folder_gives_the_same_maps(tmp_path):
     settings = FeatureSettings((50,), (1, 4))
     backbone = DDPMBackbone(unet, new_scheduler(), settings).eval()
     backbone.save_pretrained(tmp_path / "folder")
-    again = DDPMBackbone.from_checkpoint(tmp_path / "folder", timesteps=(50,), blocks=(1, 4))
+    again = DDPMBackbone.from_checkpoint(tmp_path / "folder", DDPMOptions(timesteps=(50,), blocks=(1, 4)))
     with torch.inference_mode():
         pairs = zip(backbone.maps_for_noise(images, noise), again.maps_for_noise(images, noise), strict=True)
         assert all(golden.difference(b, golden.summarize(a)) < 1e-6 for a, b in pairs)

@@ -1,5 +1,6 @@
 """Pretraining a DDPM of a few thousand weights: what is killed and continued ends as if nothing had happened."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from frugalseg.backbones.ddpm.pretrain import DDPMPretraining, PretrainSettings, pretrain, stored_settings
+from frugalseg.backbones.ddpm.pretrain import DDPMPretraining
+from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.errors import InputError
+from frugalseg.pretraining.job import pretrain, stored_settings
 from frugalseg.pretraining.settings import RunOptions
 
-TINY = PretrainSettings(
+TINY = DDPMPretrainSettings(
     image_size=(12, 8),
     steps=12,
     batch_size=4,
@@ -35,6 +38,7 @@ DIES = """
 import os, signal, sys
 from dataclasses import replace
 from frugalseg.backbones.ddpm import pretrain as module
+from frugalseg.pretraining.job import pretrain
 from tests.backbones.ddpm.test_pretrain import OPTIONS, TINY
 
 class Dies(module.DDPMPretraining):
@@ -44,17 +48,17 @@ class Dies(module.DDPMPretraining):
         return super().training_step(batch, index)
 
 module.DDPMPretraining = Dies
-module.pretrain(sys.argv[1], sys.argv[2], TINY, OPTIONS)
+pretrain("ddpm", sys.argv[1], sys.argv[2], TINY, OPTIONS)
 """
 
 # Two processes; Lightning starts the second by running this very script again.
 TWO = """
 import sys
 from dataclasses import replace
-from frugalseg.backbones.ddpm.pretrain import pretrain
+from frugalseg.pretraining.job import pretrain
 from tests.backbones.ddpm.test_pretrain import OPTIONS, TINY
 
-pretrain(sys.argv[1], sys.argv[2], replace(TINY, precision="fp32"), replace(OPTIONS, devices=2))
+pretrain("ddpm", sys.argv[1], sys.argv[2], replace(TINY, precision="fp32"), replace(OPTIONS, devices=2))
 """
 
 
@@ -71,7 +75,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    assert pretrain(photos, out, TINY, replace(OPTIONS, picture_steps=6))
+    assert pretrain("ddpm", photos, out, TINY, replace(OPTIONS, picture_steps=6))
     return out
 
 
@@ -107,14 +111,16 @@ def test_a_killed_run_continues_to_the_same_weights(photos: Path, straight: Path
     died = run_script(DIES, tmp_path, photos, out)
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     assert '"step": 5' in (out / "training" / "progress.json").read_text()
-    assert pretrain(photos, out, TINY, OPTIONS)
+    assert pretrain("ddpm", photos, out, TINY, OPTIONS)
     assert "begin at step 5 of 12" in (out / "training" / "log.txt").read_text()
     assert_same_run(out, straight)
 
 
 def test_a_run_stopped_by_the_clock_continues_to_the_same_weights(photos: Path, straight: Path, tmp_path: Path) -> None:
     out, stops = tmp_path / "run", 0
-    while not pretrain(photos, out, None if stops else TINY, replace(OPTIONS, max_minutes=1e-9 if stops < 2 else None)):
+    while not pretrain(
+        "ddpm", photos, out, None if stops else TINY, replace(OPTIONS, max_minutes=1e-9 if stops < 2 else None)
+    ):
         stops += 1
         assert f'"step": {stops}' in (out / "training" / "progress.json").read_text()
     assert stops == 2
@@ -144,31 +150,54 @@ def test_the_run_folder_tells_what_happened(straight: Path) -> None:
     assert not list(straight.rglob("*.tmp"))
 
 
+def test_the_operations_of_a_step_are_counted(photos: Path, tmp_path: Path) -> None:
+    """By hand: 2 operations for each multiply-add, forward, and as many again for each of the two gradients."""
+    settings = replace(TINY, steps=2)
+    pretrain("ddpm", photos, tmp_path / "run", settings, OPTIONS)
+    counted = json.loads((tmp_path / "run/training/progress.json").read_text())["step_flops"]
+    unet, adds = DDPMPretraining(settings).unet, {}
+    for name, module in unet.named_modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+
+            def count(module: torch.nn.Module, _: Any, out: torch.Tensor, name: str = name) -> None:
+                adds[name] = out.numel() // module.weight.shape[0] * module.weight.numel()
+
+            module.register_forward_hook(count)
+    unet(torch.zeros(4, 3, 12, 8), torch.zeros(4))
+    products = 6 * sum(adds.values()) - 2 * adds["conv_in"] - 2 * adds["time_embedding.linear_1"]
+    # 4 attentions over 6 x 4 places of 16 channels, 4 images: 2 products forward, 5 backward (one is done again).
+    attention = 4 * (2 + 5) * 2 * 4 * 24 * 24 * 16
+    assert counted == products + attention
+    assert f"{counted / 1e9:.2f} GFLOP a step" in (tmp_path / "run/training/log.txt").read_text()
+
+
 def test_a_finished_run_is_left_alone(photos: Path, straight: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in straight.rglob("*")}
-    assert pretrain(photos, straight, TINY, OPTIONS) and pretrain(photos, straight, stored_settings(straight), OPTIONS)
+    assert pretrain("ddpm", photos, straight, TINY, OPTIONS) and pretrain(
+        "ddpm", photos, straight, stored_settings("ddpm", straight), OPTIONS
+    )
     assert {p: p.stat().st_mtime_ns for p in straight.rglob("*")} == before
 
 
 def test_changed_settings_and_images_are_refused(photos: Path, straight: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"steps 12 -> 11; seed 0 -> 1"):
-        pretrain(photos, straight, replace(TINY, steps=11, seed=1), OPTIONS)
+        pretrain("ddpm", photos, straight, replace(TINY, steps=11, seed=1), OPTIONS)
     Image.fromarray(np.zeros((24, 16, 3), np.uint8)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="images 6 -> 1"):
-        pretrain(tmp_path, straight, TINY, OPTIONS)
+        pretrain("ddpm", tmp_path, straight, TINY, OPTIONS)
 
 
 def test_a_finished_run_takes_more_steps(photos: Path, tmp_path: Path) -> None:
-    assert pretrain(photos, tmp_path / "run", replace(TINY, steps=3), OPTIONS)
-    assert pretrain(photos, tmp_path / "run", stored_settings(tmp_path / "run", steps=5), OPTIONS)
+    assert pretrain("ddpm", photos, tmp_path / "run", replace(TINY, steps=3), OPTIONS)
+    assert pretrain("ddpm", photos, tmp_path / "run", stored_settings("ddpm", tmp_path / "run", steps=5), OPTIONS)
     assert "begin at step 3 of 5" in (tmp_path / "run" / "training" / "log.txt").read_text()
-    assert stored_settings(tmp_path / "run").steps == state(tmp_path / "run")["global_step"] == 5
+    assert stored_settings("ddpm", tmp_path / "run").steps == state(tmp_path / "run")["global_step"] == 5
 
 
 def test_stored_settings_take_what_is_given(straight: Path, tmp_path: Path) -> None:
-    assert stored_settings(straight) == TINY
-    assert stored_settings(straight, steps=20, seed=None).steps == 20
-    assert stored_settings(tmp_path / "nothing", steps=20) == PretrainSettings(steps=20)
+    assert stored_settings("ddpm", straight) == TINY
+    assert stored_settings("ddpm", straight, steps=20, seed=None).steps == 20
+    assert stored_settings("ddpm", tmp_path / "nothing", steps=20) == DDPMPretrainSettings(steps=20)
 
 
 def test_wrong_input_leaves_nothing_behind(photos: Path, tmp_path: Path) -> None:
@@ -178,26 +207,26 @@ def test_wrong_input_leaves_nothing_behind(photos: Path, tmp_path: Path) -> None
         (replace(TINY, batch_size=3), "cannot be split"),
     ]:
         with pytest.raises(InputError, match=message):
-            pretrain(photos, out, settings, replace(OPTIONS, devices=2 if settings.batch_size == 3 else 1))
+            pretrain("ddpm", photos, out, settings, replace(OPTIONS, devices=2 if settings.batch_size == 3 else 1))
     with pytest.raises(InputError, match="no such folder"):
-        pretrain(tmp_path / "missing", out, TINY, OPTIONS)
+        pretrain("ddpm", tmp_path / "missing", out, TINY, OPTIONS)
     assert not out.exists()
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "a.png").write_bytes((photos / "0.png").read_bytes()[:300])
     with pytest.raises(InputError, match=r"a\.png"):
-        pretrain(broken, out, TINY, OPTIONS)
+        pretrain("ddpm", broken, out, TINY, OPTIONS)
     assert not out.exists()
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="not empty"):
-        pretrain(photos, tmp_path, TINY, OPTIONS)
+        pretrain("ddpm", photos, tmp_path, TINY, OPTIONS)
 
 
 def test_sizes_and_networks_are_chosen_from_the_images(photos: Path) -> None:
-    chosen = PretrainSettings().chosen_for(sorted(photos.iterdir()))
+    chosen = DDPMPretrainSettings().chosen_for(sorted(photos.iterdir()))
     assert chosen.image_size == (26, 16) and chosen.shape.channels == (32, 64)
     assert chosen.chosen_for([]) == chosen
-    odd = PretrainSettings(base_channels=16, multipliers=(2, 4, 6, 7), image_size=(48, 48)).chosen_for([])
+    odd = DDPMPretrainSettings(base_channels=16, multipliers=(2, 4, 6, 7), image_size=(48, 48)).chosen_for([])
     assert odd.shape.channels == (32, 64, 96, 112) and (odd.base_channels, odd.multipliers) == (16, (2, 4, 6, 7))
 
 
@@ -227,7 +256,7 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
         Image.fromarray(image).save(tmp_path / f"{i}.png")
     out = tmp_path / "run"
     settings = replace(TINY, image_size=(8, 8), steps=100, batch_size=16, learning_rate=3e-3, precision="fp32")
-    pretrain(tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
+    pretrain("ddpm", tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
     losses = [float(line.split("loss ")[1].split()[0]) for line in (out / "training/log.txt").open() if "loss" in line]
     assert losses[-1] < losses[0] / 2
 
@@ -235,7 +264,9 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
 def test_a_loss_that_explodes_ends_the_run_before_it_is_saved(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with pytest.raises(ArithmeticError, match="lower learning rate"):
-        pretrain(photos, out, replace(TINY, learning_rate=1e30, warmup_steps=0), replace(OPTIONS, log_steps=100))
+        pretrain(
+            "ddpm", photos, out, replace(TINY, learning_rate=1e30, warmup_steps=0), replace(OPTIONS, log_steps=100)
+        )
     assert "ended by ArithmeticError" in (out / "training" / "log.txt").read_text()
     assert not (out / "model_index.json").exists()
 
@@ -245,7 +276,7 @@ def test_two_processes_learn_what_one_does(photos: Path, tmp_path: Path) -> None
     done = run_script(TWO, tmp_path, photos, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2 process(es)" in (tmp_path / "two" / "training" / "log.txt").read_text()
-    pretrain(photos, tmp_path / "one", replace(TINY, precision="fp32"), OPTIONS)
+    pretrain("ddpm", photos, tmp_path / "one", replace(TINY, precision="fp32"), OPTIONS)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)
