@@ -1,8 +1,10 @@
 """Checkpoints as data: reading tensors from files that strangers made, and fitting them into our networks."""
 
+import argparse
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,13 +15,15 @@ from frugalseg.errors import InputError
 
 CONTAINERS = ("state_dict", "model", "ema")
 LISTED = 10
+HARMLESS: list[Any] = [argparse.Namespace]
+"""Classes, beside tensors and plain data, that a torch file may hold: the settings beside published weights; unused."""
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The named tensors of a ``.safetensors`` file or of a torch file, on the CPU; nothing in the file is executed.
 
     A torch file may hold the tensors at top level or under one of the usual keys (``state_dict``, ``model``, ``ema``);
-    its other entries are left out.
+    its other entries, among them the settings of a training as an `argparse.Namespace`, are left out.
 
     Raises:
         InputError: no such file, a damaged file, or one that holds anything but plain data.
@@ -49,7 +53,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        with torch.serialization.safe_globals(HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
             raise InputError(

@@ -1,0 +1,168 @@
+"""What a user sets: which blocks of a masked autoencoder's encoder are read, and how one is trained."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from frugalseg.errors import InputError
+from frugalseg.options import option
+from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
+
+LONGEST_SIDE = 128
+"""Without a size given, larger images are trained on at this many pixels along their longer side."""
+HEAD_WIDTH = 64
+"""Channels of an attention head in vision transformers of all usual sizes; the decoder's heads are half as wide."""
+
+
+@dataclass(frozen=True)
+class MAEOptions:
+    """What `load_backbone` takes for ``mae``.
+
+    Attributes:
+        blocks: encoder blocks whose activations are the features, 0 the first; None: the last 12, as in the paper, or
+            all of a network that has fewer.
+        inputs: read a block's input instead of its output.
+        heads: attention heads of each encoder block; only for files whose network has heads of unusual width, which
+            leaves no trace in the tensors. None: heads of 64 channels, or of 80 in the published ViT-H.
+        precision: of the network's weights and activations; None: ``fp32``.
+    """
+
+    blocks: tuple[int, ...] | None = option(None, "encoder blocks to read, 0 the first, such as 6,7,8,9,10,11")
+    inputs: bool | None = option(None, "a block's input or its output", flag="--inputs/--outputs")
+    heads: int | None = option(None, "published files: attention heads, where they are not 64 channels wide")
+    precision: Precision | None = option(None, "number format of the network")
+
+    def __post_init__(self) -> None:
+        blocks = self.blocks
+        if blocks is not None and (not blocks or len(set(blocks)) < len(blocks) or min(blocks) < 0):
+            raise InputError(f"blocks {', '.join(map(str, blocks)) or 'empty'}: give one or more, from 0, each once")
+        if self.heads is not None and self.heads < 1:
+            raise InputError(f"heads is {self.heads}; give the number of attention heads, 1 or more")
+        if self.precision not in (None, "fp32", "bf16", "fp16"):
+            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+
+
+@dataclass(frozen=True)
+class MAEPretrainSettings(TrainingSettings):
+    """What the result of MAE pretraining depends on, beside the images.
+
+    The shape of the network, where it is left None, is chosen from the image size: see `SIZES`.
+
+    Attributes:
+        patch: side in pixels of the square patches that images are cut into.
+        width: channels of the encoder, a multiple of 64.
+        depth: blocks of the encoder.
+        decoder_width: channels of the decoder, a multiple of 32.
+        decoder_depth: blocks of the decoder.
+        mask_ratio: share of the patches that the encoder does not see and the decoder has to predict.
+        smallest_crop: each image is seen through a random window with at least this share of its area; 1: always whole.
+        cut_from: (height, width) at which the images are kept, for windows to be cut from; None: so large that the
+            smallest windows are still sharp, or as large as the images are.
+        weight_decay: of all weights but biases and those of the norms.
+    """
+
+    learning_rate: float = option(1e-3, "the highest")
+    batch_size: int = option(64, "images a step, over all devices")
+    patch: int | None = option(None, "side of a patch in pixels")
+    width: int | None = option(None, "channels of the encoder")
+    depth: int | None = option(None, "blocks of the encoder")
+    decoder_width: int | None = option(None, "channels of the decoder")
+    decoder_depth: int | None = option(None, "blocks of the decoder")
+    mask_ratio: float = option(0.75, "share of the patches that is hidden")
+    smallest_crop: float = option(0.2, "random windows show at least this share of an image; 1: whole images")
+    cut_from: tuple[int, int] | None = option(None, "height x width of the images that windows are cut from")
+    weight_decay: float = option(0.05, "of AdamW")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, unit in (("patch", 1), ("width", HEAD_WIDTH), ("depth", 1), ("decoder_width", HEAD_WIDTH // 2)):
+            value = getattr(self, name)
+            if value is not None and (value < 1 or value % unit):
+                raise InputError(f"{name} is {value}; give a multiple of {unit}, 1 or more")
+        if self.decoder_depth is not None and self.decoder_depth < 1:
+            raise InputError(f"decoder_depth is {self.decoder_depth}; give 1 or more")
+        if not 0 < self.mask_ratio < 1:
+            raise InputError(f"mask_ratio is {self.mask_ratio}; give a share between 0 and 1, such as 0.75")
+        if not 0 < self.smallest_crop <= 1:
+            raise InputError(f"smallest_crop is {self.smallest_crop}; give a share of the area, from above 0 to 1")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay is {self.weight_decay}; give 0 or more")
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the images that windows are cut from."""
+        assert self.cut_from is not None
+        return self.cut_from
+
+    def chosen_for(self, paths: list[Path]) -> "MAEPretrainSettings":
+        """The same settings with everything that was left open chosen for the images at `paths`.
+
+        Raises:
+            InputError: the image size is not a multiple of the patch, or gives too few patches to hide some.
+        """
+        from frugalseg.pretraining.images import median_size
+
+        size = self.image_size or median_size(paths, LONGEST_SIDE)
+        usual = next(shape for side, shape in SIZES.items() if max(size) < side)
+        patch = self.patch or usual.patch
+        if self.image_size is None:
+            size = nearest_multiple(size[0], patch), nearest_multiple(size[1], patch)
+        check_size(size, patch, self.mask_ratio)
+        return replace(
+            self,
+            image_size=size,
+            patch=patch,
+            width=self.width or usual.width,
+            depth=self.depth or usual.depth,
+            decoder_width=self.decoder_width or usual.decoder_width,
+            decoder_depth=self.decoder_depth or usual.decoder_depth,
+            cut_from=self.cut_from or self._size_to_cut_from(size, paths),
+        )
+
+    def _size_to_cut_from(self, size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
+        """`size`, enlarged until the smallest windows have as many pixels, or the images no more."""
+        from frugalseg.pretraining.images import median_size
+
+        if self.smallest_crop == 1 or not paths:
+            return size
+        height, width = median_size(paths, 10**9)
+        zoom = max(1.0, min(self.smallest_crop**-0.5, max(height / size[0], width / size[1])))
+        return round(size[0] * zoom), round(size[1] * zoom)
+
+
+@dataclass(frozen=True)
+class UsualShape:
+    """The network for images of some size."""
+
+    patch: int
+    width: int
+    depth: int
+    decoder_width: int
+    decoder_depth: int
+
+
+SIZES = {
+    64: UsualShape(patch=4, width=256, depth=8, decoder_width=128, decoder_depth=2),
+    192: UsualShape(patch=8, width=384, depth=12, decoder_width=192, decoder_depth=4),
+    10**9: UsualShape(patch=16, width=768, depth=12, decoder_width=512, decoder_depth=8),
+}
+"""For images whose longer side is below so many pixels."""
+
+
+def check_size(size: tuple[int, int], patch: int, mask_ratio: float) -> None:
+    """Raise `InputError` unless `size` is cut into patches of which some can be hidden and some shown."""
+    if size[0] % patch or size[1] % patch:
+        fitting = f"{nearest_multiple(size[0], patch)}x{nearest_multiple(size[1], patch)}"
+        raise InputError(
+            f"image_size {size[0]}x{size[1]}: the sides must be multiples of {patch}, the patch; give {fitting}"
+        )
+    patches = size[0] * size[1] // patch**2
+    if not 1 <= kept_patches(patches, mask_ratio) < patches:
+        raise InputError(
+            f"image_size {size[0]}x{size[1]} has {patches} patches of {patch} pixels, of which {mask_ratio:.0%} cannot "
+            "be hidden; give a larger image_size or a smaller patch"
+        )
+
+
+def kept_patches(patches: int, mask_ratio: float) -> int:
+    """How many of so many patches the encoder sees."""
+    return int(patches * (1 - mask_ratio))
