@@ -1,0 +1,110 @@
+"""The features of a SwAV network: the inputs of every second block (Baranchuk et al. 2022, section 4)."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.swav.checkpoint import load_folder, load_network, save_network
+from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
+from frugalseg.backbones.swav.settings import SwAVOptions
+from frugalseg.backbones.swav.shape import ResNetShape
+from frugalseg.errors import InputError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's colours, which all published networks expect to be taken out."""
+
+
+class SwAVBackbone(Backbone):
+    """A residual network, run only as deep as the deepest tap.
+
+    Taps are named after block and side, ``layer1.0.in`` or ``layer1.0.out``.
+
+    Args:
+        network: the trunk.
+        options: what is read.
+        native_size: (height, width) of the images that it was trained for.
+
+    Raises:
+        InputError: the network has fewer layers than are asked for.
+    """
+
+    family = "swav"
+
+    def __init__(self, network: ResNet, options: SwAVOptions, native_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.network = network.to(DTYPES[options.precision]).to(memory_format=torch.channels_last)
+        self.options = options
+        self.native_size = native_size
+        self.taps = choose_taps(network.shape, options)
+        self.stride = max(tap.stride for tap in self.taps)
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: SwAVOptions) -> Self:
+        """A backbone from a published file or a folder of ``pretrain swav``: see `load_network`.
+
+        Raises:
+            InputError: no checkpoint, one that cannot be used, or layers that it does not have.
+        """
+        network, size = load_network(checkpoint)
+        return cls(network, options, size)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `Backbone.maps`: layer by layer, in the dtype of the chosen precision."""
+        normal = (images.float() - self.get_buffer("mean")) / self.get_buffer("std")
+        normal = normal.to(DTYPES[self.options.precision], memory_format=torch.channels_last)
+        wanted = [tap.name for tap in self.taps]
+        found: dict[str, Tensor] = {}
+        for name, entering, leaving in self.network.walk(normal):
+            found |= {f"{name}.in": entering, f"{name}.out": leaving}
+            found = {name: values for name, values in found.items() if name in wanted}
+            if wanted[-1] in found:
+                break
+        return [found[name] for name in wanted]
+
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return asdict(self.options)
+
+    def save_weights(self, folder: Path) -> None:
+        """``config.json`` and ``model.safetensors``, as pretraining writes them."""
+        save_network(self.network, self.native_size, folder)
+
+    @classmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """See `Backbone.from_saved`."""
+        layers = None if config["layers"] is None else tuple(config["layers"])
+        network, size = load_folder(folder)
+        return cls(network, SwAVOptions(**{**config, "layers": layers}), size)
+
+    def reinitialised(self, seed: int) -> Self:
+        """See `Backbone.reinitialised`."""
+        network = build_network(self.network.shape, seed).to(self.device)
+        return type(self)(network, self.options, self.native_size).to(self.device).eval().requires_grad_(False)
+
+
+def choose_taps(shape: ResNetShape, options: SwAVOptions) -> tuple[Tap, ...]:
+    """What is read from a network of this shape, from the first layer to the last.
+
+    Raises:
+        InputError: it has fewer layers than are asked for.
+    """
+    layers = options.layers or tuple(range(1, len(shape.depths) + 1))
+    wrong = [n for n in layers if n > len(shape.depths)]
+    if wrong:
+        raise InputError(f"layers {', '.join(map(str, wrong))}: this network has layers 1 to {len(shape.depths)}")
+    taps = []
+    for name, block in block_shapes(shape).items():
+        layer, number = name.removeprefix("layer").split(".")
+        if int(layer) in layers and int(number) % options.every == 0:
+            if options.inputs is False:
+                taps.append(Tap(f"{name}.out", block.outputs, block.output_stride))
+            else:
+                taps.append(Tap(f"{name}.in", block.inputs, block.input_stride))
+    return tuple(taps)

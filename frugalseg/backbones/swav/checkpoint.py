@@ -1,0 +1,124 @@
+"""Published SwAV files, and the folders that our own pretraining writes, as networks."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from frugalseg.backbones.swav.network import ResNet, build_network
+from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
+from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.data.files import read_json, write_json
+from frugalseg.errors import InputError
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+PREFIX = "module."
+DROPPED = ("projection_head.", "prototypes.")
+"""Beginnings of the keys of the head, which only training needs; published files have heads of several sizes."""
+PUBLISHED_SIZE = (256, 256)
+"""The paper's networks were trained on crops of 256x256 images; the files do not say so."""
+
+
+def load_network(checkpoint: str | Path | None) -> tuple[ResNet, tuple[int, int]]:
+    """The network of a checkpoint and the (height, width) of the images that it was trained for.
+
+    Args:
+        checkpoint: a published file, or a folder that `save_network` wrote, as `frugalseg pretrain swav` does.
+
+    Raises:
+        InputError: nothing of that name, a damaged file, or one of another network.
+    """
+    if checkpoint is None:
+        raise InputError("the swav backbone needs a checkpoint: --checkpoint FOLDER or FILE.pth")
+    path = Path(checkpoint)
+    if path.is_dir():
+        return load_folder(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder; give a published SwAV file or a folder of pretrain swav")
+    return load_published(path), PUBLISHED_SIZE
+
+
+def load_published(path: str | Path) -> ResNet:
+    """A ResNet with bottleneck or basic blocks of any width and depth, from a file of tensors.
+
+    The published layouts: tensors under ``state_dict`` beside the optimizer's state, or at top level; keys with or
+    without ``module.``. The projection head and the prototypes are left out.
+
+    Raises:
+        InputError: not such a file; keys that are missing or unknown are listed, at most ten.
+    """
+    tensors = trunk(read_tensors(path))
+    network = build_network(inferred_shape(tensors, path), seed=0)
+    load_strictly(network, tensors, path)
+    return network.eval()
+
+
+def trunk(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the prefix of their keys and without those of the head."""
+    plain = {key.removeprefix(PREFIX): value for key, value in tensors.items()}
+    return {key: value for key, value in plain.items() if not key.startswith(DROPPED)}
+
+
+def inferred_shape(tensors: Mapping[str, Tensor], source: str | Path) -> ResNetShape:
+    """Width, depths and blocks of the ResNet with these tensors.
+
+    Raises:
+        InputError: they are not those of a ResNet with a 7x7 stem.
+    """
+    stem = tensors.get("conv1.weight")
+    if stem is None or "layer1.0.conv1.weight" not in tensors:
+        missing = "conv1.weight" if stem is None else "layer1.0.conv1.weight"
+        raise InputError(f"{source}: not a ResNet (no {missing}), so no SwAV checkpoint; is it that of another family?")
+    if tuple(stem.shape[1:]) != (3, 7, 7):
+        raise InputError(
+            f"{source}: a stem of shape {tuple(stem.shape)}, for 7x7 convolutions of colour images; "
+            "if pretrain swav wrote this file, give its folder"
+        )
+    depths = []
+    for number in range(1, LEVELS + 1):
+        places = {key.split(".")[1] for key in tensors if key.startswith(f"layer{number}.")}
+        depths += [len(places)] if places else []
+    block = "bottleneck" if "layer1.0.conv3.weight" in tensors else "basic"
+    return ResNetShape(len(stem), tuple(depths), block, stem_stride=4)  # type: ignore[arg-type]
+
+
+def save_network(network: ResNet, size: tuple[int, int], folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` to `folder`, which is created where it is missing.
+
+    Args:
+        network: of any dtype and memory layout.
+        size: (height, width) of the images that it was trained for.
+        folder: where to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
+    write_json(folder / CONFIG, {"family": "swav", "image_size": size, **asdict(network.shape)})
+
+
+def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
+    """The inverse of `save_network`, in float32.
+
+    Raises:
+        InputError: the folder holds another network, or something else.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: no {CONFIG} in this folder; give one of pretrain swav, or a published file")
+    shape, size = read_config(read_json(folder / CONFIG), folder / CONFIG)
+    network = build_network(shape, seed=0)
+    load_strictly(network, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    return network.eval(), size
+
+
+def read_config(config: Any, source: Path) -> tuple[ResNetShape, tuple[int, int]]:
+    """The shape and image size in the values of a ``config.json``; raises `InputError` where they are not."""
+    if not isinstance(config, dict) or config.get("family") != "swav":
+        raise InputError(f"{source}: not the settings of a SwAV network; is the folder that of another family?")
+    try:
+        shape = ResNetShape(int(config["width"]), tuple(config["depths"]), config["block"], config["stem_stride"])
+        height, width = (int(side) for side in config["image_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{source}: cannot be read ({error!r}); copy the folder again") from None
+    return shape, (height, width)

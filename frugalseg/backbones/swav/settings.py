@@ -1,0 +1,200 @@
+"""What a user sets: which blocks of a SwAV network are read, and how one is trained."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
+from frugalseg.errors import InputError
+from frugalseg.options import option
+from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
+
+LONGEST_SIDE = 256
+"""Without a size given, larger images are trained on at this many pixels along their longer side."""
+GLOBAL_SHARE, SMALL_SHARE = 7 / 8, 3 / 8
+"""Sides of the crops over those of the images: 224 and 96 of 256 pixels in the paper."""
+SMALLEST_AREA = 0.05
+"""Share of the image that a small crop shows at least."""
+QUEUED = 15
+"""Batches that a queue holds: 3840 images for batches of 256 in the published runs."""
+QUEUE_BEGINS = 15 / 200
+"""Share of the steps after which the queue is used: 15 of 200 epochs in the published runs."""
+
+
+@dataclass(frozen=True)
+class SwAVOptions:
+    """What `load_backbone` takes for ``swav``.
+
+    Attributes:
+        layers: numbers of the layers that are read, from 1; None: all.
+        inputs: read what goes into a block (as the paper does, also for None) or what comes out of it.
+        every: read blocks 0, `every`, 2 * `every`, ... of each layer; 2 in the paper.
+        precision: of the network's weights and activations.
+    """
+
+    layers: tuple[int, ...] | None = option(None, "layers to read, of 1,2,3,4; all by default")
+    inputs: bool | None = option(None, "a block's input (default) or its output", flag="--inputs/--outputs")
+    every: int = option(2, "read every so manieth block of a layer")
+    precision: Precision = option("fp32", "number format of the network")
+
+    def __post_init__(self) -> None:
+        if self.layers is not None:
+            wrong = [n for n in self.layers if not 1 <= n <= LEVELS]
+            if wrong or not self.layers or len(set(self.layers)) < len(self.layers):
+                given = ", ".join(map(str, self.layers)) or "empty"
+                raise InputError(f"layers {given}: give one or more of 1 to {LEVELS}, each once")
+        if self.every < 1:
+            raise InputError(f"every is {self.every}; give 1 for each block, 2 for each second, and so on")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+
+
+@dataclass(frozen=True)
+class SwAVPretrainSettings(TrainingSettings):
+    """What the result of SwAV pretraining depends on, beside the images (Caron et al. 2020).
+
+    `image_size` is that of whole images, at which features are read later; the crops that the network is trained on
+    are cut from images of `kept_size`.
+
+    Attributes:
+        width, depths, block, stem_stride: the network (`ResNetShape`); None: chosen from the image size.
+        kept_size: (height, width) of the images that crops are cut from; None: twice `image_size`, or less where the
+            images have no more, so that crops of a part still show all the detail there is.
+        global_crop: (height, width) of the two crops whose assignments are predicted; None: 7/8 of `image_size`.
+        small_crop: (height, width) of the further crops; None: 3/8 of `image_size`.
+        small_crops: how many of them.
+        split_area: large crops show at least this share of the image, small ones at most, and at least `SMALLEST_AREA`.
+        colour: strength of the colour distortion; 1 is the paper's, 0 none.
+        prototypes: how many; the paper takes 200 for 70 thousand images, 1000 for a million and more.
+        projection: dimensions of the space in which features are compared with the prototypes.
+        hidden: width of the projection head's hidden layer; None: at least 512, and as wide as the network's output.
+        temperature: tau of the loss (eq. 2).
+        epsilon: of the assignments (eq. 3): small is sharp.
+        sinkhorn_iterations: of the Sinkhorn-Knopp algorithm.
+        queue: images of earlier batches whose features join the assignments; 0: none; None: 15 batches where a batch
+            has fewer images than there are prototypes.
+        queue_begins: step from which features are put into the queue; it is used once it is full. None: after 7.5 %
+            of the steps.
+        freeze_prototypes: steps at the beginning in which the prototypes stay as they are; None: one epoch, or a tenth
+            of the steps if that is less.
+        optimizer: ``adamw``, or ``lars`` as in the paper for large batches; give that a learning rate of about
+            0.3 for every 256 images of a batch.
+        weight_decay: of the optimizer.
+    """
+
+    width: int | None = option(None, "channels of the stem")
+    depths: tuple[int, ...] | None = option(None, "blocks of each layer, such as 3,4,6,3")
+    block: Literal["basic", "bottleneck"] | None = option(None, "kind of residual block")
+    stem_stride: int | None = option(None, "4: 7x7 convolution and pooling; 2 or 1: 3x3 convolution of that stride")
+    kept_size: tuple[int, int] | None = option(None, "size of the images that crops are cut from")
+    global_crop: tuple[int, int] | None = option(None, "size of the two large crops")
+    small_crop: tuple[int, int] | None = option(None, "size of the small crops")
+    small_crops: int = option(6, "how many small crops")
+    split_area: float = option(0.14, "large crops show more than this share of the image, small ones less")
+    colour: float = option(1.0, "strength of the colour distortion")
+    prototypes: int = option(200, "how many")
+    projection: int = option(128, "dimensions of the projected features")
+    hidden: int | None = option(None, "width of the projection head")
+    temperature: float = option(0.1, "of the predictions")
+    epsilon: float = option(0.05, "of the assignments; small is sharp")
+    sinkhorn_iterations: int = option(3, "for the assignments")
+    queue: int | None = option(None, "earlier images that join the assignments; 0: none")
+    queue_begins: int | None = option(None, "step from which the queue is filled")
+    freeze_prototypes: int | None = option(None, "steps with fixed prototypes at the beginning")
+    optimizer: Literal["adamw", "lars"] = option("adamw", "lars for batches of a thousand and more")
+    weight_decay: float = option(1e-6, "of the optimizer")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("prototypes", "projection", "hidden", "sinkhorn_iterations"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        for name in ("small_crops", "queue", "queue_begins", "freeze_prototypes", "weight_decay", "colour"):
+            if getattr(self, name) is not None and getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
+        if not self.temperature > 0 or not self.epsilon > 0:
+            raise InputError("temperature and epsilon must be above 0")
+        if not self.colour <= 1:
+            raise InputError(f"colour is {self.colour}; give 0 (no distortion) to 1 (the paper's)")
+        if not SMALLEST_AREA <= self.split_area <= 1:
+            raise InputError(f"split_area is {self.split_area}; give a share of the image, {SMALLEST_AREA} to 1")
+        for name in ("kept_size", "global_crop", "small_crop"):
+            if getattr(self, name) is not None and min(getattr(self, name)) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give height and width in pixels")
+        if self.optimizer not in ("adamw", "lars"):
+            raise InputError(f"optimizer {self.optimizer!r} is unknown; give adamw or lars")
+        if self.batch_size < 2:
+            raise InputError("batch_size is 1; give 2 or more, since images are compared with one another")
+
+    @property
+    def shape(self) -> ResNetShape:
+        """The network, once `chosen_for` has chosen it."""
+        assert self.image_size is not None
+        return choose_shape(self.image_size, self.width, self.depths, self.block, self.stem_stride)
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the images that crops are cut from."""
+        assert self.kept_size is not None
+        return self.kept_size
+
+    def chosen_for(self, paths: list[Path]) -> "SwAVPretrainSettings":
+        """The same settings with everything that was left open chosen for the images at `paths`."""
+        with_network = self._with_network(paths)
+        with_crops = with_network._with_crops(paths)
+        return with_crops._with_schedule(len(paths))
+
+    def _with_network(self, paths: list[Path]) -> "SwAVPretrainSettings":
+        from frugalseg.pretraining.images import median_size
+
+        size = self.image_size or median_size(paths, LONGEST_SIDE)
+        shape = choose_shape(size, self.width, self.depths, self.block, self.stem_stride)
+        if self.image_size is None:
+            size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
+        return replace(
+            self,
+            image_size=size,
+            width=shape.width,
+            depths=shape.depths,
+            block=shape.block,
+            stem_stride=shape.stem_stride,
+        )
+
+    def _with_crops(self, paths: list[Path]) -> "SwAVPretrainSettings":
+        assert self.image_size is not None
+        return replace(
+            self,
+            kept_size=self.kept_size or kept_size(self.image_size, paths),
+            global_crop=self.global_crop or scaled(self.image_size, GLOBAL_SHARE),
+            small_crop=self.small_crop or scaled(self.image_size, SMALL_SHARE),
+        )
+
+    def _with_schedule(self, images: int) -> "SwAVPretrainSettings":
+        epoch = -(-images // self.batch_size)
+        queue = QUEUED * self.batch_size if self.batch_size < self.prototypes else 0
+        channels = self.shape.width * 2 ** (len(self.shape.depths) - 1) * (4 if self.shape.block == "bottleneck" else 1)
+        return replace(
+            self,
+            hidden=self.hidden or max(512, channels),
+            queue=queue if self.queue is None else self.queue,
+            queue_begins=round(QUEUE_BEGINS * self.steps) if self.queue_begins is None else self.queue_begins,
+            freeze_prototypes=(
+                min(epoch, self.steps // 10) if self.freeze_prototypes is None else self.freeze_prototypes
+            ),
+        )
+
+
+def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
+    """`size` times `share`, in whole pixels, at least one."""
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def kept_size(size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
+    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`."""
+    from frugalseg.pretraining.images import median_size
+
+    if not paths:
+        return size
+    height, width = median_size(paths, 2 * max(size))
+    factor = min(2.0, max(1.0, min(height / size[0], width / size[1])))
+    return scaled(size, factor)
