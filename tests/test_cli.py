@@ -51,7 +51,7 @@ def test_the_whole_way(data, tmp_path, capsys):
     model, masks, page = (tmp_path / name for name in ("model", "masks", "page"))
     fitted = run("fit", data, "--backbone", "colour", "-o", model, "--members", 1, "--device", "cpu", capsys=capsys)
     assert fitted[0] == 0, fitted[2]
-    assert "2 images, 5 features a pixel" in fitted[2]
+    assert "2 images, seen by the network at 256x256 (height x width), 5 features a pixel" in fitted[2]
     code, out, _ = run("evaluate", model, data, "-o", page, capsys=capsys)
     assert code == 0
     assert "mIoU" in out

@@ -113,6 +113,7 @@ def test_mirrored_images_are_trained_on_as_well(tiny_ddpm, toy_train):
     assert (estimate.passes, estimate.stored) == (8, 8 * 8 * 8 * 16 * 2)
     assert estimate.literal == 8 * 48 * 48 * 16 * 4
     assert "16.4 kB for the features" in str(estimate)
+    assert "seen by the network at 8x8 (height x width)" in str(estimate)
     weights = [quick(backbone, mirror=m).fit(dataset).classifier.linear1.weight for m in (False, True)]
     assert not torch.equal(*weights)
 

@@ -1,6 +1,7 @@
 """What a fit will need in memory and time, said before it starts."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ class Estimate:
     Attributes:
         images: annotated images.
         passes: runs of the network: one a window.
+        seen: the sizes (h, w) at which the network sees the images or their windows, the most frequent first.
         dim: length of a pixel's feature vector.
         stored: bytes of the stored maps.
         literal: bytes of the literal method, which keeps a float32 vector for every pixel of every image.
@@ -30,6 +32,7 @@ class Estimate:
 
     images: int
     passes: int
+    seen: list[tuple[int, int]]
     dim: int
     stored: int
     literal: int
@@ -38,7 +41,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.images} images, {self.dim} features a pixel: {size_text(self.stored)} for the features "
+            f"{self.images} images, seen by the network at {sizes_text(self.seen)}, "
+            f"{self.dim} features a pixel: {size_text(self.stored)} for the features "
             f"(a vector for each pixel would take {size_text(self.literal)}), "
             f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train"
         )
@@ -56,6 +60,7 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
     return Estimate(
         images=len(dataset),
         passes=len(networks),
+        seen=[size for size, _ in Counter(networks).most_common()],
         dim=segmenter.backbone.dim,
         stored=stored_bytes(segmenter.backbone.taps, networks),
         literal=sum(4 * segmenter.backbone.dim * height * width for height, width in sizes),
@@ -86,6 +91,13 @@ def seconds_a_batch(segmenter: Segmenter, pixels: PixelSet, classes: int) -> flo
         progress=lambda _: times.append(time.perf_counter()),
     )
     return (times[-1] - times[0]) / max(1, len(times) - 1)
+
+
+def sizes_text(sizes: list[tuple[int, int]]) -> str:
+    """Sizes (h, w) as people read them, the first one of many."""
+    height, width = sizes[0]
+    others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    return f"{height}x{width}{others} (height x width)"
 
 
 def size_text(count: float) -> str:
