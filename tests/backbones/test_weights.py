@@ -1,5 +1,6 @@
 """Checkpoints of strangers: data is read, code is never run, damage and mismatch are one clear line."""
 
+import argparse
 import os
 import pickle
 
@@ -29,6 +30,29 @@ def test_reads_tensors_wherever_they_are(container, tmp_path):
     path = tmp_path / "w.pt"
     torch.save({container: TENSORS, "epoch": 3} if container else TENSORS | {"epoch": 3}, path)
     assert {k: v.tolist() for k, v in read_tensors(path).items()} == {k: v.tolist() for k, v in TENSORS.items()}
+
+
+class Other(argparse.Namespace):
+    """Not the one class that is let through."""
+
+
+def test_settings_beside_published_weights_are_let_through(tmp_path):
+    """The official MAE code saves its command-line arguments, as an `argparse.Namespace`, with the weights."""
+    path = tmp_path / "checkpoint-399.pth"
+    args = argparse.Namespace(model="mae_vit_large", lr=None, betas=[0.9, 0.95], distributed=False)
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-3, "params": [0]}]}
+    torch.save({"model": TENSORS, "optimizer": optimizer, "epoch": 399, "scaler": {"scale": 1.0}, "args": args}, path)
+    assert read_tensors(path).keys() == TENSORS.keys()
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
+@pytest.mark.parametrize("hidden", [lambda trap: Other(a=1), lambda trap: argparse.Namespace(a=Hostile(trap))])
+def test_nothing_else_comes_in_with_them(hidden, tmp_path):
+    path, trap = tmp_path / "evil.pth", tmp_path / "trap"
+    torch.save({"model": TENSORS, "args": hidden(trap)}, path)
+    with pytest.raises(InputError, match="holds Python objects beside tensors"):
+        read_tensors(path)
+    assert not trap.exists()
 
 
 def test_reads_safetensors_and_the_old_torch_format(tmp_path):

@@ -76,7 +76,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int) and value > 0
+    return type(value) is int and value > 0
 
 
 def read_shape(
@@ -103,7 +103,7 @@ def read_shape(
         )
     width, patch = int(kernel[0]), int(kernel[2])
     return EncoderShape(
-        image_size=image_size or _square(places[1] - 1, patch, source),
+        image_size=_image_size(int(places[1]) - 1, patch, image_size, source),
         patch=patch,
         width=width,
         depth=len({match[1] for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))}),
@@ -111,14 +111,16 @@ def read_shape(
     )
 
 
-def _square(patches: int, patch: int, source: Path) -> tuple[int, int]:
-    side = round(patches**0.5)
-    if side**2 != patches:
+def _image_size(patches: int, patch: int, said: tuple[int, int] | None, source: Path) -> tuple[int, int]:
+    side = round(patches**0.5) * patch
+    height, width = said or (side, side)
+    if height % patch or width % patch or height * width != patches * patch**2:
+        what = f"image_size {height}x{width} in {CONFIG} does not fit" if said else "no square image fits"
         raise InputError(
-            f"{source}: its {patches} patches make no square image; "
+            f"{source}: {what} its {patches} patches of {patch} pixels; "
             f"give the folder that `frugalseg pretrain mae` wrote, whose {CONFIG} says the size"
         )
-    return side * patch, side * patch
+    return height, width
 
 
 def _heads(width: int, heads: int | None, source: Path) -> int:

@@ -123,7 +123,7 @@ class MaskedAutoencoder(Encoder):
         return encoded
 
     def decode(self, encoded: Tensor, place: Tensor) -> Tensor:
-        """(B, L, P) predictions from (B, 1 + K, C); `place`, (B, L), is the encoded patch's number, hidden from K on."""
+        """(B, L, P) predictions from (B, 1 + K, C); `place`, (B, L): number of the encoded patch, hidden from K on."""
         tokens = self.decoder_embed(encoded)
         hidden = self.mask_token.to(tokens.dtype).expand(len(tokens), place.shape[1] + 1 - tokens.shape[1], -1)
         shuffled = torch.cat([tokens[:, 1:], hidden], dim=1)

@@ -1,5 +1,6 @@
 """What a user sets: which blocks of a masked autoencoder's encoder are read, and how one is trained."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,14 +120,16 @@ class MAEPretrainSettings(TrainingSettings):
         )
 
     def _size_to_cut_from(self, size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
-        """`size`, enlarged until the smallest windows have as many pixels, or the images no more."""
+        """`size`, enlarged in its aspect until the smallest windows have as many pixels, or the images no more."""
         from frugalseg.pretraining.images import median_size
 
         if self.smallest_crop == 1 or not paths:
             return size
         height, width = median_size(paths, 10**9)
         zoom = max(1.0, min(self.smallest_crop**-0.5, max(height / size[0], width / size[1])))
-        return round(size[0] * zoom), round(size[1] * zoom)
+        unit = math.gcd(*size)
+        units = math.ceil(zoom * unit)
+        return size[0] // unit * units, size[1] // unit * units
 
 
 @dataclass(frozen=True)
