@@ -60,14 +60,19 @@ def benchmark(
     runs: Annotated[int | None, typer.Option(help="Runs of each method, instead of the recipe's.", min=1)] = None,
     device: Device = "auto",
 ) -> None:
-    """Compare methods as a recipe says: a table with mean and spread over runs, and a page. Resumes run by run."""
+    """Compare methods as a recipe says: a table with mean and spread over runs, and a page. Resumes run by run.
+
+    Networks that the recipe says how to train are trained first, unless --checkpoint gives them.
+    """
     from frugalseg.experiments.comparison import run_comparison
+    from frugalseg.experiments.networks import with_networks
     from frugalseg.experiments.recipe import load_recipe
     from frugalseg.progress import bars
 
     checked = load_recipe(recipe, data=data, checkpoint=checkpoint or (), runs=runs)
+    ready = with_networks(checked, out, device=choose_device(device), bar=True)
     with bars() as progress:
-        result = run_comparison(checked, out, device=choose_device(device), progress=progress)
+        result = run_comparison(ready, out, device=choose_device(device), progress=progress)
     typer.echo(result.summary())
     typer.echo(f"\npage: {result.page}")
 
@@ -108,7 +113,7 @@ def pretrain_command(family: Family) -> Callable[..., None]:
 
     @accepting(flags)
     def command(
-        images: Annotated[Path, typer.Argument(help="A folder of unlabelled images.")],
+        images: Annotated[list[Path], typer.Argument(help="A folder of unlabelled images, or several.")],
         out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; becomes a checkpoint for fit.")],
         device: Device = "auto",
         devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,

@@ -41,6 +41,8 @@ class Family:
 
 FAMILIES = {
     "ddpm": Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings"),
+    "swav": Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"),
+    "mae": Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"),
     "colour": Family("colour", "ColourBackbone", "ColourOptions"),
 }
 

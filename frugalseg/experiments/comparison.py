@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from frugalseg.data.files import atomic_path, read_json, write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy import write_toy_folder
 from frugalseg.errors import InputError
+from frugalseg.experiments.networks import training_facts, with_networks
 from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, ToyData, UNetRow
 from frugalseg.experiments.results import Comparison, Run, slug
 from frugalseg.experiments.rows import build, check_rows
@@ -43,6 +45,7 @@ def run_comparison(
         InputError: the data, a checkpoint or an option is wrong; found before the first run.
     """
     folder = Path(folder)
+    recipe = with_networks(recipe, folder, device=device)
     train, test = open_data(recipe.data, folder)
     check_rows(recipe, device)
     data = digest([*train.image_paths, *train.mask_paths, *test.image_paths, *test.mask_paths])
@@ -55,7 +58,9 @@ def run_comparison(
             place = folder / "runs" / slug(row.name)
             runs[row.name].append(one_run(row, seed, (train, test), place, key, recipe.pictures, device, advance))
     result = Comparison(recipe.title, train.classes, runs, folder / "index.html")
-    write_json(folder / "results.json", {**result.to_json(), "recipe": recipe.model_dump(mode="json")})
+    networks = [asdict(facts) for facts in training_facts(recipe)]
+    written = {**result.to_json(), "networks": networks, "recipe": recipe.model_dump(mode="json")}
+    write_json(folder / "results.json", written)
     from frugalseg.experiments.page import comparison_page
 
     comparison_page(result, recipe, train, test, load_pictures(folder, recipe)).save(result.page)

@@ -7,6 +7,7 @@ import yaml
 from numpy.typing import NDArray
 
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.experiments.networks import TrainingFacts, training_facts
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.results import MEASURES, Comparison
 from frugalseg.report.evaluation import CONVENTIONS, UNCERTAINTY
@@ -33,6 +34,7 @@ def comparison_page(
     page = Page(result.title, lead=headline(result, len(train), len(test)))
     _table(page, result)
     page.text(*([recipe.note] if recipe.note else []), CONVENTIONS)
+    _networks(page, training_facts(recipe))
     _classes(page, result)
     _pictures(page, result, test, drawn)
     _training(page, train)
@@ -67,6 +69,29 @@ def _table(page: Page, result: Comparison) -> None:
     plural = f"mean ± sample standard deviation over {count} runs with different seeds" if count > 1 else "one run"
     caption = f"In per cent, {plural}; seconds a run, on the machine that made this page."
     page.table(header, rows, caption=caption, lead_row=list(result.runs).index(result.ranking()[0]))
+
+
+def _networks(page: Page, networks: Sequence[TrainingFacts]) -> None:
+    if not networks:
+        return
+    rows = [
+        (
+            facts.place,
+            facts.family,
+            f"{facts.size[0]}x{facts.size[1]}",
+            f"{facts.weights / 1e6:.1f} M",
+            f"{facts.images:,}".replace(",", " "),
+            "-" if facts.flops is None else f"{facts.flops / 1e15:.3f}",
+            f"{facts.seconds / 60:.0f}",
+        )
+        for facts in networks
+    ]
+    header = ("network", "family", "image size", "weights", "images seen", "compute, PFLOP", "minutes")
+    caption = (
+        "What the networks learnt from unlabelled images took. Compute: matrix products, convolutions and attention, "
+        "forward and backward, two operations a multiply-add; minutes on the machine that trained each."
+    )
+    page.heading("Pretraining").table(header, rows, caption=caption)
 
 
 def _classes(page: Page, result: Comparison) -> None:

@@ -102,6 +102,20 @@ class UNetRow(Strict):
     augmentation: AugmentationRecipe = AugmentationRecipe()
 
 
+class NetworkRecipe(Strict):
+    """A network to pretrain before the comparison, which rows name as their checkpoint.
+
+    Attributes:
+        family: of backbones that can be pretrained.
+        images: folders of unlabelled images, relative to the data folder.
+        settings: fields of the family's settings, see ``frugalseg pretrain FAMILY --help``.
+    """
+
+    family: str
+    images: Annotated[tuple[str, ...], Field(min_length=1)]
+    settings: dict[str, Any] = {}
+
+
 Row = Annotated[FeatureRow | UNetRow, Field(discriminator="kind")]
 Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
 
@@ -116,6 +130,7 @@ class Recipe(Strict):
         runs: each method's runs; their seeds are 0, 1, ...
         pictures: test images that the page shows: the first ones, not chosen by anybody.
         note: what a reader should know before comparing, shown below the table.
+        networks: networks to pretrain first, by the names that rows give as checkpoint.
     """
 
     title: str
@@ -124,6 +139,7 @@ class Recipe(Strict):
     runs: Positive = 5
     pictures: Annotated[int, Field(ge=0)] = 8
     note: str = ""
+    networks: dict[str, NetworkRecipe] = {}
 
 
 TAGS: dict[str, type[Strict]] = {
@@ -132,6 +148,7 @@ TAGS: dict[str, type[Strict]] = {
     "features": FeatureRow,
     "unet": UNetRow,
     "augmentation": AugmentationRecipe,
+    "networks": NetworkRecipe,
 }
 
 

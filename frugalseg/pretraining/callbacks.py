@@ -186,9 +186,11 @@ class RunLog(Callback):
         values = {"loss": self._last_loss, "learning_rate": rate, "images_per_second": self.batch_size / pace}
         if trainer.is_global_zero:
             trainer.logger.log_metrics(values, trainer.global_step)
+            # What the family itself logs, such as how evenly SwAV's assignments are spread.
+            of_family = "".join(f"{name} {float(value):.4f}  " for name, value in trainer.callback_metrics.items())
             left = duration((trainer.max_steps - trainer.global_step) * pace)
             self.say(
-                f"step {trainer.global_step}/{trainer.max_steps}  loss {self._last_loss:.5f}  lr {rate:.2e}  "
+                f"step {trainer.global_step}/{trainer.max_steps}  loss {self._last_loss:.5f}  {of_family}lr {rate:.2e}  "
                 f"{self.batch_size / pace:.1f} images/s  {left} left"
             )
 

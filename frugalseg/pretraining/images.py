@@ -10,30 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from frugalseg.data.images import image_size, list_images, read_image
+from frugalseg.data.images import image_size, read_image
 
 CACHE_LIMIT = 4 * 2**30
 """Bytes of decoded images that are kept in memory."""
 
 
 class TrainingImages:
-    """A folder's images, each cropped at its centre to the aspect of `size` and resized with antialiasing.
+    """Images, each cropped at its centre to the aspect of `size` and resized with antialiasing.
 
     Cropping keeps shapes true; only images of another aspect than `size` lose anything, on two opposite sides.
 
     Attributes:
-        paths: the files, sorted.
+        paths: the files.
         size: (height, width) of every item.
         cached: whether the decoded images are in memory.
     """
 
-    def __init__(self, folder: str | Path, size: tuple[int, int], limit: int = CACHE_LIMIT, bar: bool = False) -> None:
+    def __init__(
+        self, paths: Sequence[Path], size: tuple[int, int], limit: int = CACHE_LIMIT, bar: bool = False
+    ) -> None:
         """Decode what fits in `limit` bytes, under a progress bar if `bar`.
 
         Raises:
-            InputError: the folder is missing or empty, or an image cannot be read.
+            InputError: an image cannot be read.
         """
-        self.paths = list_images(folder)
+        self.paths = list(paths)
         self.size = size
         self.cached = len(self.paths) * size[0] * size[1] * 3 <= limit
         self._pixels = self._decode_all(bar) if self.cached else None

@@ -1,5 +1,6 @@
 """A pretraining run from a folder of images: settled, begun or continued, and carried out."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 
 def pretrain(
     family: str,
-    images: str | Path,
+    images: str | Path | Sequence[str | Path],
     out: str | Path,
     settings: TrainingSettings | None = None,
     options: RunOptions | None = None,
@@ -30,7 +31,7 @@ def pretrain(
 
     Args:
         family: one of `pretrainable`.
-        images: folder of unlabelled images of any sizes; see `TrainingImages` for what happens to them.
+        images: folder of unlabelled images of any sizes, or several; see `TrainingImages` for what happens to them.
         out: new or empty folder, or that of a run to continue.
         settings: what to train, in the family's own class; None: the settings of the run in `out`, or the defaults.
             Those left None in it are chosen from the images.
@@ -45,14 +46,14 @@ def pretrain(
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
     settings = settings or stored_settings(family, out)
     check_hardware(settings, options)
-    paths = list_images(images)
+    paths = images_of(images)
     data = {"family": family, "images": len(paths), "fingerprint": fingerprint(paths)}
     chosen = _settle(found, run, paths, settings, data)
     if run.last_progress()["step"] >= chosen.steps:
         return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
-    training_images = TrainingImages(images, chosen.stored_size, bar=options.bar)
+    training_images = TrainingImages(paths, chosen.stored_size, bar=options.bar)
     run.begin(_jsonable({**asdict(chosen), **data}))
     return fit(module, training_images, run, options)
 
@@ -74,6 +75,12 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
     settings: TrainingSettings = cls.from_json(stored)
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
+
+
+def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
+    several = [folders] if isinstance(folders, str | Path) else folders
+    return [path for folder in several for path in list_images(folder)]
 
 
 def pretrainable_family(name: str) -> Family:

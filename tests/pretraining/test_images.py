@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from frugalseg.data.images import list_images
 from frugalseg.errors import InputError
 from frugalseg.pretraining.images import TrainingImages, fingerprint, fit_to_size, median_size
 
@@ -38,7 +39,10 @@ def test_images_in_memory_and_from_disk_are_the_same(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for i, size in enumerate([(10, 12), (30, 20), (8, 8)]):
         Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
-    kept, streamed = TrainingImages(tmp_path, (8, 8)), TrainingImages(tmp_path, (8, 8), limit=100)
+    kept, streamed = (
+        TrainingImages(list_images(tmp_path), (8, 8)),
+        TrainingImages(list_images(tmp_path), (8, 8), limit=100),
+    )
     assert kept.cached and not streamed.cached and len(kept) == len(streamed) == 3
     assert all(np.array_equal(kept[i], streamed[i]) for i in range(3))
     assert "3 images of 10x12 and 2 other sizes" in kept.describe() and "cropped" in kept.describe()
@@ -49,7 +53,7 @@ def test_images_in_memory_and_from_disk_are_the_same(tmp_path: Path) -> None:
 def test_images_of_the_training_size_stay_as_they_are(tmp_path: Path) -> None:
     image = np.random.default_rng(1).integers(0, 256, (8, 6, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    images = TrainingImages(tmp_path, (8, 6))
+    images = TrainingImages(list_images(tmp_path), (8, 6))
     assert np.array_equal(images[0], image) and "as they are" in images.describe()
 
 
@@ -65,4 +69,4 @@ def test_fingerprint_sees_other_files(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images"):
-        TrainingImages(tmp_path, (8, 8))
+        TrainingImages(list_images(tmp_path), (8, 8))

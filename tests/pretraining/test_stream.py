@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from frugalseg.data.images import list_images
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.stream import BatchStream, Order, batch_loader, seeded_noise
 
@@ -19,7 +20,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> TrainingImages:
     rng = np.random.default_rng(0)
     for i in range(7):
         Image.fromarray(rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    return TrainingImages(folder, (4, 6))
+    return TrainingImages(list_images(folder), (4, 6))
 
 
 @given(st.integers(1, 40), st.integers(0, 5), st.integers(0, 3))

@@ -1,0 +1,86 @@
+"""Recipes that pretrain: what is trained, what is left alone, what is refused before anything runs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from frugalseg.data.toy import write_toy_folder
+from frugalseg.errors import InputError
+from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.networks import TrainingFacts, with_networks
+from frugalseg.experiments.recipe import Recipe, parse_recipe
+
+SETTINGS = {"image_size": [8, 8], "steps": 2, "batch_size": 2, "base_channels": 8, "multipliers": [1, 2], "layers": 1}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_toy_folder(tmp_path / "data" / "train", 2, 0, size=32)
+    write_toy_folder(tmp_path / "data" / "test", 2, 1, size=32)
+    write_toy_folder(tmp_path / "data" / "unlabeled", 3, 2, size=32, masks=False)
+    return tmp_path / "data"
+
+
+def recipe(data: Path, **network: Any) -> Recipe:
+    row = {"kind": "features", "name": "DDPM", "backbone": "ddpm", "checkpoint": "mine", "options": {"timesteps": [10]}}
+    mine = {"family": "ddpm", "images": ["unlabeled", "train/images"], "settings": SETTINGS} | network
+    colour = {"kind": "features", "name": "colour", "backbone": "colour", "options": {"native_size": [32, 32]}}
+    return parse_recipe(
+        {
+            "title": "t",
+            "data": {"kind": "folder", "path": str(data)},
+            "rows": [row, colour],
+            "runs": 1,
+            "networks": {"mine": mine, "unused": mine},
+        }
+    )
+
+
+def test_a_named_network_is_trained_once_and_compared(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ready = with_networks(recipe(data), out)
+    place = out / "networks" / "mine"
+    assert ready.rows[0].checkpoint == str(place)  # type: ignore[union-attr]
+    assert not (out / "networks" / "unused").exists()
+    before = (place / "training" / "log.txt").read_text()
+    assert "5 images" in before
+    result = run_comparison(ready, out)
+    assert (place / "training" / "log.txt").read_text() == before
+    assert "Pretraining" in result.page.read_text() and list(result.runs) == ["DDPM", "colour"]
+
+
+def test_facts_are_those_of_the_run(data: Path, tmp_path: Path) -> None:
+    with_networks(recipe(data), tmp_path)
+    place = tmp_path / "networks" / "mine"
+    facts = TrainingFacts.of(str(place))
+    assert facts is not None
+    tensors = load_file(place / "unet" / "diffusion_pytorch_model.safetensors")
+    assert facts.weights == sum(tensor.numel() for tensor in tensors.values())
+    assert replace(facts, weights=0, seconds=0.0, flops=0) == TrainingFacts("mine", "ddpm", (8, 8), 4, 0, 0, 0.0)
+    assert facts.flops is not None and facts.flops > 4 * 6 * facts.weights
+    assert TrainingFacts.of(None) is None and TrainingFacts.of("builtin:toy_ddpm") is None
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ({"settings": {"stepz": 1}}, r"networks\.mine: ddpm has no setting 'stepz'; known: image_size, steps"),
+        ({"settings": {"steps": 0}}, "steps is 0"),
+        ({"family": "colour"}, "cannot be trained from scratch; known: ddpm"),
+        ({"images": ["unlabelled"]}, "unlabelled"),
+    ],
+)
+def test_mistakes_are_found_before_any_training(network: dict[str, Any], said: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        with_networks(recipe(data, **network), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_given_checkpoint_stands_for_the_training(data: Path, tmp_path: Path) -> None:
+    given = parse_recipe(
+        recipe(data).model_dump() | {"rows": [{"kind": "features", "name": "a", "backbone": "colour"}]}
+    )
+    assert with_networks(given, tmp_path / "out") == given
