@@ -190,8 +190,8 @@ class RunLog(Callback):
             of_family = "".join(f"{name} {float(value):.4f}  " for name, value in trainer.callback_metrics.items())
             left = duration((trainer.max_steps - trainer.global_step) * pace)
             self.say(
-                f"step {trainer.global_step}/{trainer.max_steps}  loss {self._last_loss:.5f}  {of_family}lr {rate:.2e}  "
-                f"{self.batch_size / pace:.1f} images/s  {left} left"
+                f"step {trainer.global_step}/{trainer.max_steps}  loss {self._last_loss:.5f}  {of_family}"
+                f"lr {rate:.2e}  {self.batch_size / pace:.1f} images/s  {left} left"
             )
 
 
