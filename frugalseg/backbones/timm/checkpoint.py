@@ -1,0 +1,102 @@
+"""Weights on disk for the library's networks: the library's own files and folders, and what others train."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from frugalseg.backbones.timm.network import Design, check_registered, design_named, first_line
+from frugalseg.backbones.weights import complain, read_tensors
+from frugalseg.data.files import read_json
+from frugalseg.errors import InputError
+
+CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+PREFIXES = ("module.", "model.", "backbone.")
+"""Put before every key by distributed training, by training frameworks and by self-supervised ones."""
+HEADS = ("head", "head_dist", "fc", "classifier", "fc_norm", "norm")
+"""First parts of the keys of classifiers and the norms before them, which features do without."""
+
+
+def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path | None]:
+    """Which network is meant, and the file of its weights where they are on this machine.
+
+    Args:
+        checkpoint: a file of weights, or a folder with ``config.json`` and weights as the library saves them and as
+            Hub repositories of its models hold them.
+        model: name of the network; needed unless the checkpoint is such a folder.
+
+    Raises:
+        InputError: no model is named, or the checkpoint is not there.
+    """
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is not None and path.is_dir():
+        design, file = read_folder(path)
+        return design_named(model) if model else design, file
+    if path is not None and not path.is_file():
+        raise InputError(f"{path}: no such checkpoint file or folder; without one, the published weights are fetched")
+    if not model:
+        raise InputError("the timm backbone needs model=NAME (--model), such as vit_small_patch14_reg4_dinov2")
+    return design_named(model), path
+
+
+def read_folder(folder: Path) -> tuple[Design, Path]:
+    """The design and the weights of a folder of the library's layout."""
+    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if file is None or not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: not a folder of a timm model ({CONFIG} and {WEIGHTS[0]} are expected in it)")
+    content = read_json(folder / CONFIG)
+    architecture = content.get("architecture") if isinstance(content, dict) else None
+    if not isinstance(architecture, str):
+        raise InputError(f"{folder / CONFIG}: names no architecture of timm; give the weights' file and model=NAME")
+    check_registered(architecture)
+    try:
+        config = content.get("pretrained_cfg", content)
+        return Design.from_json(architecture, content.get("model_args") or {}, config), file
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{folder / CONFIG}: not a timm model's ({first_line(error)})") from None
+
+
+def tensors_for(model: nn.Module, design: Design, file: Path) -> dict[str, Tensor]:
+    """The tensors of a file by the names of `model`, without those of a classifier of whatever size.
+
+    Files of the networks' authors are translated as the library does it, with position embeddings made for another
+    image size interpolated.
+
+    Raises:
+        InputError: a damaged file, or keys that the network does not know.
+    """
+    tensors = without_prefixes(read_tensors(file), model)
+    try:
+        tensors = dict(translation(design)(dict(tensors), model))
+    except Exception as error:  # the library expects its own checkpoints and fails in many ways over others
+        raise InputError(f"{file}: not a checkpoint of {design.architecture} ({first_line(error)})") from None
+    heads = {*HEADS, *first_parts(design.config.get("classifier"))}
+    known = model.state_dict().keys()
+    complain(file, "has unknown", [key for key in tensors if key not in known and key.partition(".")[0] not in heads])
+    return tensors
+
+
+def first_parts(classifier: str | tuple[str, ...] | None) -> list[str]:
+    """``head`` of ``head.fc``, for one name, several or none."""
+    names = [classifier] if isinstance(classifier, str) else classifier or ()
+    return [name.partition(".")[0] for name in names]
+
+
+def without_prefixes(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """`tensors` with `PREFIXES` taken off wherever they stand and are not the network's own."""
+    own = {f"{name}." for name, _ in model.named_children()}
+    stripped = dict(tensors)
+    for prefix in PREFIXES:
+        if prefix not in own:
+            stripped = {key.removeprefix(prefix): value for key, value in stripped.items()}
+    return stripped
+
+
+def translation(design: Design) -> Any:
+    """What the library does to a checkpoint before it loads it: by its convention a function beside the network."""
+    from timm.models import model_entrypoint
+
+    module = import_module(model_entrypoint(design.architecture).__module__)
+    return getattr(module, "checkpoint_filter_fn", lambda tensors, model: tensors)

@@ -1,0 +1,34 @@
+"""What a user sets: which network of the library, with which weights, read where."""
+
+from dataclasses import dataclass
+
+from frugalseg.errors import InputError
+from frugalseg.options import option
+from frugalseg.pretraining.settings import Precision
+
+
+@dataclass(frozen=True)
+class TimmOptions:
+    """What `load_backbone` takes for ``timm``.
+
+    Attributes:
+        model: name of a timm network, with or without the tag of its weights (``vit_small_patch14_reg4_dinov2`` or
+            ``vit_small_patch14_reg4_dinov2.lvd142m``), or ``hf-hub:OWNER/NAME``. May be left out where the checkpoint
+            is a folder, which says it.
+        pretrained: without a checkpoint, fetch the published weights; False: random weights, always the same.
+        layers: which of the network's feature maps are read, 0 the shallowest: the blocks of a plain transformer, the
+            levels of a pyramid. None: see `choose_layers`.
+        precision: of the network's weights and activations.
+    """
+
+    model: str | None = option(None, "name of the network, such as vit_small_patch14_reg4_dinov2, or hf-hub:OWNER/NAME")
+    pretrained: bool = option(True, "published weights where no checkpoint is given, or random ones")
+    layers: tuple[int, ...] | None = option(None, "transformer blocks or pyramid levels to read, 0 the shallowest")
+    precision: Precision = option("fp32", "number format of the network")
+
+    def __post_init__(self) -> None:
+        layers = self.layers
+        if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 0):
+            raise InputError(f"layers {', '.join(map(str, layers)) or 'empty'}: give one or more, from 0, each once")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")

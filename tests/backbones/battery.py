@@ -1,0 +1,91 @@
+"""What every backbone has to pass, whatever its family.
+
+A family's test derives a class and says what to build::
+
+    class TestSwAV(BackboneChecks):
+        @pytest.fixture(scope="class")
+        def backbone(self, tiny_checkpoint):
+            return load_backbone("swav", tiny_checkpoint)
+"""
+
+import json
+
+import pytest
+import torch
+
+from frugalseg.backbones import load_saved_backbone
+from frugalseg.errors import InputError
+
+
+def images(backbone, rows=4, columns=6, count=2, seed=0):
+    """Random images of `rows` x `columns` strides: (count, 3, H, W) float32 in [0, 1]."""
+    size = (rows * backbone.stride, columns * backbone.stride)
+    return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+class BackboneChecks:
+    """Derive, and override the fixture `backbone`; `weighted` is False for a family without weights."""
+
+    weighted = True
+    smallest = 4
+    """Sides of the smallest image tried, in strides."""
+
+    @pytest.fixture(scope="class")
+    def backbone(self):
+        raise NotImplementedError
+
+    def test_taps_say_what_comes(self, backbone):
+        names = [tap.name for tap in backbone.taps]
+        assert len(set(names)) == len(names) > 0
+        for rows, columns in ((0, 2), (3, 1), (1, 1)):
+            batch = images(backbone, self.smallest + rows, self.smallest + columns)
+            maps = backbone(batch)
+            assert maps.size == batch.shape[2:]
+            assert maps.dim == backbone.dim
+            for tap, values in zip(backbone.taps, maps.maps, strict=True):
+                expected = (2, tap.channels, batch.shape[2] // tap.stride, batch.shape[3] // tap.stride)
+                assert values.shape == expected
+                assert values.isfinite().all()
+                assert values.std() > 0
+
+    def test_sizes_follow_the_stride(self, backbone):
+        assert all(side % backbone.stride == 0 for side in backbone.native_size)
+        assert all(backbone.stride % tap.stride == 0 for tap in backbone.taps)
+        if backbone.stride > 1:
+            with pytest.raises(ValueError, match="does not fit a network of stride"):
+                backbone(torch.rand(1, 3, 4 * backbone.stride - 1, 4 * backbone.stride))
+
+    def test_an_image_is_seen_alike_whatever_else_is_in_the_batch(self, backbone):
+        batch = images(backbone, self.smallest, self.smallest + 2)
+        both, alone = backbone(batch), backbone(batch[1:])
+        for a, b in zip(both.maps, alone.maps, strict=True):
+            assert (a[1:] - b).abs().max() <= 1e-4 * b.std()
+
+    def test_saved_and_loaded_it_is_the_same(self, backbone, tmp_path):
+        settings = json.dumps(backbone.config())
+        backbone.save_pretrained(tmp_path)
+        again = load_saved_backbone(tmp_path)
+        assert (again.taps, again.stride, again.native_size) == (backbone.taps, backbone.stride, backbone.native_size)
+        assert json.dumps(again.config()) == settings
+        batch = images(backbone, self.smallest, self.smallest + 2)
+        for a, b in zip(backbone(batch).maps, again(batch).maps, strict=True):
+            assert torch.equal(a, b)
+
+    def test_random_weights_follow_the_seed_and_nothing_else(self, backbone):
+        if not self.weighted:
+            with pytest.raises(InputError, match="has no weights"):
+                backbone.reinitialised(1)
+            return
+        before = torch.random.get_rng_state()
+        first, same, other = (backbone.reinitialised(seed) for seed in (5, 5, 6))
+        assert torch.equal(torch.random.get_rng_state(), before)
+        assert first.taps == backbone.taps
+        batch = images(backbone, self.smallest, self.smallest + 2)
+        expected, *found = (network(batch).maps[-1].float() for network in (backbone, first, same, other))
+        assert torch.equal(found[0], found[1])
+        assert not torch.allclose(found[0], found[2])
+        assert not torch.allclose(found[0], expected)
+
+    def test_nothing_is_left_to_train(self, backbone):
+        assert not backbone.training
+        assert not any(parameter.requires_grad for parameter in backbone.parameters())
