@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from frugalseg.backbones.registry import family_named
+from frugalseg.backbones.generator import ImageGenerator
+from frugalseg.backbones.registry import family_named, generating
 from frugalseg.errors import InputError
 from frugalseg.feature_maps import FeatureMaps
 
@@ -91,6 +92,18 @@ class Backbone(nn.Module, ABC):
             InputError: the family has no weights.
         """
         raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
+
+    def generator(self, options: Any) -> ImageGenerator:
+        """What draws images with this backbone's network.
+
+        Args:
+            options: the family's dataclass of generation; None for its defaults.
+
+        Raises:
+            InputError: the family does not generate; the message names those that do.
+        """
+        able = ", ".join(family.name for family in generating())
+        raise InputError(f"a {self.family} backbone cannot generate images; those of the family {able} can")
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> FeatureMaps:

@@ -17,6 +17,7 @@ class Family:
         options: the dataclass in ``settings.py`` that holds what `load_backbone` takes.
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
         pretrain_settings: its `TrainingSettings` in ``settings.py``.
+        generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Family:
     options: str
     pretraining: str | None = None
     pretrain_settings: str | None = None
+    generation: str | None = None
 
     def load(self, module: str, name: str) -> Any:
         """The object `name` of one of the family's modules."""
@@ -38,9 +40,14 @@ class Family:
         assert self.pretrain_settings is not None
         return self.load("settings", self.pretrain_settings)
 
+    def generation_class(self) -> Any:
+        """The dataclass of how images are drawn; light to import. For families that generate."""
+        assert self.generation is not None
+        return self.load("settings", self.generation)
+
 
 FAMILIES = {
-    "ddpm": Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings"),
+    "ddpm": Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings", "DDPMGeneration"),
     "swav": Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"),
     "mae": Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"),
     "colour": Family("colour", "ColourBackbone", "ColourOptions"),
@@ -57,3 +64,8 @@ def family_named(name: str) -> Family:
 def pretrainable() -> list[Family]:
     """The families that can be trained from scratch, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.pretraining is not None]
+
+
+def generating() -> list[Family]:
+    """The families that can draw images, in the order of the registry."""
+    return [family for family in FAMILIES.values() if family.generation is not None]

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
-from frugalseg.backbones.ddpm.settings import DDPMOptions, FeatureSettings, choose_settings
+from frugalseg.backbones.ddpm.sampler import DDPMGenerator
+from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
 from frugalseg.errors import InputError
 
@@ -138,6 +139,10 @@ class DDPMBackbone(Backbone):
             unet = type(self.unet).from_config(self.unet.config)
         lay_out(unet, dtype=self.unet.dtype, device=self.device)
         return type(self)(unet, self.scheduler, self.settings).eval().requires_grad_(False)
+
+    def generator(self, options: DDPMGeneration | None = None) -> DDPMGenerator:
+        """See `Backbone.generator`."""
+        return DDPMGenerator(self.unet, self.scheduler, options or DDPMGeneration())
 
 
 def lay_out(unet: Any, **place: Any) -> Any:

@@ -1,17 +1,22 @@
 """Images from noise, and noise out of images, with the UNet and the noise schedule of a diffusers folder."""
 
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, SamplingMethod
 from frugalseg.errors import InputError
 
-Method = Literal["ddim", "dpm", "ddpm"]
 SIGNAL = 0.006
 """Noise with less of an image in it than this is as good as pure, and dividing by so little would blow up errors."""
+FEW_STEPS = 25
+"""Evaluations of the network for an image, unless all steps are taken."""
 
 # Shapes: N images, H x W pixels, T timesteps.
 
@@ -59,14 +64,33 @@ class Sampler:
         enough = self.scheduler.alphas_cumprod.sqrt() >= signal
         return int(enough.sum().clamp_min(1)) - 1
 
+    def timesteps(self, method: SamplingMethod, steps: int | None, first: int | None) -> list[int]:
+        """The timesteps that `sample` visits; see its arguments.
+
+        Raises:
+            InputError: an unknown method, or a step that the schedule does not have.
+        """
+        if method not in SAMPLERS:
+            raise InputError(f"no sampling method {method!r}; known: {', '.join(SAMPLERS)}")
+        last = len(self.scheduler.alphas_cumprod) - 1
+        if first is None:
+            first = last if method == "ddpm" else self.step_of_signal(SIGNAL)
+        if steps is None:
+            steps = last + 1 if method == "ddpm" else FEW_STEPS
+        if not 0 <= first <= last or steps < 1:
+            raise InputError(
+                f"sampling from step {first} in {steps} steps does not work; the schedule has steps 0 to {last}, "
+                "and at least one must be taken"
+            )
+        return spread(first, steps)
+
     @torch.inference_mode()
     def sample(
         self,
-        count: int,
-        generator: torch.Generator,
+        seeds: Sequence[int],
         *,
-        steps: int = 50,
-        method: Method = "ddim",
+        steps: int | None = None,
+        method: SamplingMethod = "dpmsolver++",
         first: int | None = None,
         size: tuple[int, int] | None = None,
         batch_size: int = 16,
@@ -74,15 +98,15 @@ class Sampler:
         """New images.
 
         Args:
-            count: N, how many.
-            generator: the only source of randomness, on the CPU; the same state gives the same images on any device up
-                to rounding (and, but for ``ddpm``, with any `batch_size`).
-            steps: evaluations of the network for an image.
-            method: ``ddim`` (Song et al. 2021, deterministic), ``dpm`` (DPM-Solver++, Lu et al. 2022, second order) or
-                ``ddpm`` (ancestral, Ho et al. 2020; wants hundreds of steps).
-            first: the timestep that pure noise is taken for; by default the last that leaves any signal to speak of
-                (`SIGNAL`). Networks that were trained for a short time know the noisiest steps badly, which shows as
-                glaring colours; they gain from beginning at ``step_of_signal(0.1)``.
+            seeds: one an image, (N,). All noise of an image is drawn from its own seed, on the CPU: the image is the
+                same on any device and in any company, up to rounding.
+            steps: evaluations of the network for an image; by default all of the schedule for ``ddpm``, else
+                `FEW_STEPS`.
+            method: ``dpmsolver++`` (Lu et al. 2022, second order), ``unipc`` (Zhao et al. 2023, second order), ``ddim``
+                (Song et al. 2021, deterministic) or ``ddpm`` (ancestral, Ho et al. 2020; wants hundreds of steps).
+            first: the timestep that pure noise is taken for; by default the last for ``ddpm``, else the last that
+                leaves any signal to speak of (`SIGNAL`). Networks that were trained for a short time know the noisiest
+                steps badly, which shows as glaring colours; they gain from beginning at ``step_of_signal(0.1)``.
             size: (height, width); the training size by default.
             batch_size: images that go through the network together.
 
@@ -90,55 +114,58 @@ class Sampler:
             (N, 3, H, W) float32 in [0, 1], on the CPU.
 
         Raises:
-            InputError: an unknown method, or a step that the schedule does not have.
+            InputError: see `timesteps`.
         """
-        first = self.step_of_signal(SIGNAL) if first is None else first
-        if not 0 <= first < len(self.scheduler.alphas_cumprod) or steps < 1:
-            raise InputError(
-                f"sampling from step {first} in {steps} steps does not work; the schedule has steps "
-                f"0 to {len(self.scheduler.alphas_cumprod) - 1}, and at least one must be taken"
-            )
-        timesteps = spread(first, steps)
-        denoise = {"ddim": self._ddim, "dpm": self._dpm, "ddpm": self._ddpm}.get(method)
-        if denoise is None:
-            raise InputError(f"no sampling method {method!r}; known: ddim, dpm, ddpm")
-        height, width = size or self.size
-        noise = torch.randn((count, self.unet.config.in_channels, height, width), generator=generator)
-        parts = [denoise(part.to(self.device), timesteps, generator).cpu() for part in noise.split(batch_size)]
+        timesteps = self.timesteps(method, steps, first)
+        denoise = {"ddim": self._ddim, "ddpm": self._ddpm}.get(method, self._multistep)
+        shape = (self.unet.config.in_channels, *(size or self.size))
+        parts = []
+        for start in range(0, len(seeds), batch_size):
+            noises = [torch.Generator().manual_seed(seed) for seed in seeds[start : start + batch_size]]
+            x = torch.stack([torch.randn(shape, generator=noise) for noise in noises])
+            parts.append(denoise(x.to(self.device), timesteps, method, noises).cpu())
         return ((torch.cat(parts) + 1) / 2).clamp(0, 1)
 
-    def _ddim(self, x: Tensor, timesteps: list[int], _: torch.Generator) -> Tensor:
+    def _ddim(self, x: Tensor, timesteps: list[int], *_: Any) -> Tensor:
         """Equation 12 of Song et al. (2021) with sigma = 0, the noise being what the clipped estimate of x0 implies."""
         abars = self.scheduler.alphas_cumprod.to(x.device)
         for t, following in pairwise([*timesteps, None]):
             assert t is not None
-            x_0 = self.estimate_x0(x, self._predict(x, t), torch.tensor(t, device=x.device)).clamp(-1, 1)
+            x_0 = self._denoised(x, torch.tensor(t, device=x.device))
             eps = (x - abars[t].sqrt() * x_0) / (1 - abars[t]).sqrt()
             abar = torch.ones(()) if following is None else abars[following]
             x = abar.sqrt() * x_0 + (1 - abar).sqrt() * eps
         return x
 
-    def _dpm(self, x: Tensor, timesteps: list[int], _: torch.Generator) -> Tensor:
-        from diffusers import DPMSolverMultistepScheduler
-
-        scheduler = DPMSolverMultistepScheduler.from_config(self.scheduler.config)
-        scheduler.set_timesteps(timesteps=timesteps, device=x.device)
+    def _multistep(self, x: Tensor, timesteps: list[int], method: SamplingMethod, _: Any) -> Tensor:
+        """DPM-Solver++ and UniPC: diffusers' schedulers, told the clipped estimate of x0, which suits any network."""
+        scheduler = solver(method, self.scheduler, timesteps, x.device)
         for t in scheduler.timesteps:
-            x = scheduler.step(self._predict(x, t), t, x).prev_sample
+            x = scheduler.step(self._denoised(x, t), t, x).prev_sample
         return x
 
-    def _ddpm(self, x: Tensor, timesteps: list[int], generator: torch.Generator) -> Tensor:
+    def _ddpm(self, x: Tensor, timesteps: list[int], _: Any, noises: list[torch.Generator]) -> Tensor:
+        """Ancestral sampling, equation 7 of Ho et al. (2020), with the learned variance where the network has one."""
         from diffusers import DDPMScheduler
 
-        scheduler = DDPMScheduler.from_config(self.scheduler.config)
+        # Published files carry no schedule, so that only the network itself says that its variance is learned.
+        learned = {"variance_type": "learned_range"} if self.unet.config.out_channels == 2 * x.shape[1] else {}
+        scheduler = DDPMScheduler.from_config(self.scheduler.config, **learned)
         scheduler.set_timesteps(timesteps=timesteps, device=x.device)
         for t in scheduler.timesteps:
-            x = scheduler.step(self._output(x, t), t, x, generator=generator).prev_sample
-        return x
+            step = scheduler.step(self._output(x, t), t, x, generator=noises)
+            x = step.prev_sample
+        # The mean of the last step is its estimate of x0; diffusers adds noise to it unless it is step 0.
+        return torch.as_tensor(step.pred_original_sample)
+
+    def _denoised(self, x: Tensor, t: Tensor) -> Tensor:
+        """(N, 3, H, W) float32 in [-1, 1]: the estimate of x0, clipped."""
+        return self.estimate_x0(x, self._predict(x, t), t).clamp(-1, 1)
 
     def _output(self, x: Tensor, t: Tensor | int) -> Tensor:
         """All that the network says, (N, 3 or 6, H, W) float32."""
-        output: Tensor = self.unet(x, torch.as_tensor(t, device=x.device)).sample
+        dtype = next(self.unet.parameters()).dtype
+        output: Tensor = self.unet(x.to(dtype), torch.as_tensor(t, device=x.device)).sample
         return output.float()
 
     def _predict(self, x: Tensor, t: Tensor | int) -> Tensor:
@@ -181,6 +208,75 @@ class Sampler:
         return output
 
 
+def solver(method: SamplingMethod, trained_with: Any, timesteps: list[int], device: torch.device) -> Any:
+    """A diffusers scheduler of second order that goes through `timesteps` and takes estimates of x0.
+
+    Args:
+        method: ``dpmsolver++`` or ``unipc``.
+        trained_with: the scheduler whose noise schedule holds.
+        timesteps: falling.
+        device: where they are wanted.
+    """
+    from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
+
+    config = trained_with.config
+    if method == "dpmsolver++":
+        scheduler = DPMSolverMultistepScheduler.from_config(config, prediction_type="sample")
+        scheduler.set_timesteps(timesteps=timesteps, device=device)
+        return scheduler
+    scheduler = UniPCMultistepScheduler.from_config(config, prediction_type="sample")
+    scheduler.set_timesteps(len(timesteps), device=device)
+    # UniPC has no argument for timesteps of one's own; these two are all that it derives from them.
+    abars = scheduler.alphas_cumprod[timesteps]
+    scheduler.timesteps = torch.tensor(timesteps, device=device)
+    scheduler.sigmas = torch.cat([((1 - abars) / abars).sqrt(), torch.zeros(1)])
+    return scheduler
+
+
 def spread(first: int, steps: int) -> list[int]:
-    """At most `steps` timesteps, falling evenly from `first`, the smallest as far from 0 as from its neighbour."""
+    """At most `steps` timesteps, falling evenly from `first`, the smallest as far from 0 as from its neighbour; all
+    down to 0 where there are that many."""
+    if steps > first:
+        return list(range(first, -1, -1))
     return sorted({round(first * (i + 1) / steps) for i in range(steps)}, reverse=True)
+
+
+class DDPMGenerator:
+    """An `ImageGenerator`: a network of its own for sampling, in the number format that sampling wants.
+
+    Args:
+        unet: a `diffusers.UNet2DModel`; it is copied where its number format changes.
+        scheduler: the diffusers scheduler it was trained with.
+        options: how it samples.
+    """
+
+    def __init__(self, unet: Any, scheduler: Any, options: DDPMGeneration) -> None:
+        device = next(unet.parameters()).device
+        precision = options.precision or ("fp32" if device.type == "cpu" else "bf16")
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        if next(unet.parameters()).dtype != dtype:
+            unet = nn.Module.to(deepcopy(unet), dtype=dtype)
+        self.sampler = Sampler(unet, scheduler)
+        self.options, self.precision = options, precision
+        self.steps = self.sampler.timesteps(options.sampler, options.sampling_steps, options.first_step)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `ImageGenerator`."""
+        return self.sampler.size
+
+    def generate(self, seeds: Sequence[int]) -> Tensor:
+        """See `ImageGenerator`."""
+        options = self.options
+        return self.sampler.sample(
+            seeds,
+            steps=options.sampling_steps,
+            method=options.sampler,
+            first=options.first_step,
+            batch_size=max(1, len(seeds)),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """See `ImageGenerator`."""
+        chosen = {"sampling_steps": len(self.steps), "first_step": self.steps[0], "precision": self.precision}
+        return {**asdict(self.options), **chosen, "size": list(self.size)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.errors import InputError
@@ -13,6 +13,8 @@ from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 LONGEST_SIDE = 128
 """Without a size given, larger images are trained on at this many pixels along their longer side."""
+SamplingMethod = Literal["dpmsolver++", "ddim", "unipc", "ddpm"]
+SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -45,6 +47,31 @@ class DDPMOptions:
         """The options of `load_guided_diffusion` that were given."""
         names = ("image_size", "head_channels", "heads", "new_attention_order")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+
+@dataclass(frozen=True)
+class DDPMGeneration:
+    """How a diffusion model draws images; see `frugalseg.backbones.ddpm.sampler.Sampler.sample`.
+
+    Attributes:
+        sampler: the method.
+        sampling_steps: evaluations of the network for an image.
+        first_step: the timestep that pure noise is taken for.
+        precision: of the network while it samples.
+    """
+
+    sampler: SamplingMethod = option("dpmsolver++", "how images are drawn; ddpm is the published way")
+    sampling_steps: int | None = option(None, "runs of the network for an image; without it 25, for ddpm all steps")
+    first_step: int | None = option(None, "diffusion step to begin at; a lower one helps briefly trained networks")
+    precision: Precision | None = option(None, "number format while sampling; without it bf16 on a GPU, else fp32")
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise InputError(f"no sampler {self.sampler!r}; known: {', '.join(SAMPLERS)}")
+        if self.sampling_steps is not None and self.sampling_steps < 1:
+            raise InputError(f"sampling_steps is {self.sampling_steps}; at least one is needed")
+        if self.precision not in (None, *get_args(Precision)):
+            raise InputError(f"precision {self.precision!r}: known are {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True)

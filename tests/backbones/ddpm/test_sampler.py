@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from frugalseg.backbones import load_backbone
+from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.backbones.ddpm.sampler import Sampler, spread
+from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, DDPMOptions
 from frugalseg.errors import InputError
 
 
@@ -22,7 +25,8 @@ class ExactDenoiser(nn.Module):
         super().__init__()
         self.x_0 = nn.Parameter(x_0)
         self.abar, self.prediction, self.variance_channels = abar, prediction, variance_channels
-        self.config = SimpleNamespace(sample_size=tuple(x_0.shape[1:]), in_channels=3)
+        channels = 6 if variance_channels else 3
+        self.config = SimpleNamespace(sample_size=tuple(x_0.shape[1:]), in_channels=3, out_channels=channels)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Any:
         abar = self.abar[t].view(-1, 1, 1, 1)
@@ -47,13 +51,72 @@ def exact_sampler(beta_schedule: str, prediction: str = "epsilon", learned: bool
 
 
 @pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
-@pytest.mark.parametrize("method", ["ddim", "dpm", "ddpm"])
+@pytest.mark.parametrize("method", SAMPLERS)
 @pytest.mark.parametrize("learned", [False, True])
-def test_an_exact_network_gives_its_image(schedule: str, method: Any, learned: bool) -> None:
-    sampler, image = exact_sampler(schedule, learned=learned)
-    samples = sampler.sample(3, torch.Generator().manual_seed(1), steps=20, method=method, batch_size=2)
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_an_exact_network_gives_its_image(schedule: str, method: Any, learned: bool, prediction: str) -> None:
+    sampler, image = exact_sampler(schedule, prediction, learned=learned)
+    samples = sampler.sample([1, 2, 3], steps=20, method=method, batch_size=2)
     assert samples.shape == (3, 3, 8, 12)
-    torch.testing.assert_close(samples, image.expand(3, -1, -1, -1), atol=0.02, rtol=0)
+    torch.testing.assert_close(samples, image.expand(3, -1, -1, -1), atol=1e-4, rtol=0)
+
+
+class GaussianDenoiser(ExactDenoiser):
+    """The best possible network for images of independent N(mean, 0.2^2) pixels."""
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Any:
+        abar = self.abar[t].view(-1, 1, 1, 1)
+        variance = abar * 0.04 + 1 - abar
+        eps = (1 - abar).sqrt() * (x_t - abar.sqrt() * self.x_0) / variance
+        return SimpleNamespace(
+            sample=torch.cat([eps, torch.full_like(eps, self.says)], 1)[:, : self.config.out_channels]
+        )
+
+    says = 0.0
+
+
+@pytest.mark.parametrize(("method", "steps"), [("dpmsolver++", 50), ("unipc", 50), ("ddim", 100), ("ddpm", None)])
+def test_samples_have_the_spread_of_the_images(method: Any, steps: int | None) -> None:
+    """A sampler that only finds the mean would pass the test above."""
+    exact, _ = exact_sampler("squaredcos_cap_v2")
+    network = GaussianDenoiser(torch.zeros(3, 8, 12), exact.scheduler.alphas_cumprod, "epsilon")
+    samples = Sampler(network, exact.scheduler).sample(range(40), steps=steps, method=method) * 2 - 1
+    assert samples.mean().abs() < 0.01
+    assert 0.19 < samples.std() < 0.21
+
+
+@pytest.mark.parametrize("says", [-1.0, 1.0])
+def test_ancestral_sampling_draws_with_the_learned_variance(says: float) -> None:
+    """Published files bring no schedule of their own: the six channels alone say that the variance is learned. -1 and 1
+    stand for its bounds, the posterior variance and beta (Nichol & Dhariwal 2021, eq. 15)."""
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(1000, clip_sample=False)
+    network = GaussianDenoiser(torch.zeros(3, 32, 32), scheduler.alphas_cumprod, "epsilon", variance_channels=True)
+    network.says = says
+    t, previous = 600, 300
+    seen: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    Sampler(network, scheduler).sample(range(8), steps=2, first=t, method="ddpm")
+    abar, before = scheduler.alphas_cumprod[[t, previous]].double()
+    beta = 1 - abar / before
+    bounds = {-1.0: beta * (1 - before) / (1 - abar), 1.0: beta}
+    x_0 = abar.sqrt() * 0.04 / (abar * 0.04 + 1 - abar) * seen[0]
+    mean = before.sqrt() * beta / (1 - abar) * x_0 + (abar / before).sqrt() * (1 - before) / (1 - abar) * seen[0]
+    assert float((seen[1] - mean).var()) == pytest.approx(float(bounds[says]), rel=0.03)
+
+
+def test_the_last_step_adds_no_noise() -> None:
+    """Also where it is not step 0, and the network's variance is as large as it can be."""
+    sampler, image = exact_sampler("linear", learned=True)
+    samples = sampler.sample([0], steps=2, first=600, method="ddpm")
+    torch.testing.assert_close(samples, image[None], atol=1e-4, rtol=0)
+
+
+def test_all_steps_of_ddpm_are_the_published_ones() -> None:
+    sampler, _ = exact_sampler("linear")
+    assert sampler.timesteps("ddpm", None, None) == list(range(999, -1, -1))
+    assert len(sampler.timesteps("dpmsolver++", None, None)) == 25
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -69,28 +132,53 @@ def test_one_step_estimates_invert_the_noising(prediction: str) -> None:
     torch.testing.assert_close(noisy, expected)
 
 
-def test_samples_follow_the_generator_not_the_batching(tiny_ddpm: Path) -> None:
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_samples_follow_their_seeds_not_their_company(tiny_ddpm: Path, method: Any) -> None:
     sampler = Sampler.from_folder(tiny_ddpm)
-    first, again = (sampler.sample(5, torch.Generator().manual_seed(7), steps=3, batch_size=b) for b in (2, 5))
+    first, again = (sampler.sample([7, 8, 9, 10, 11], steps=3, method=method, batch_size=b) for b in (2, 5))
     torch.testing.assert_close(first, again, atol=1e-4, rtol=0)
-    other = sampler.sample(5, torch.Generator().manual_seed(8), steps=3)
-    assert not torch.allclose(first, other, atol=0.01)
+    alone = sampler.sample([10], steps=3, method=method)
+    torch.testing.assert_close(first[3:4], alone, atol=1e-4, rtol=0)
+    other = sampler.sample([12], steps=3, method=method)
+    assert all(not torch.allclose(image, other[0], atol=0.01) for image in first)
     assert first.min() >= 0 and first.max() <= 1
+
+
+def test_a_backbone_generates_in_the_precision_asked_for(tiny_ddpm: Path) -> None:
+    backbone = DDPMBackbone.from_checkpoint(tiny_ddpm, DDPMOptions())
+    exact, rough = (backbone.generator(DDPMGeneration(sampling_steps=3, precision=p)) for p in (None, "bf16"))
+    assert exact.settings() == {
+        "sampler": "dpmsolver++",
+        "sampling_steps": 3,
+        "first_step": 999,
+        "precision": "fp32",
+        "size": [16, 16],
+    }
+    assert exact.size == (16, 16) and next(backbone.unet.parameters()).dtype == torch.float32
+    a, b = exact.generate([1, 2]), rough.generate([1, 2])
+    assert a.dtype == b.dtype == torch.float32
+    assert 0 < (a - b).abs().mean() < 0.02
+    torch.testing.assert_close(a, Sampler.from_folder(tiny_ddpm).sample([1, 2], steps=3), atol=1e-3, rtol=0)
+
+
+def test_families_without_a_generator_name_those_that_have_one() -> None:
+    with pytest.raises(InputError, match="a colour backbone cannot generate images; those of the family ddpm can"):
+        load_backbone("colour").generator(None)
 
 
 def test_other_sizes_than_the_training_size(tiny_ddpm: Path) -> None:
     sampler = Sampler.from_folder(tiny_ddpm)
     assert sampler.size == (16, 16)
-    assert sampler.sample(1, torch.Generator(), steps=1, size=(8, 24)).shape == (1, 3, 8, 24)
+    assert sampler.sample([1], steps=1, size=(8, 24)).shape == (1, 3, 8, 24)
 
 
 def test_what_is_no_pipeline_is_refused(tmp_path: Path, tiny_ddpm: Path) -> None:
     with pytest.raises(InputError, match="not a diffusers pipeline"):
         Sampler.from_folder(tmp_path)
-    with pytest.raises(InputError, match="known: ddim, dpm, ddpm"):
-        Sampler.from_folder(tiny_ddpm).sample(1, torch.Generator(), method="euler")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"known: dpmsolver\+\+, ddim, unipc, ddpm"):
+        Sampler.from_folder(tiny_ddpm).sample([1], method="euler")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="0 to 999"):
-        Sampler.from_folder(tiny_ddpm).sample(1, torch.Generator(), first=1000)
+        Sampler.from_folder(tiny_ddpm).sample([1], first=1000)
 
 
 @given(st.integers(0, 999), st.integers(1, 1000))
