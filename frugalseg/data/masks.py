@@ -34,7 +34,14 @@ def read_mask(path: str | Path) -> NDArray[np.int64]:
 
 
 def write_mask(path: str | Path, ids: ArrayLike, table: ClassTable) -> None:
-    """Write (H, W) ids as an indexed PNG in the colours of `table`, atomically; 16-bit grey where ids exceed 255.
+    """Write (H, W) ids as a PNG, atomically; see `mask_image`."""
+    image = mask_image(ids, table)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def mask_image(ids: ArrayLike, table: ClassTable) -> Image.Image:
+    """(H, W) ids as an indexed picture in the colours of `table`; 16-bit grey where ids exceed 255.
 
     Raises:
         ValueError: `ids` is not (H, W), or some are outside 0..255 (0..65535 where the table's own are).
@@ -47,12 +54,10 @@ def write_mask(path: str | Path, ids: ArrayLike, table: ClassTable) -> None:
     if values.min() < 0 or values.max() > limit:
         raise ValueError(f"mask values are from {values.min()} to {values.max()}, not from 0 to {limit}")
     if deep:
-        image = Image.fromarray(values.astype(np.uint16))
-    else:
-        image = Image.fromarray(values.astype(np.uint8))
-        image.putpalette(table.palette())
-    with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG")
+        return Image.fromarray(values.astype(np.uint16))
+    image = Image.fromarray(values.astype(np.uint8))
+    image.putpalette(table.palette())
+    return image
 
 
 def _read_array(path: Path) -> NDArray[np.generic]:
