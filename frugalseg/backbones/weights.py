@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from frugalseg.errors import InputError
 
-CONTAINERS = ("state_dict", "model", "ema")
+CONTAINERS = ("state_dict", "model", "ema", "teacher")
 LISTED = 10
 HARMLESS: list[Any] = [argparse.Namespace]
 """Classes, beside tensors and plain data, that a torch file may hold: the settings beside published weights; unused."""
@@ -22,7 +22,7 @@ HARMLESS: list[Any] = [argparse.Namespace]
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The named tensors of a ``.safetensors`` file or of a torch file, on the CPU; nothing in the file is executed.
 
-    A torch file may hold the tensors at top level or under one of the usual keys (``state_dict``, ``model``, ``ema``);
+    A torch file may hold the tensors at top level or under one of the usual keys (`CONTAINERS`);
     its other entries, among them the settings of a training as an `argparse.Namespace`, are left out.
 
     Raises:

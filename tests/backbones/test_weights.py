@@ -25,7 +25,7 @@ class Hostile:
         return os.mkdir, (self.path,)
 
 
-@pytest.mark.parametrize("container", [None, "state_dict", "model", "ema"])
+@pytest.mark.parametrize("container", [None, "state_dict", "model", "ema", "teacher"])
 def test_reads_tensors_wherever_they_are(container, tmp_path):
     path = tmp_path / "w.pt"
     torch.save({container: TENSORS, "epoch": 3} if container else TENSORS | {"epoch": 3}, path)

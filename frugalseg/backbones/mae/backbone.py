@@ -9,7 +9,7 @@ from torch import Tensor
 
 from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.mae.checkpoint import load_encoder, save_network
-from frugalseg.backbones.mae.network import Encoder, initialise, normalised
+from frugalseg.backbones.mae.network import Encoder, normalised, random_network
 from frugalseg.backbones.mae.settings import MAEOptions
 from frugalseg.errors import InputError
 
@@ -108,8 +108,7 @@ class MAEBackbone(Backbone):
 
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline."""
-        encoder = Encoder(self.encoder.shape)
-        initialise(encoder, seed)
+        encoder = random_network(Encoder, self.encoder.shape, seed=seed)
         backbone = type(self)(encoder.to(self.device), self.options)
         return backbone.eval().requires_grad_(False)
 

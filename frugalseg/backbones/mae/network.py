@@ -4,8 +4,10 @@ Modules have the names of the published checkpoints. Letters in comments: B imag
 C channels, P values of a patch (patch x patch x 3).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from timm.layers import PatchEmbed, resample_abs_pos_embed
@@ -21,6 +23,7 @@ NORM = partial(nn.LayerNorm, eps=1e-6)
 PIXEL_EPS = 1e-6
 MLP_RATIO = 4
 TOKEN_STD = 0.02
+Network = TypeVar("Network", bound="Encoder")
 
 
 @dataclass(frozen=True)
@@ -199,13 +202,14 @@ def position_embedding(grid: tuple[int, int], width: int) -> Tensor:
     return torch.cat([torch.zeros(1, width), waves.float()])[None]
 
 
-def initialise(network: Encoder, seed: int) -> None:
-    """Random weights as in the official code: Glorot for linear layers and patches, normal for the two tokens.
+def random_network(kind: Callable[..., Network], *shapes: Any, seed: int) -> Network:
+    """``kind(*shapes)`` with the random weights of the official code; torch's own random state stays as it is.
 
-    Norms and position embeddings are left as they are made.
+    Glorot for linear layers and patches, a normal distribution for the two tokens; norms are left as they are made.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        network = kind(*shapes)
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -215,3 +219,4 @@ def initialise(network: Encoder, seed: int) -> None:
         nn.init.normal_(network.cls_token, std=TOKEN_STD)
         if isinstance(network, MaskedAutoencoder):
             nn.init.normal_(network.mask_token, std=TOKEN_STD)
+    return network

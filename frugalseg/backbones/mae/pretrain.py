@@ -14,9 +14,9 @@ from frugalseg.backbones.mae.network import (
     MaskedAutoencoder,
     denormalised,
     from_patches,
-    initialise,
     loss_of_images,
     normalised,
+    random_network,
     statistics,
     to_patches,
 )
@@ -44,8 +44,7 @@ class MAEPretraining(PretrainingModule):
     def __init__(self, settings: MAEPretrainSettings, channels_last: bool = False) -> None:
         """`settings` must be complete (`MAEPretrainSettings.chosen_for`)."""
         super().__init__(settings, channels_last)
-        self.network = MaskedAutoencoder(*shapes(settings))
-        initialise(self.network, settings.seed)
+        self.network = random_network(MaskedAutoencoder, *shapes(settings), seed=settings.seed)
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
         """The loss of this process's part of a batch (see `BatchStream`)."""
