@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: the machine's name, options, timing, tables, and the LSUN-256 layout."""
+"""What the benchmark scripts share: the machine's name, options, timing, tables, and networks that look trained."""
 
 import argparse
 import json
@@ -13,21 +13,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from benchmarks.layouts import LAYOUTS, QUICK_SHARE, SIDE
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.data.files import write_json
-from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_classifier import PixelClassifier
 
 Result = TypeVar("Result")
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-# (channels, side) of one step's maps: blocks 5, 6, 7, 8 and 12 of the LSUN-256 network; 3 steps give 8448 channels.
-LSUN_STEP = ((1024, 32), (512, 32), (512, 32), (512, 64), (256, 128))
-LSUN_SIDE, LSUN_STEPS, LSUN_CLASSES = 256, 3, 29
-# The same network on small images, for a look at the script rather than at the speed.
-QUICK_STEP = ((128, 4), (64, 4), (64, 4), (64, 8), (32, 16))
-QUICK_SIDE = 32
+LSUN_CLASSES = 29
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -40,6 +35,19 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument("--quick", action="store_true", help="small sizes: shows that the script works, not the speed")
     options.add_argument("--json", type=Path, help="also write the results to this file")
     return options
+
+
+def add_layouts(options: argparse.ArgumentParser) -> None:
+    """``--layout NAME...``: of which networks the maps are."""
+    options.add_argument(
+        "--layout", nargs="+", choices=list(LAYOUTS), default=["ddpm"], help="whose maps: one row each in the table"
+    )
+
+
+def only_ddpm(options: argparse.Namespace, flag: str) -> None:
+    """End with a message where `flag` is given beside other layouts than that of the diffusion model."""
+    if getattr(options, flag) and options.layout != ["ddpm"]:
+        raise SystemExit(f"--{flag} is for the layout ddpm alone")
 
 
 def begin(options: argparse.Namespace) -> torch.device:
@@ -122,14 +130,6 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def lsun_maps(device: torch.device, *, quick: bool = False, seed: int = 0) -> FeatureMaps:
-    """Random maps of one image in the LSUN-256 layout: 3 steps, 15 maps, 8448 channels; float32."""
-    step, side = (QUICK_STEP, QUICK_SIDE) if quick else (LSUN_STEP, LSUN_SIDE)
-    generator = torch.Generator().manual_seed(seed)
-    maps = [torch.randn(1, c, s, s, generator=generator).to(device) for c, s in step * LSUN_STEPS]
-    return FeatureMaps(maps, (side, side))
-
-
 @torch.no_grad()
 def trained_looking(channels: Sequence[int], classes: int, members: int, device: torch.device) -> PixelClassifier:
     """A classifier with weights and running statistics of a trained one's order of magnitude, in evaluation mode."""
@@ -163,7 +163,7 @@ def lsun_backbone(device: torch.device, dtype: torch.dtype, *, quick: bool = Fal
     name = "guided_diffusion_tiny" if quick else "guided_diffusion_lsun256"
     published = {key: torch.from_numpy(values) for key, values in golden.tensors(golden.load(name)).items()}
     layout, width = read_layout(published, name), 16 if quick else 64
-    unet = UNet2DModel(**unet_config(layout, QUICK_SIDE if quick else LSUN_SIDE, width))
+    unet = UNet2DModel(**unet_config(layout, SIDE // QUICK_SHARE if quick else SIDE, width))
     unet.load_state_dict(convert(published, layout, width, False))
     blocks = len(layout.channels) * (layout.blocks + 1)
     backbone = DDPMBackbone(lay_out(unet, dtype=dtype), new_scheduler(), choose_settings(blocks, 1000))

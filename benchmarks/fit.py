@@ -6,7 +6,6 @@ are rates of the running loop: neither initialisation nor the statistics of the 
 """
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +14,13 @@ import torch
 from torch import Tensor
 
 from benchmarks import literal
-from benchmarks.common import DTYPES, LSUN_CLASSES, LSUN_SIDE, LSUN_STEP, LSUN_STEPS, Clock, begin, parser, report
-from frugalseg.backbones.base import Tap
+from benchmarks.common import DTYPES, LSUN_CLASSES, Clock, add_layouts, begin, parser, report
+from benchmarks.layouts import LSUN_STEPS, Layout, chosen_layout
 from frugalseg.ensemble_training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
-from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_set import PixelSet, Source
 
-# (channels, side) of one step's maps of a network for small images: 3 steps give 960 channels.
-SMALL_STEP, SMALL_SIDE = ((96, 12), (96, 24), (64, 24), (64, 48)), 48
+SMALL = Layout("small network", ((96, 12), (96, 24), (64, 24), (64, 48)) * LSUN_STEPS, side=48)
+"""A diffusion model for small images: 3 steps give 960 channels."""
 
 
 class Materialised:
@@ -40,16 +38,13 @@ class Materialised:
         return self.values[index]
 
 
-def random_pixels(step: Sequence[tuple[int, int]], side: int, count: int) -> PixelSet:
+def random_pixels(layout: Layout, count: int) -> PixelSet:
     """Some `count` labelled pixels of one image with random maps."""
-    taps = [Tap(f"{place}", c, side // s) for place, (c, s) in enumerate(list(step) * LSUN_STEPS)]
-    rng = np.random.default_rng(0)
+    side, rng = layout.side, np.random.default_rng(0)
     target = rng.integers(0, LSUN_CLASSES, (side, side), np.uint8)
     target.flat[rng.permutation(side**2)[count:]] = 255
-    pixels = PixelSet(taps, [Source((side, side), target)])
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(1, tap.channels, side // tap.stride, side // tap.stride) for tap in taps]
-    pixels.put(0, FeatureMaps([torch.randn(shape, generator=generator) for shape in shapes], (side, side)))
+    pixels = PixelSet(layout.taps, [Source((side, side), target)])
+    pixels.put(0, layout.random(torch.device("cpu")))
     return pixels
 
 
@@ -98,11 +93,10 @@ def literal_rate(pixels: Materialised, steps: int, device: torch.device) -> Rate
     return done / wall, done / cpu
 
 
-def layout_rows(
-    name: str, step: Sequence[tuple[int, int]], side: int, options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def layout_rows(layout: Layout, options: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of one layout."""
-    maps = random_pixels(step, side, options.pixels)
+    name = f"{layout.title}, {layout.dim} channels"
+    maps = random_pixels(layout, options.pixels)
     vectors = Materialised(maps)
     unit = literal_rate(vectors, options.steps, torch.device(options.device))
     paper = replace(PROTOCOLS["paper"], epochs=None, steps=options.steps)
@@ -127,13 +121,14 @@ def main() -> None:
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
     options.add_argument("--steps", type=int, default=150, help="batches of 64 that each way sees")
     options.add_argument("--pixels", type=int, default=10000, help="training pixels")
+    add_layouts(options)
     chosen = options.parse_args()
     begin(chosen)
     if chosen.quick:
         chosen.steps, chosen.pixels = 10, 1000
-    small = layout_rows("small network, 960 channels", SMALL_STEP, SMALL_SIDE, chosen)
-    large = [] if chosen.quick else layout_rows("LSUN-256, 8448 channels", LSUN_STEP, LSUN_SIDE, chosen)
-    report(f"Training, {chosen.members} members, {chosen.precision}", small + large, chosen)
+    layouts = [SMALL] if chosen.quick else [SMALL, *(chosen_layout(name, quick=False) for name in chosen.layout)]
+    rows = [line for layout in layouts for line in layout_rows(layout, chosen)]
+    report(f"Training, {chosen.members} members, {chosen.precision}", rows, chosen)
 
 
 if __name__ == "__main__":

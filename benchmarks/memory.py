@@ -1,9 +1,9 @@
 """Peak memory against the literal method, each in a process of its own, beyond what is loaded before it starts.
 
-Prediction: the classifier stage on random maps of the LSUN-256 layout; with --unet the whole image. Training set: the
-maps of --images annotated images of that layout in half precision, filled and trained on; the literal way stores 4
-bytes a feature and pixel (that product is stated, not allocated). On a CPU the figure is the high-water mark of the
-resident set, on a GPU that of the allocator.
+Prediction: the classifier stage on random maps in the layout of the paper's networks (--layout); with --unet the whole
+image through the diffusion model. Training set: the maps of --images annotated images of that layout in half precision,
+filled and trained on; the literal way stores 4 bytes a feature and pixel (that product is stated, not allocated). On a
+CPU the figure is the high-water mark of the resident set, on a GPU that of the allocator.
 """
 
 import argparse
@@ -23,21 +23,17 @@ import torch
 from benchmarks.common import (
     DTYPES,
     LSUN_CLASSES,
-    LSUN_SIDE,
-    LSUN_STEP,
-    LSUN_STEPS,
-    QUICK_SIDE,
-    QUICK_STEP,
+    add_layouts,
     begin,
     images,
     lsun_backbone,
-    lsun_maps,
+    only_ddpm,
     parser,
     report,
     trained_looking,
 )
+from benchmarks.layouts import Layout, chosen_layout
 from benchmarks.predict import literal_labels, literal_maps
-from frugalseg.backbones.base import Tap
 from frugalseg.ensemble_training import PROTOCOLS, train_ensemble
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_set import PixelSet, Source
@@ -74,18 +70,19 @@ def beyond(work: Callable[[], object], device: torch.device) -> int:
     return now_and_peak(device)[1] - before
 
 
-def predict(options: argparse.Namespace, *, literally: bool, whole: bool) -> int:
-    """Bytes beyond the maps and the classifier, or (`whole`) beyond the network and the classifier."""
+def predict(options: argparse.Namespace, layout: Layout, *, literally: bool) -> int:
+    """Bytes of the classifier stage beyond the maps and the classifier."""
     device, dtype = begin(options), DTYPES["fp32" if literally else options.precision]
-    if not whole:
-        maps = lsun_maps(device, quick=options.quick).to(dtype)
-        classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
-        work = (
-            partial(literal_labels, classifier, maps)
-            if literally
-            else partial(classifier.predictor(dtype).predict, maps)
-        )
-        return beyond(work, device)
+    maps = layout.random(device).to(dtype)
+    classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
+    if literally:
+        return beyond(partial(literal_labels, classifier, maps), device)
+    return beyond(partial(classifier.predictor(dtype).predict, maps), device)
+
+
+def predict_whole(options: argparse.Namespace, *, literally: bool) -> int:
+    """Bytes of a whole image beyond the diffusion model and the classifier."""
+    device, dtype = begin(options), DTYPES["fp32" if literally else options.precision]
     backbone = lsun_backbone(device, dtype, quick=options.quick)
     classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
     image, predictor = images(1, backbone), classifier.predictor(dtype)
@@ -99,23 +96,21 @@ def predict(options: argparse.Namespace, *, literally: bool, whole: bool) -> int
     return beyond(work_on_image, device)
 
 
-def training_set(options: argparse.Namespace, *, mapped: bool) -> int:
+def training_set(options: argparse.Namespace, layout: Layout) -> int:
     """Bytes of the training set of `options.images` images and of some steps of training on it."""
-    device = begin(options)
-    step, side = (QUICK_STEP, QUICK_SIDE) if options.quick else (LSUN_STEP, LSUN_SIDE)
-    taps = [Tap(f"{place}", c, side // s) for place, (c, s) in enumerate(step * LSUN_STEPS)]
+    device, side = begin(options), layout.side
     rng = np.random.default_rng(0)
 
     def fill_and_train(folder: Path | None) -> None:
         targets = [rng.integers(0, LSUN_CLASSES, (side, side), np.uint8) for _ in range(options.images)]
-        pixels = PixelSet(taps, [Source((side, side), target) for target in targets], folder)
+        pixels = PixelSet(layout.taps, [Source((side, side), target) for target in targets], folder)
         for number in range(options.images):
-            maps = [torch.full((1, tap.channels, side // tap.stride, side // tap.stride), 0.5) for tap in taps]
+            maps = [torch.full((1, channels, rows, rows), 0.5) for channels, rows in layout.maps]
             pixels.put(number, FeatureMaps(maps, (side, side)))
         train_ensemble(pixels, LSUN_CLASSES, replace(PROTOCOLS["default"], steps=20), device=device)
 
     with tempfile.TemporaryDirectory() as folder:
-        return beyond(partial(fill_and_train, Path(folder) if mapped else None), device)
+        return beyond(partial(fill_and_train, Path(folder) if options.mapped else None), device)
 
 
 def apart(function: Callable[..., int], *arguments: Any, **named: Any) -> int:
@@ -130,6 +125,19 @@ def row(what: str, literal_bytes: int, our_bytes: int) -> dict[str, Any]:
     return {"what": what, "literal MiB": literal_bytes / MIB, "ours MiB": our_bytes / MIB, "ours / literal": share}
 
 
+def layout_rows(layout: Layout, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What prediction takes, and the training set where it is asked for."""
+    name = f"{layout.title}, {layout.dim} channels"
+    sizes = [apart(predict, options, layout, literally=literally) for literally in (True, False)]
+    rows = [row(f"prediction, classifier stage, {name}", *sizes)]
+    if options.images:
+        stored = 4 * options.images * layout.side**2 * layout.dim
+        kept = "mapped" if options.mapped else "in memory"
+        what = f"training set of {options.images} images and training, {kept}, {name}"
+        rows.append(row(what, stored, apart(training_set, options, layout)))
+    return rows
+
+
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
@@ -137,17 +145,14 @@ def main() -> None:
     options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
     options.add_argument("--images", type=int, default=0, help="also the training set of so many annotated images")
     options.add_argument("--mapped", action="store_true", help="keep the training set in memory-mapped files")
+    add_layouts(options)
     chosen = options.parse_args()
-    rows = []
-    for whole in (False, True)[: 1 + chosen.unet]:
-        sizes = [apart(predict, chosen, literally=literally, whole=whole) for literally in (True, False)]
-        rows.append(row("prediction, whole image" if whole else "prediction, classifier stage", *sizes))
-    if chosen.images:
-        side, step = (QUICK_SIDE, QUICK_STEP) if chosen.quick else (LSUN_SIDE, LSUN_STEP)
-        stored = 4 * chosen.images * side**2 * LSUN_STEPS * sum(channels for channels, _ in step)
-        what = f"training set of {chosen.images} images and training, {'mapped' if chosen.mapped else 'in memory'}"
-        rows.append(row(what, stored, apart(training_set, chosen, mapped=chosen.mapped)))
-    report(f"Peak memory, LSUN-256 layout, {chosen.precision}", rows, chosen)
+    only_ddpm(chosen, "unet")
+    rows = [line for name in chosen.layout for line in layout_rows(chosen_layout(name, quick=chosen.quick), chosen)]
+    if chosen.unet:
+        sizes = [apart(predict_whole, chosen, literally=literally) for literally in (True, False)]
+        rows.append(row("prediction, whole image, LSUN-256 network", *sizes))
+    report(f"Peak memory, {chosen.precision}", rows, chosen)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Prediction against the literal method, on the same weights in the same process.
 
-The classifier stage alone, on random maps of the LSUN-256 layout; with --unet the whole image, on the published
-network's architecture. The literal way runs the whole UNet step by step, upsamples and concatenates every map, and
-applies the members one after another. With --batch also images a second, and the share of the matmul peak that the UNet
-reaches.
+The classifier stage alone, on random maps in the layout of the paper's networks (--layout); with --unet the whole
+image, on the published diffusion model's architecture. The literal way runs the whole UNet step by step, upsamples and
+concatenates every map, and applies the members one after another. With --batch also images a second, and the share of
+the matmul peak that the UNet reaches.
 """
 
 import argparse
@@ -18,16 +18,18 @@ from benchmarks import literal
 from benchmarks.common import (
     DTYPES,
     LSUN_CLASSES,
+    add_layouts,
     begin,
     fastest,
     images,
     lsun_backbone,
-    lsun_maps,
+    only_ddpm,
     parser,
     report,
     timed,
     trained_looking,
 )
+from benchmarks.layouts import Layout, chosen_layout
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.backbones.ddpm.decoder import walk
 from frugalseg.backbones.ddpm.noise import shared_noise
@@ -36,9 +38,9 @@ from frugalseg.pixel_classifier import PixelClassifier
 from frugalseg.pixel_prediction import PixelPrediction
 
 
-def classifier_stage(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+def classifier_stage(layout: Layout, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """From maps to labels."""
-    maps = lsun_maps(device, quick=options.quick)
+    maps = layout.random(device)
     classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
     dtype = DTYPES[options.precision]
     ours = maps.to(dtype)
@@ -49,7 +51,8 @@ def classifier_stage(options: argparse.Namespace, device: torch.device) -> dict[
     def in_our_way() -> PixelPrediction:
         return classifier.predictor(dtype).predict(ours)
 
-    return compare("classifier stage", literally, in_our_way, options, device)
+    what = f"classifier stage, {layout.title}, {layout.dim} channels"
+    return compare(what, literally, in_our_way, options, device)
 
 
 @torch.inference_mode()
@@ -70,7 +73,7 @@ def whole_image(options: argparse.Namespace, device: torch.device) -> dict[str, 
     def in_our_way() -> PixelPrediction:
         return classifier.predictor(dtype).predict(fast(image))
 
-    return compare("whole image", literally, in_our_way, options, device)
+    return compare("whole image, LSUN-256 network", literally, in_our_way, options, device)
 
 
 def literal_labels(classifier: PixelClassifier, maps: FeatureMaps) -> literal.LiteralPrediction:
@@ -168,13 +171,16 @@ def main() -> None:
     options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
     options.add_argument("--batch", type=int, default=0, help="also images a second in batches of so many")
     options.add_argument("--compile", action="store_true", help="compile the UNet's blocks for --batch")
+    add_layouts(options)
     chosen = options.parse_args()
+    only_ddpm(chosen, "unet")
+    only_ddpm(chosen, "batch")
     device = begin(chosen)
-    rows = [classifier_stage(chosen, device)]
+    rows = [classifier_stage(chosen_layout(name, quick=chosen.quick), chosen, device) for name in chosen.layout]
     if chosen.unet:
         rows.append(whole_image(chosen, device))
     rest = {"throughput": throughput(chosen, device)} if chosen.batch else {}
-    report(f"Prediction, LSUN-256 layout, {chosen.members} members, {chosen.precision}", rows, chosen, **rest)
+    report(f"Prediction, {chosen.members} members, {chosen.precision}", rows, chosen, **rest)
 
 
 if __name__ == "__main__":
