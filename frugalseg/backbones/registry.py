@@ -50,6 +50,7 @@ FAMILIES = {
     "ddpm": Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings", "DDPMGeneration"),
     "swav": Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"),
     "mae": Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"),
+    "timm": Family("timm", "TimmBackbone", "TimmOptions"),
     "colour": Family("colour", "ColourBackbone", "ColourOptions"),
 }
 
