@@ -34,7 +34,7 @@ _HOMES = {
     "FeatureMaps": "frugalseg.feature_maps",
     "InputError": "frugalseg.errors",
     "PixelClassifier": "frugalseg.pixel_classifier",
-    "Prediction": "frugalseg.segmenter",
+    "Prediction": "frugalseg.predictor",
     "SegmentationFolder": "frugalseg.data.folder",
     "Segmenter": "frugalseg.segmenter",
     "load_backbone": "frugalseg.backbones",

@@ -1,10 +1,10 @@
 """The whole main job: a backbone's features, a pixel classifier fitted on a few annotated images, masks for others."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, islice, tee
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,14 +22,16 @@ from frugalseg.data.files import write_json
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble, training_protocol
 from frugalseg.errors import InputError
-from frugalseg.evaluation import Evaluation
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_classifier import PixelClassifier
 from frugalseg.pixel_prediction import EnsemblePredictor, PixelPrediction
 from frugalseg.pixel_set import PixelSet, Source, drop_small_regions
+from frugalseg.predictor import MaskPredictor, Prediction, holds_student, load_model, model_folder, whole_folder
 from frugalseg.progress import Progress, silent
 from frugalseg.tiling import blend
 from frugalseg.windows import Window, cut, owned, windows
+
+__all__ = ["Prediction", "Segmenter", "Settings", "as_protocol", "model_folder"]
 
 FORMAT = 1  # of a saved model; a reader refuses what is newer
 
@@ -64,24 +66,7 @@ class Settings:
             raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model says of one image, at the image's own size.
-
-    Attributes:
-        mask: (H, W) int64 class ids, as in the training masks.
-        probabilities: (K, H, W) float32, mean of the members' softmax outputs, classes in the order of the table.
-        uncertainty: (H, W) float32, Jensen-Shannon divergence of the members in nats, 0 to log(members).
-        image_uncertainty: mean of the 10 % most uncertain pixels.
-    """
-
-    mask: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    uncertainty: NDArray[np.float32]
-    image_uncertainty: float
-
-
-class Segmenter:
+class Segmenter(MaskPredictor):
     """Few-shot segmentation with the features of a backbone that was trained without labels.
 
     Args:
@@ -95,7 +80,7 @@ class Segmenter:
         history: how its training went, after `fit` in this process.
     """
 
-    classes: ClassTable
+    weights_file = "classifier.safetensors"
     classifier: PixelClassifier
     history: TrainingHistory
 
@@ -192,29 +177,19 @@ class Segmenter:
         maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device))
         return maps
 
-    def predict(self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1) -> Iterator[Prediction]:
-        """Segment images of any size, one prediction for each, in order, as they are asked for.
-
-        Args:
-            images: (H, W, 3) uint8 RGB each.
-            batch_size: images that the backbone sees at once, where consecutive ones have one size; more is faster on
-                a GPU only.
-
-        Raises:
-            InputError: the model was never fitted.
-        """
-        for found in self.predict_positions(images, batch_size=batch_size):
-            yield Prediction(
-                self.classes.to_ids(found.mask.cpu().numpy()),
-                found.probabilities.float().cpu().numpy(),
-                found.uncertainty.float().cpu().numpy(),
-                found.image_uncertainty,
-            )
+    @property
+    def greatest_uncertainty(self) -> float:
+        """log(members)."""
+        return math.log(max(2, self.settings.members))
 
     def predict_positions(
         self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
     ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device."""
+        """`predict`, in class positions and as tensors on the device.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
         if not hasattr(self, "classifier"):
             raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
         predictor = self.classifier.to(self.device).predictor()
@@ -233,31 +208,6 @@ class Segmenter:
 
         return blend(every, (image.shape[0], image.shape[1]), through)
 
-    def evaluate(
-        self,
-        dataset: Sequence[Example],
-        *,
-        batch_size: int = 1,
-        see: Callable[[Example, PixelPrediction], None] | None = None,
-        progress: Progress = silent,
-    ) -> Evaluation:
-        """Compare predictions with annotated images.
-
-        Args:
-            dataset: examples in this model's class positions.
-            batch_size: see `predict`.
-            see: called with each example and its prediction, for pictures.
-            progress: told of each image.
-        """
-        result = Evaluation(self.classes)
-        examples, images = _two_ways(dataset)
-        for example, found in zip(examples, self.predict_positions(images, batch_size=batch_size), strict=True):
-            result.add(example, found)
-            if see is not None:
-                see(example, found)
-            progress("evaluate", len(result.images), len(dataset))
-        return result
-
     # Saving
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -265,16 +215,12 @@ class Segmenter:
 
         The folder appears whole or not at all; one that exists is replaced.
         """
-        folder = Path(folder)
-        partial_folder = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        self.backbone.save_pretrained(partial_folder / "backbone")
-        weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
-        save_file(weights, partial_folder / "classifier.safetensors")
-        self.classes.to_json(partial_folder / "classes.json")
-        write_json(partial_folder / "config.json", self.config())
-        shutil.rmtree(folder, ignore_errors=True)
-        partial_folder.rename(folder)
+        with whole_folder(folder) as partial_folder:
+            self.backbone.save_pretrained(partial_folder / "backbone")
+            weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
+            save_file(weights, partial_folder / self.weights_file)
+            self.classes.to_json(partial_folder / "classes.json")
+            write_json(partial_folder / "config.json", self.config())
 
     def config(self) -> dict[str, Any]:
         """Everything about the model but its weights, as JSON values."""
@@ -291,10 +237,14 @@ class Segmenter:
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
 
+        A folder that `frugalseg distill` wrote gives a `Student`, which predicts, evaluates and saves alike.
+
         Raises:
             InputError: no such model, a damaged one, or one of a later format.
         """
         folder = model_folder(folder_or_hub_id)
+        if holds_student(folder):
+            return load_model(folder, device=device)  # type: ignore[return-value]
         try:
             config = json.loads((folder / "config.json").read_text())
             if config["format"] > FORMAT:
@@ -305,7 +255,7 @@ class Segmenter:
             model = cls(load_saved_backbone(folder / "backbone"), device=device, **settings)
             model.classes = ClassTable.from_json(folder / "classes.json")
             model.classifier = PixelClassifier(**config["classifier"])
-            model.classifier.load_state_dict(read_tensors(folder / "classifier.safetensors"))
+            model.classifier.load_state_dict(read_tensors(folder / cls.weights_file))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
         model.classifier.eval().to(model.device)
@@ -315,28 +265,3 @@ class Segmenter:
 def as_protocol(protocol: str | TrainingProtocol) -> TrainingProtocol:
     """A training protocol from itself or from its name."""
     return training_protocol(protocol) if isinstance(protocol, str) else protocol
-
-
-def model_folder(folder_or_hub_id: str | Path) -> Path:
-    """The local folder of a saved model; a Hub id is downloaded first."""
-    folder = Path(folder_or_hub_id)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
-        return folder
-    if str(folder_or_hub_id).count("/") != 1 or folder.suffix:
-        raise InputError(f"{folder}: no such model folder")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(folder_or_hub_id)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{folder_or_hub_id}: no such folder, and not on the Hub ({first})") from None
-
-
-def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[NDArray[np.uint8]]]:
-    """The examples, and their images, from one reading of the dataset."""
-    first, second = tee(dataset[i] for i in range(len(dataset)))
-    return first, (example.image for example in second)

@@ -6,8 +6,8 @@ from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import fingerprint, open_run
+from frugalseg.predictor import load_model, model_folder
 from frugalseg.progress import Progress, silent
-from frugalseg.segmenter import Segmenter, model_folder
 
 
 def evaluate_folder(
@@ -27,24 +27,24 @@ def evaluate_folder(
         data: a data folder whose classes are the model's.
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
-        batch_size: see `Segmenter.predict`.
+        batch_size: see `MaskPredictor.predict`.
         overwrite: replace `out` if it holds something else.
         progress: told of each image.
 
     Raises:
         InputError: the model or the data cannot be read, or their classes differ.
     """
-    segmenter = Segmenter.from_pretrained(model, device=device)
-    dataset = SegmentationFolder(data, segmenter.classes)
+    predictor = load_model(model, device=device)
+    dataset = SegmentationFolder(data, predictor.classes)
     if out is not None:
-        weights = model_folder(model) / "classifier.safetensors"
+        weights = model_folder(model) / predictor.weights_file
         open_run(out, {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}, overwrite)
     if out is None:
-        return segmenter.evaluate(dataset, batch_size=batch_size, progress=progress)
+        return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
     from frugalseg.report.evaluation import Gallery, evaluation_page
 
-    gallery = Gallery(segmenter.classes)
-    evaluation = segmenter.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
+    gallery = Gallery(predictor.classes)
+    evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
     write_json(out / "metrics.json", evaluation.metrics())
     evaluation_page(evaluation, gallery, title=f"{Path(model).name} on {data.name}").save(out / "index.html")
     return evaluation

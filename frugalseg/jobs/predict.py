@@ -11,8 +11,8 @@ from frugalseg.data.files import atomic_path
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
 from frugalseg.jobs.output import fingerprint, open_run
+from frugalseg.predictor import MaskPredictor, Prediction, load_model, model_folder
 from frugalseg.progress import Progress, silent
-from frugalseg.segmenter import Prediction, Segmenter, model_folder
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Extras:
 
     Attributes:
         overlays: ``overlays/STEM.png``, the image with the mask over it.
-        uncertainty: ``uncertainty/STEM.png``, 8-bit grey, 255 = the greatest possible, log(members).
+        uncertainty: ``uncertainty/STEM.png``, 8-bit grey; 255 = the greatest possible, log(members), a student's log(K).
         probabilities: ``probabilities/STEM.npy``, (K, H, W) float16.
     """
 
@@ -49,7 +49,7 @@ def predict_folder(
         out: gets ``STEM.png`` for each image, ``classes.json``, and what `extras` asks for in folders of their own.
         extras: more outputs.
         device: where to run.
-        batch_size: see `Segmenter.predict`.
+        batch_size: see `MaskPredictor.predict`.
         overwrite: replace a folder that is not empty.
         progress: told of each image.
 
@@ -62,18 +62,18 @@ def predict_folder(
     extras = extras or Extras()
     paths = list_images(images)
     require_distinct_stems(paths)
-    weights = model_folder(model) / "classifier.safetensors"
-    segmenter = Segmenter.from_pretrained(model, device=device)
+    predictor = load_model(model, device=device)
+    weights = model_folder(model) / predictor.weights_file
     command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
     open_run(out, command, overwrite)
-    segmenter.classes.to_json(out / "classes.json")
+    predictor.classes.to_json(out / "classes.json")
     missing = [path for path in paths if not (out / f"{path.stem}.png").is_file()]
     opened: list[tuple[Path, NDArray[np.uint8]]] = []
-    found = segmenter.predict(_remember(missing, opened), batch_size=batch_size)
+    found = predictor.predict(_remember(missing, opened), batch_size=batch_size)
     for number, prediction in enumerate(found, 1):
         path, image = opened.pop(0)
-        write_extras(out, path.stem, image, prediction, segmenter, extras)
-        write_mask(out / f"{path.stem}.png", prediction.mask, segmenter.classes)
+        write_extras(out, path.stem, image, prediction, predictor, extras)
+        write_mask(out / f"{path.stem}.png", prediction.mask, predictor.classes)
         progress("predict", len(paths) - len(missing) + number, len(paths))
     return len(missing)
 
@@ -87,7 +87,7 @@ def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -
 
 
 def write_extras(
-    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, segmenter: Segmenter, extras: Extras
+    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, predictor: MaskPredictor, extras: Extras
 ) -> None:
     """The files that `extras` asks for; before the mask, whose presence marks an image as done."""
     from PIL import Image
@@ -96,9 +96,9 @@ def write_extras(
     if extras.overlays:
         from frugalseg.report.pictures import overlay
 
-        pictures["overlays"] = overlay(image, segmenter.classes.to_positions(found.mask), segmenter.classes)
+        pictures["overlays"] = overlay(image, predictor.classes.to_positions(found.mask), predictor.classes)
     if extras.uncertainty:
-        top = np.log(max(2, segmenter.settings.members))
+        top = predictor.greatest_uncertainty
         pictures["uncertainty"] = (found.uncertainty / top * 255).round().clip(0, 255).astype(np.uint8)
     for folder, picture in pictures.items():
         with atomic_path(out / folder / f"{stem}.png") as path:
