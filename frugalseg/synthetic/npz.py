@@ -1,0 +1,221 @@
+"""The published files of synthetic images: ``.npz`` with images, labels, for DatasetGAN latents, and uncertainties."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.files import FileError, atomic_path
+from frugalseg.data.folder import classes_of_ids
+
+if TYPE_CHECKING:
+    from frugalseg.synthetic.reader import SyntheticSet
+
+LAYOUT = "uint8 images (N, H, W, 3), uint8 labels (N, H, W), perhaps latents, uncertainties (N,)"
+COPY_BYTES = 2**22
+LABELS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """An array that lies uncompressed somewhere in a file, mapped anew for each access: it holds no open file."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Any
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | slice) -> NDArray[Any]:
+        mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)
+        return np.array(mapped[rows])
+
+
+class PublishedArrays:
+    """The samples of a published file, read one at a time.
+
+    An uncompressed member is read in place; a compressed one is first unpacked into ``FILE.npz.unpacked``.
+
+    Attributes:
+        classes: see `SyntheticSet`.
+        uncertainties: (N,) float32.
+        sizes: (N, 2) int64, (H, W) of each.
+        seeds: unknown: None of each.
+    """
+
+    def __init__(self, path: Path, classes: ClassTable | None = None) -> None:
+        arrays = open_arrays(path)
+        if len(arrays) not in (3, 4):
+            raise wrong(path, f"holds {len(arrays)} arrays, not 3 or 4")
+        self.path, self.images, self.labels = path, arrays[0], arrays[1]
+        check_pixels(path, self.images, self.labels)
+        number = len(self.images)
+        for name, array in (("latents", arrays[2]), ("uncertainties", arrays[-1]))[4 - len(arrays) :]:
+            if not array.shape or len(array) != number:
+                raise wrong(path, f"{number} images but {name} of shape {array.shape}")
+        if arrays[-1].shape != (number,) or arrays[-1].dtype.kind != "f":
+            raise wrong(path, f"the last array, the uncertainties, is {arrays[-1].dtype} {arrays[-1].shape}")
+        self.uncertainties = arrays[-1][:].astype(np.float32)
+        if not np.isfinite(self.uncertainties).all():
+            raise wrong(path, "some uncertainties are not finite numbers")
+        self.seeds = [None] * number
+        self.sizes = np.broadcast_to(np.array(self.images.shape[1:3]), (number, 2))
+        beside = path.with_name("classes.json")
+        self.classes = ClassTable.from_json(beside) if beside.is_file() else classes or self._found_classes()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, place: int) -> str:
+        """Its number."""
+        return f"{place:08d}"
+
+    def image(self, place: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8."""
+        return self.images[place]
+
+    def target(self, place: int) -> NDArray[np.uint8]:
+        """(H, W) uint8 class positions."""
+        try:
+            return self.classes.to_positions(self.labels[place])
+        except ValueError as error:
+            remedy = "put the right classes.json beside the file"
+            raise FileError(self.path, f"labels of image {place}: {error}", remedy) from None
+
+    def _found_classes(self) -> ClassTable:
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(self), LABELS_AT_ONCE):
+            counts += np.bincount(self.labels[start : start + LABELS_AT_ONCE].ravel(), minlength=256)
+        return classes_of_ids(self.path, set(np.flatnonzero(counts).tolist()) - {NOT_ANNOTATED})
+
+
+def check_pixels(path: Path, images: ArrayFile, labels: ArrayFile) -> None:
+    """`FileError` unless images are uint8 (N, H, W, 3) and labels uint8 (N, H, W), at least one of them."""
+    for name, array, dimensions in (("images", images, 4), ("labels", labels, 3)):
+        if array.dtype != np.uint8 or len(array.shape) != dimensions:
+            raise wrong(path, f"the {name} are {array.dtype} {array.shape}")
+    if images.shape[3] != 3 or 0 in images.shape:
+        raise wrong(path, f"the images are uint8 {images.shape}")
+    if images.shape[:3] != labels.shape:
+        raise wrong(path, f"images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
+
+
+def wrong(path: Path, what: str) -> FileError:
+    """The error for a file of another layout."""
+    return FileError(path, what, f"expected in this order: {LAYOUT}")
+
+
+# Finding the arrays
+
+
+def open_arrays(path: Path) -> list[ArrayFile]:
+    """The arrays of an ``.npz``, in the order in which they were written; no pickled object is ever read.
+
+    Raises:
+        FileError: no such file, not a zip archive, or a member that is no plain array.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [open_member(path, archive, member) for member in archive.infolist()]
+    except FileNotFoundError:
+        raise FileError(path, "no such file or folder", "check the path") from None
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        remedy = "download or write it again, whole"
+        raise FileError(path, f"not an .npz archive, or a cut one ({error})", remedy) from None
+
+
+def open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayFile:
+    """One array; a compressed one is unpacked first."""
+    if member.flag_bits & 1:
+        raise wrong(path, f"{member.filename!r} is encrypted")
+    with archive.open(member) as stream:
+        shape, order, dtype, start = read_header(path, member, stream)
+    if member.compress_type == zipfile.ZIP_STORED:
+        return ArrayFile(path, data_offset(path, member) + start, shape, dtype, order)
+    return ArrayFile(unpacked(path, archive, member), start, shape, dtype, order)
+
+
+def read_header(path: Path, member: zipfile.ZipInfo, stream: IO[bytes]) -> tuple[tuple[int, ...], str, Any, int]:
+    """Shape, memory order, dtype and the first byte of the values; they are compared with the member's size."""
+    try:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read(stream)
+    except ValueError as error:
+        raise wrong(path, f"{member.filename!r} is not a plain array ({' '.join(str(error).split())[:120]})") from None
+    if dtype.hasobject:
+        raise wrong(path, f"{member.filename!r} holds pickled objects, which are never read")
+    start = stream.tell()
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if member.file_size != start + size:
+        raise wrong(path, f"{member.filename!r} has {member.file_size} bytes; its header promises {start + size}")
+    return shape, "F" if fortran else "C", dtype, start
+
+
+def data_offset(path: Path, member: zipfile.ZipInfo) -> int:
+    """Where an uncompressed member's content begins: after its own header, which has a name and extras of its own."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)
+        name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+    return member.header_offset + 30 + name + extra
+
+
+def unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Path:
+    """A compressed member as a file; its name holds the archive's own checksum, so that it is never a stale one."""
+    folder = path.with_name(path.name + ".unpacked")
+    target = folder / f"{member.CRC:08x}-{member.file_size}.npy"
+    if target.is_file() and target.stat().st_size == member.file_size:
+        return target
+    try:
+        with atomic_path(target) as temporary, archive.open(member) as source, temporary.open("wb") as out:
+            while part := source.read(COPY_BYTES):
+                out.write(part)
+    except PermissionError:
+        raise FileError(folder, "cannot be written", "copy the .npz to a folder of your own") from None
+    return target
+
+
+# Writing
+
+
+def write_npz(path: Path, dataset: "SyntheticSet") -> None:
+    """Write a set in the published layout, sample by sample: images, labels (as ids) and uncertainties.
+
+    Raises:
+        FileError: images of more than one size, which such a file cannot hold, or ids above 255.
+    """
+    sizes = {dataset.size(i) for i in range(len(dataset))}
+    if len(sizes) != 1:
+        raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
+    if max(dataset.classes.ids) > 255:
+        raise FileError(path, "class ids above 255 do not fit into its uint8 labels", "number the classes from 0")
+    ((height, width),) = sizes
+    number = len(dataset)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        samples = (dataset[i].image for i in range(number))
+        write_member(archive, "arr_0", (number, height, width, 3), np.uint8, samples)
+        ids = (dataset.classes.to_ids(dataset[i].target).astype(np.uint8) for i in range(number))
+        write_member(archive, "arr_1", (number, height, width), np.uint8, ids)
+        write_member(archive, "arr_2", (number,), np.float32, [dataset.uncertainties])
+
+
+def write_member(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]
+) -> None:
+    """One array, uncompressed, from parts that follow one another; always the same bytes for the same values."""
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with archive.open(info, "w", force_zip64=True) as out:
+        npy.write_array_header_1_0(out, header)
+        for part in parts:
+            out.write(np.ascontiguousarray(part, dtype).data)

@@ -1,0 +1,72 @@
+"""``synthetic.json``: what a folder of shards was made with, and how many samples it is to hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.data.files import FileError, read_json, write_json
+from frugalseg.errors import InputError
+
+RECORD = "synthetic.json"
+FORMAT = 1  # of a set; a reader refuses what is newer
+SHARD_SIZE = 64
+
+
+@dataclass(frozen=True)
+class SetRecord:
+    """What the bytes of a set depend on.
+
+    Attributes:
+        count: numbers that the set is to hold; some are left out where photographs cannot be read.
+        shard_size: numbers a shard.
+        settings: everything else, as JSON values: model, batch size, and what the source says of itself.
+    """
+
+    count: int
+    shard_size: int
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.shard_size < 1:
+            raise InputError(f"{self.count} images in shards of {self.shard_size}: at least one of each is needed")
+
+    def shards(self) -> list[range]:
+        """The numbers that go into each shard."""
+        starts = range(0, self.count, self.shard_size)
+        return [range(start, min(start + self.shard_size, self.count)) for start in starts]
+
+    @classmethod
+    def read(cls, folder: Path) -> "SetRecord":
+        """The record in `folder`; `FileError` where there is none, or one that this version cannot read."""
+        path = folder / RECORD
+        values = read_json(path)
+        try:
+            version, count, shard_size = int(values["format"]), int(values["count"]), int(values["shard_size"])
+            record = cls(count, shard_size, dict(values["settings"]))
+        except (KeyError, TypeError, ValueError, InputError):
+            raise FileError(path, "not the record of a synthetic set", "generate the set again") from None
+        if version > FORMAT:
+            raise FileError(path, f"of format {version}, this version reads {FORMAT}", "upgrade frugalseg")
+        return record
+
+    def write(self, folder: Path) -> None:
+        """Write the record to `folder`, atomically."""
+        values = {"format": FORMAT, "count": self.count, "shard_size": self.shard_size, "settings": self.settings}
+        write_json(folder / RECORD, values)
+
+    def difference(self, other: "SetRecord") -> str | None:
+        """The first setting that differs, in words, such as ``seed (0 there, 1 here)``; the count may differ."""
+        mine, others = ({"shard_size": r.shard_size, **flat(r.settings)} for r in (self, other))
+        for key in dict.fromkeys([*mine, *others]):
+            if mine.get(key) != others.get(key):
+                return f"{key.replace('_', ' ')} ({mine.get(key)} there, {others.get(key)} here)"
+        return None
+
+
+def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested settings by their innermost name."""
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        values |= flat(value) if isinstance(value, Mapping) else {key: value}
+    return values

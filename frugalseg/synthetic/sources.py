@@ -1,0 +1,153 @@
+"""Where the images of a synthetic set come from: a generator, or a folder of photographs that nobody annotated."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from frugalseg.backbones import Backbone
+from frugalseg.backbones.generator import ImageGenerator
+from frugalseg.backbones.registry import family_named
+from frugalseg.data.files import FileError
+from frugalseg.data.images import list_images, read_image
+from frugalseg.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image without labels.
+
+    Attributes:
+        number: its place in the whole set.
+        image: (H, W, 3) uint8.
+        seed: of a generated image.
+        source: file name of a photograph.
+    """
+
+    number: int
+    image: NDArray[np.uint8]
+    seed: int | None = None
+    source: str | None = None
+
+
+class Source(Protocol):
+    """Numbered images; the same number is the same image in every process and after every restart."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def settings(self) -> dict[str, Any]:
+        """What the images depend on, as JSON values."""
+
+    def pictures(self, numbers: range) -> list[Picture]:
+        """The images of a batch, in order, without those that cannot be read."""
+
+
+class GeneratedImages:
+    """The first images of the endless set that a generator draws from one seed.
+
+    Args:
+        generator: see `Backbone.generator`.
+        count: how many.
+        seed: of the whole set.
+    """
+
+    def __init__(self, generator: ImageGenerator, count: int, seed: int = 0) -> None:
+        if count < 1 or seed < 0:
+            raise InputError(f"{count} images from seed {seed}: at least one image, and a seed from 0")
+        self.generator, self.count, self.seed = generator, count, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def settings(self) -> dict[str, Any]:
+        """See `Source`."""
+        return {"kind": "generated", "seed": self.seed, **self.generator.settings()}
+
+    def pictures(self, numbers: range) -> list[Picture]:
+        """See `Source`; the numbers are one batch of the network."""
+        seeds = [seed_of(self.seed, number) for number in numbers]
+        images = self.generator.generate(seeds)
+        pixels = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        return [Picture(n, image, seed) for n, image, seed in zip(numbers, pixels, seeds, strict=True)]
+
+
+def seed_of(seed: int, number: int) -> int:
+    """The 32-bit seed of image `number` of the set `seed`; all different within a set.
+
+    torch keeps 32 bits of a seed, so hashed ones would meet within 50 000 images every third time; neighbouring numbers
+    from a start of the set's own never do.
+    """
+    start = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    return (start + number) % 2**32
+
+
+class Photographs:
+    """The images of a folder, by name.
+
+    Args:
+        folder: of images.
+        longest_side: larger ones are made smaller to so many pixels along their longer side; None keeps their sizes.
+
+    Raises:
+        FileError: no such folder, or no image in it.
+    """
+
+    def __init__(self, folder: Path, longest_side: int | None = None) -> None:
+        if longest_side is not None and longest_side < 1:
+            raise InputError(f"longest side {longest_side}: at least one pixel is needed")
+        self.paths, self.longest_side = list_images(folder), longest_side
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def settings(self) -> dict[str, Any]:
+        """See `Source`: names and sizes of the files stand for their content."""
+        listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.paths)
+        images = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return {"kind": "photographs", "images": images, "longest_side": self.longest_side}
+
+    def pictures(self, numbers: range) -> list[Picture]:
+        """See `Source`; what cannot be read is logged."""
+        found = []
+        for number in numbers:
+            path = self.paths[number]
+            try:
+                found.append(Picture(number, self.shrunk(read_image(path)), source=path.name))
+            except FileError as error:
+                log.warning("left out: %s", error)
+        return found
+
+    def shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image, no longer than `longest_side`."""
+        height, width = image.shape[:2]
+        if self.longest_side is None or max(height, width) <= self.longest_side:
+            return image
+        scale = self.longest_side / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+
+
+def generator_of(backbone: Backbone, options: Mapping[str, Any]) -> ImageGenerator:
+    """The generator of a backbone with the options of its family that are given.
+
+    Raises:
+        InputError: the family cannot generate, or does not have such an option.
+    """
+    family = family_named(backbone.family)
+    if family.generation is None:
+        return backbone.generator(None)
+    kind = family.generation_class()
+    known = [field.name for field in fields(kind)]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise InputError(f"generating with {family.name} has no option {', '.join(unknown)}; known: {', '.join(known)}")
+    return backbone.generator(kind(**options))
