@@ -144,11 +144,14 @@ class UsualShape:
 
 
 SIZES = {
-    64: UsualShape(patch=4, width=256, depth=8, decoder_width=128, decoder_depth=2),
-    192: UsualShape(patch=8, width=384, depth=12, decoder_width=192, decoder_depth=4),
-    10**9: UsualShape(patch=16, width=768, depth=12, decoder_width=512, decoder_depth=8),
+    64: UsualShape(patch=2, width=192, depth=8, decoder_width=96, decoder_depth=1),
+    160: UsualShape(patch=4, width=384, depth=12, decoder_width=192, decoder_depth=2),
+    10**9: UsualShape(patch=8, width=768, depth=12, decoder_width=384, decoder_depth=4),
 }
-"""For images whose longer side is below so many pixels."""
+"""For images whose longer side is below so many pixels: about 32 patches along it, as in the paper.
+
+A map has no more values than the image has patches, so these are smaller than where whole images are classified.
+"""
 
 
 def check_size(size: tuple[int, int], patch: int, mask_ratio: float) -> None:

@@ -192,12 +192,12 @@ def test_norms_and_biases_are_not_decayed() -> None:
 
 def test_sizes_and_networks_are_chosen_from_the_images(photos: Path) -> None:
     chosen = MAEPretrainSettings().chosen_for(sorted(photos.iterdir()))
-    assert (chosen.image_size, chosen.patch, chosen.width, chosen.depth) == ((24, 16), 4, 256, 8)
-    assert chosen.stored_size == (27, 18)
+    assert (chosen.image_size, chosen.patch, chosen.width, chosen.depth) == ((26, 16), 2, 192, 8)
+    assert chosen.stored_size == (26, 16)
     assert chosen.chosen_for([]) == chosen
-    patches = [MAEPretrainSettings(image_size=(s, s)).chosen_for([]).patch for s in (48, 64, 184, 192, 256)]
-    assert patches == [4, 8, 8, 16, 16]
-    assert MAEPretrainSettings(image_size=(256, 256), patch=8).chosen_for([]).patch == 8
+    patches = [MAEPretrainSettings(image_size=(s, s)).chosen_for([]).patch for s in (48, 64, 152, 160, 256)]
+    assert patches == [2, 4, 4, 8, 8]
+    assert MAEPretrainSettings(image_size=(256, 256), patch=16).chosen_for([]).patch == 16
 
 
 def test_images_are_kept_large_enough_for_sharp_windows(photos: Path) -> None:
@@ -253,6 +253,8 @@ def test_two_processes_learn_what_one_does(photos: Path, tmp_path: Path) -> None
     pretrain("mae", photos, tmp_path / "one", replace(TINY, precision="fp32"), OPTIONS)
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3)
+        # Nothing depends on the keys' biases, so their gradients are rounding, which Adam makes large.
+        told = torch.arange(len(value)) * 3 // len(value) != 1 if name.endswith("qkv.bias") else slice(None)
+        torch.testing.assert_close(two[name][told], value[told], atol=1e-4, rtol=1e-3)
     losses = [json.loads((tmp_path / n / "training" / "progress.json").read_text())["loss"] for n in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
