@@ -75,7 +75,7 @@ class FeatureRow(Strict):
 
 
 class AugmentationRecipe(Strict):
-    """See `frugalseg.experiments.augmentation.Augmentation`."""
+    """See `frugalseg.students.augmentation.Augmentation`."""
 
     scale: tuple[float, float] = (0.7, 1.5)
     stretch: Share = 0.15

@@ -75,8 +75,8 @@ def build_unet(row: UNetRow, seed: int, device: str) -> Method:
     """A `UNetBaseline`; an encoder that is not known to the library is refused before anything runs."""
     from segmentation_models_pytorch.encoders import get_encoder_names
 
-    from frugalseg.experiments.augmentation import Augmentation
     from frugalseg.experiments.unet_baseline import UNetBaseline, UNetSettings
+    from frugalseg.students.augmentation import Augmentation
 
     if row.encoder not in get_encoder_names():
         raise InputError(f"no encoder {row.encoder!r} in segmentation-models-pytorch; for example resnet18")

@@ -9,15 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.evaluation import Evaluation
-from frugalseg.experiments.augmentation import Augmentation, augment
 from frugalseg.pixel_prediction import PixelPrediction, vote
 from frugalseg.progress import Progress, silent
-
-# What pretrained encoders expect; any fixed scaling would do for one from scratch.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from frugalseg.students.augmentation import Augmentation, augment
+from frugalseg.students.loss import segmentation_loss
+from frugalseg.students.network import MEAN, STD
 
 
 @dataclass(frozen=True)
@@ -157,22 +156,3 @@ def resized_target(target: np.ndarray[Any, np.dtype[np.uint8]], size: tuple[int,
     """(H, W) uint8 -> (h, w) int64, nearest values."""
     values = torch.from_numpy(np.ascontiguousarray(target))[None, None].float()
     return F.interpolate(values, size, mode="nearest-exact")[0, 0].long()
-
-
-def segmentation_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
-    """Cross-entropy plus `dice` times the soft Dice loss over the classes in the batch; unannotated pixels left out.
-
-    Args:
-        logits: (B, K, H, W).
-        target: (B, H, W) int64; 255 = not annotated.
-        dice: weight of the second term.
-    """
-    known = target != NOT_ANNOTATED
-    # Written as a sum, so that a batch without any annotated pixel gives 0 rather than nan.
-    entropy = F.cross_entropy(logits, target, ignore_index=NOT_ANNOTATED, reduction="sum") / known.sum().clamp_min(1)
-    if dice == 0:
-        return entropy
-    shares = logits.softmax(dim=1) * known[:, None]
-    truth = F.one_hot(target.where(known, 0), logits.shape[1]).permute(0, 3, 1, 2) * known[:, None]
-    overlap, total = (shares * truth).sum(dim=(0, 2, 3)), (shares + truth).sum(dim=(0, 2, 3))
-    return entropy + dice * (1 - (2 * overlap + 1) / (total + 1)).mean()

@@ -21,7 +21,7 @@ class Extras:
 
     Attributes:
         overlays: ``overlays/STEM.png``, the image with the mask over it.
-        uncertainty: ``uncertainty/STEM.png``, 8-bit grey; 255 = the greatest possible, log(members) or a student's log(K).
+        uncertainty: ``uncertainty/STEM.png``, 8-bit grey; 255 = the greatest possible, log M or a student's log K.
         probabilities: ``probabilities/STEM.npy``, (K, H, W) float16.
     """
 

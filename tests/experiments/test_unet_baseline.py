@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.data.toy import TOY_CLASSES, toy_example
-from frugalseg.experiments.augmentation import Augmentation, augment
-from frugalseg.experiments.unet_baseline import UNetBaseline, UNetSettings, segmentation_loss
+from frugalseg.experiments.unet_baseline import UNetBaseline, UNetSettings
+from frugalseg.students.augmentation import Augmentation, augment
+from frugalseg.students.loss import segmentation_loss
 
 TINY = UNetSettings(decoder=(8, 8, 8), steps=3, batch=2)
 

@@ -1,0 +1,257 @@
+"""A student from labelled samples: everything checked first, trained with a state to go on from, tested once, saved."""
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.example import Example
+from frugalseg.data.files import write_json
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.layout import find_layout
+from frugalseg.errors import InputError
+from frugalseg.evaluation import Evaluation
+from frugalseg.jobs.output import RECORD, fingerprint, logged, require_new, scratch
+from frugalseg.progress import Progress, silent
+from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings
+from frugalseg.students.student import Student
+from frugalseg.students.training import Trained, prepared, train_student
+from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
+from frugalseg.synthetic.reader import SyntheticSet
+from frugalseg.synthetic.record import RECORD as SYNTHETIC_RECORD
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DistillRequest:
+    """A call of `distill`.
+
+    Attributes:
+        samples: what `generate` wrote, a published ``.npz``, or a data folder of annotated images.
+        validation: data folder that chooses the best round.
+        test: data folder that the finished student is evaluated on, once; None leaves that out.
+        settings: of the student.
+        drop: share of the samples, the most uncertain, to leave out; a data folder has no uncertainties and keeps all.
+        published_filter: drop as the published code does, see `frugalseg.synthetic.filter.PUBLISHED_STRAY`.
+        onnx: also write ``student.onnx``.
+        device: where to run.
+        workers: processes that read samples.
+    """
+
+    samples: Path
+    validation: Path
+    test: Path | None = None
+    settings: StudentSettings = field(default_factory=lambda: PROTOCOLS["default"])
+    drop: float = 0.1
+    published_filter: bool = False
+    onnx: bool = False
+    device: str = "cpu"
+    workers: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything a student meets, in one table's class positions.
+
+    Attributes:
+        samples: to learn from, filtered.
+        found: how many there were before.
+        validation: images that choose the best round.
+        test: images for the end, if any.
+        classes: the table.
+    """
+
+    samples: Sequence[Example]
+    found: int
+    validation: SegmentationFolder
+    test: SegmentationFolder | None
+    classes: ClassTable
+
+
+def distill_folder(
+    request: DistillRequest, out: Path, *, overwrite: bool = False, progress: Progress = silent
+) -> Evaluation | None:
+    """Train a student and save it to `out`.
+
+    What is under way lies in ``OUT.work``: a rerun of the same request goes on from there. `out` then appears whole:
+    the student, ``training.json`` (settings and rounds), ``distill.log``, ``tensorboard/``, with test images
+    ``metrics.json`` and ``index.html``, and ``student.onnx`` where it is asked for.
+
+    Args:
+        request: what to train.
+        out: folder of the student.
+        overwrite: replace `out` if it exists.
+        progress: told of each step and image.
+
+    Returns:
+        What the student can do on the test images; None without them.
+
+    Raises:
+        InputError: something is missing or wrong, found before the training; or `out` is in the way.
+    """
+    require_new(out, overwrite)
+    material = gathered(request, progress)
+    check_network(request, material)
+    work = out.with_name(out.name + ".work")
+    resumed = scratch(work, describe(request))
+    with logged(work / "distill.log") as logger:
+        logger.info("%s %s", "going on with" if resumed else "beginning", request)
+        logger.info("%s of %s samples stay, drop %s", len(material.samples), material.found, request.drop)
+        trained = train_student(
+            material.samples,
+            material.validation,
+            material.classes,
+            request.settings,
+            work=work / "training",
+            device=request.device,
+            workers=request.workers,
+            progress=progress,
+        )
+        logger.info("best round: step %s, validation mIoU %.4f", trained.best.step, trained.best.miou)
+        result = written(request, material, trained, work / "student", progress)
+    finish(work, out)
+    return result
+
+
+def gathered(request: DistillRequest, progress: Progress) -> Material:
+    """All images of a request, each validation and test mask read once.
+
+    Raises:
+        InputError: a folder or file is missing or wrong, classes differ, or the filter leaves nothing.
+    """
+    samples, table_of = open_samples(request)
+    classes = samples.classes
+    require_same_classes(request.samples if table_of is None else table_of, classes, request.validation)
+    validation = SegmentationFolder(request.validation, classes)
+    check_annotated(validation, progress)
+    test = None
+    if request.test is not None:
+        require_same_classes(request.samples, classes, request.test)
+        test = SegmentationFolder(request.test, classes)
+        check_annotated(test, progress)
+    if isinstance(samples, SegmentationFolder):
+        return Material(samples, len(samples), validation, test, classes)
+    stray = PUBLISHED_STRAY if request.published_filter else 0
+    kept = keep_certain(samples.uncertainties, request.drop, stray=stray)
+    return Material(samples.subset(kept), len(samples), validation, test, classes)
+
+
+def open_samples(request: DistillRequest) -> tuple[SyntheticSet | SegmentationFolder, Path | None]:
+    """The samples, and whose class table they have where it is not their own: a published ``.npz`` knows ids alone."""
+    path = request.samples
+    if path.is_dir() and not (path / SYNTHETIC_RECORD).is_file():
+        return SegmentationFolder(path), None
+    if path.is_dir() or path.with_name("classes.json").is_file():
+        return SyntheticSet(path), None
+    if not path.is_file():
+        raise InputError(f"{path}: no such folder or file; give what generate wrote, an .npz, or a data folder")
+    return SyntheticSet(path, SegmentationFolder(request.validation).classes), request.validation
+
+
+def require_same_classes(source: Path, classes: ClassTable, data: Path) -> None:
+    """`InputError` where a data folder has a table of its own that names other classes than the samples'."""
+    file = find_layout(data).classes
+    if file is None:
+        return  # ids that the samples do not have are found as the masks are read
+    own = ClassTable.from_json(file)
+    theirs, ours = (dict(zip(table.ids, table.names, strict=True)) for table in (own, classes))
+    different = sorted(i for i in theirs.keys() | ours.keys() if theirs.get(i) != ours.get(i))
+    if different:
+        i = different[0]
+        raise InputError(
+            f"{file}: class {i} is {theirs.get(i, 'missing')!r} there, {ours.get(i, 'missing')!r} in {source}; "
+            "give data with the classes of the samples"
+        )
+
+
+def check_annotated(data: SegmentationFolder, progress: Progress) -> None:
+    """Read every image and mask of a folder; `InputError` for a wrong one, or where nothing is annotated."""
+    annotated = False
+    for number in range(len(data)):
+        annotated |= bool((data[number].target != NOT_ANNOTATED).any())
+        progress(f"check {data.path.name}", number + 1, len(data))
+    if not annotated:
+        raise InputError(f"{data.path}: no pixel is annotated; give annotated images")
+
+
+def check_network(request: DistillRequest, material: Material) -> None:
+    """Build the network, and export it where that is asked for, before the long work."""
+    settings, network = prepared(material.samples, material.classes, request.settings, request.device)
+    steps = Schedule.of(settings, len(material.samples)).steps
+    log.info("%s with encoder %s at %s, %s steps", settings.architecture, settings.encoder, settings.size, steps)
+    if request.onnx:
+        from frugalseg.students.onnx_export import require_exportable
+
+        require_exportable(network, material.classes, settings)
+
+
+def describe(request: DistillRequest) -> dict[str, Any]:
+    """What the result of a request depends on, as JSON values."""
+    folders = [path for path in (request.samples, request.validation, request.test) if path is not None]
+    files = [file for path in folders for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    content = [file for file in files if file.is_file() and file.suffix not in (".log", ".html")]
+    settings = {**asdict(request), "samples": str(request.samples), "validation": str(request.validation)}
+    settings |= {"test": request.test and str(request.test), "command": "distill", "files": fingerprint(content)}
+    del settings["workers"]
+    result: dict[str, Any] = json.loads(json.dumps(settings))
+    return result
+
+
+def written(
+    request: DistillRequest, material: Material, trained: Trained, folder: Path, progress: Progress
+) -> Evaluation | None:
+    """The student's folder: weights, how it was trained, its test, its ONNX file."""
+    trained.student.save_pretrained(folder)
+    write_json(folder / "training.json", training_record(request, material, trained))
+    if request.onnx:
+        from frugalseg.students.onnx_export import export_onnx
+
+        difference = export_onnx(trained.student, folder / "student.onnx")
+        log.info("student.onnx: probabilities as torch's within %.2g", difference)
+    return None if material.test is None else tested(request, trained.student, material.test, folder, progress)
+
+
+def tested(
+    request: DistillRequest, student: Student, test: SegmentationFolder, folder: Path, progress: Progress
+) -> Evaluation:
+    """The one evaluation on the test images, with its page."""
+    from frugalseg.report.evaluation import Gallery, evaluation_page
+
+    gallery = Gallery(student.classes)
+    batch_size = request.settings.batch_size if student.device.type == "cuda" else 1
+    evaluation = student.evaluate(test, batch_size=batch_size, see=gallery.see, progress=progress)
+    log.info("test mIoU %.4f", evaluation.confusion.miou())
+    write_json(folder / "metrics.json", evaluation.metrics())
+    evaluation_page(evaluation, gallery, title=f"Student on {test.path.name}").save(folder / "index.html")
+    return evaluation
+
+
+def training_record(request: DistillRequest, material: Material, trained: Trained) -> dict[str, Any]:
+    """What ``training.json`` holds."""
+    rounds = [{**vars(each), "miou": None if np.isnan(each.miou) else each.miou} for each in trained.rounds]
+    return {
+        "samples": str(request.samples),
+        "found": material.found,
+        "kept": len(material.samples),
+        "drop": request.drop,
+        "settings": asdict(trained.settings),
+        "rounds": rounds,
+        "best_step": trained.best.step,
+    }
+
+
+def finish(work: Path, out: Path) -> None:
+    """Put the finished folder into its place, with the log, and remove what was under way."""
+    shutil.move(work / "training" / "tensorboard", work / "student" / "tensorboard")
+    shutil.move(work / "distill.log", work / "student" / "distill.log")
+    shutil.rmtree(out, ignore_errors=True)
+    (work / "student").rename(out)
+    (work / RECORD).unlink()
+    shutil.rmtree(work)

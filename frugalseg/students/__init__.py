@@ -1,0 +1,1 @@
+"""Students: ordinary segmentation networks that learn from many images labelled by a fitted model."""

@@ -1,0 +1,120 @@
+"""The student's network: any of segmentation-models-pytorch, by name, from scratch, with its normalisation inside."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalseg.errors import InputError
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet, as published."""
+
+UNETS = {"unet": (256, 128, 64, 32, 16), "unetplusplus": (256, 128, 64, 32, 16), "manet": (256, 128, 64, 32, 16)}
+"""Architectures that want as many decoder widths as the encoder has levels; a shallower one takes the last of these."""
+
+COARSEST = 6
+"""A U-Net is as deep as leaves its deepest maps this many pixels a side."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is built from.
+
+    Attributes:
+        architecture, encoder: names in segmentation-models-pytorch.
+        depth: levels of the encoder; None: as the library has it.
+        classes: K.
+    """
+
+    architecture: str
+    encoder: str
+    depth: int | None
+    classes: int
+
+
+class StudentNetwork(nn.Module):
+    """Images in [0, 1] to logits.
+
+    Args:
+        spec: of the network.
+
+    Attributes:
+        stride: what both sides of an image must be multiples of.
+
+    Raises:
+        InputError: a name is unknown (the nearest ones are listed), or encoder and architecture do not go together.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.body = build(spec)
+        self.stride = int(self.body.encoder.output_stride)
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, h, w) float32 in [0, 1] -> (B, K, h, w) logits; both sides are multiples of `stride`."""
+        logits: Tensor = self.body((images - self.mean) / self.std)
+        return logits
+
+
+def new_network(spec: NetworkSpec, seed: int) -> StudentNetwork:
+    """A network with the weights of a seed; the process's own random numbers are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return StudentNetwork(spec)
+
+
+def build(spec: NetworkSpec) -> Any:
+    """The library's network, with random weights; see `StudentNetwork`."""
+    import segmentation_models_pytorch as smp
+
+    architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
+    require_known("architecture", spec.architecture, architectures, shown=architectures)
+    require_encoder(spec.encoder)
+    options: dict[str, Any] = {} if spec.depth is None else {"encoder_depth": spec.depth}
+    if spec.architecture in UNETS and spec.depth is not None:
+        options["decoder_channels"] = UNETS[spec.architecture][-spec.depth :]
+    try:
+        return smp.create_model(spec.architecture, spec.encoder, encoder_weights=None, classes=spec.classes, **options)
+    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:150] or type(error).__name__
+        depth = "" if spec.depth is None else f" of depth {spec.depth}"
+        raise InputError(
+            f"{spec.architecture} with encoder {spec.encoder}{depth} is not possible ({reason}); choose another"
+        ) from None
+
+
+def require_encoder(name: str) -> None:
+    """Refuse an encoder that segmentation-models-pytorch does not know; ``tu-NAME`` are those of timm."""
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    known = list(get_encoder_names())
+    if name.startswith("tu-"):
+        import timm
+
+        known = [f"tu-{other}" for other in timm.list_models()]
+    require_known("encoder", name, known, shown=["resnet18", "resnet50", "mobilenet_v2", "tu-NAME for those of timm"])
+
+
+def require_known(what: str, name: str, known: list[str], shown: list[str]) -> None:
+    """Refuse an unknown name: the nearest known ones are named, or `shown` where none is near."""
+    if name not in known:
+        near = get_close_matches(name, known, n=4, cutoff=0.6)
+        advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(shown)}"
+        raise InputError(f"no {what} {name!r} in segmentation-models-pytorch; {advice}")
+
+
+def chosen_depth(architecture: str, size: tuple[int, int]) -> int | None:
+    """The depth for training images of `size`: of a U-Net 3 to 5, of others the library's own (None)."""
+    if architecture not in UNETS:
+        return None
+    deepest = max((depth for depth in (3, 4, 5) if min(size) / 2**depth >= COARSEST), default=3)
+    return deepest

@@ -1,0 +1,160 @@
+"""A student as an ONNX file: uint8 images in, probabilities out, of any batch, height and width."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.files import atomic_path
+from frugalseg.errors import InputError
+from frugalseg.students.network import StudentNetwork
+from frugalseg.students.settings import StudentSettings
+from frugalseg.students.student import Student, View
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-3
+"""Largest difference of a probability between torch and onnxruntime."""
+
+
+class OnnxNetwork(nn.Module):
+    """What the file computes: the student's network, its input as decoders give it, its output as probabilities."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.network = student.network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, h, w, 3) uint8 RGB -> (B, K, h, w) float32 that sum to 1 over K; sides are multiples of the stride."""
+        values = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        logits: Tensor = self.network(values)
+        return logits.softmax(dim=1)
+
+
+def require_onnx() -> None:
+    """Raise `InputError` where the packages that exporting takes are not installed."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise InputError(f"--onnx needs {', '.join(missing)}; run: pip install 'frugalseg[onnx]'")
+
+
+def export_onnx(student: Student, path: str | Path) -> float:
+    """Write a student as one ONNX file, and check it with onnxruntime against torch at two sizes.
+
+    The file's input is ``images``, (B, h, w, 3) uint8 RGB, both sides multiples of the network's stride; its output
+    ``probabilities``, (B, K, h, w) float32. Its metadata name the classes, their ids, the stride and the size that the
+    student was trained at, to which images should be resized.
+
+    Args:
+        student: on any device.
+        path: of the file; it appears whole or not at all.
+
+    Returns:
+        The largest difference of a probability.
+
+    Raises:
+        InputError: packages are missing, or the network has no ONNX counterpart.
+        ArithmeticError: onnxruntime's answers differ by more than `TOLERANCE`.
+    """
+    require_onnx()
+    device = student.device
+    network = OnnxNetwork(student).to("cpu").eval()
+    try:
+        with atomic_path(path) as temporary:
+            write(network, student, temporary)
+            difference = largest_difference(network, temporary, sizes(student))
+            if difference > TOLERANCE:
+                raise ArithmeticError(f"{path}: onnxruntime and torch differ by {difference:.2g}; not written")
+    finally:
+        student.network.to(device)
+    return difference
+
+
+def require_exportable(network: StudentNetwork, classes: ClassTable, settings: StudentSettings) -> None:
+    """Raise `InputError` where an untrained network could not be exported: known before the training, not after it."""
+    assert settings.size is not None
+    with TemporaryDirectory() as folder:
+        export_onnx(Student(network, classes, View(settings.size, settings.tile)), Path(folder) / "untrained.onnx")
+
+
+def sizes(student: Student) -> list[tuple[int, int, int]]:
+    """(B, h, w) of the images that exporting is checked with: the trained size, and another of another batch."""
+    stride, (height, width) = student.network.stride, student.view.size
+    return [(1, height, width), (2, height + 2 * stride, width + stride)]
+
+
+def write(network: OnnxNetwork, student: Student, path: Path) -> None:
+    """Trace the network with all three sizes free, and save it with its metadata."""
+    batch, height, width = sizes(student)[1]
+    example = torch.zeros(batch, height, width, 3, dtype=torch.uint8)
+    free = torch.export.Dim.DYNAMIC
+    with quiet_export():
+        try:
+            program: Any = torch.onnx.export(
+                network,
+                (example,),
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes=({0: free, 1: free, 2: free},),
+                dynamo=True,
+                verbose=False,
+            )
+        except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
+            spec, reason = student.network.spec, (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
+            raise InputError(
+                f"{spec.architecture} with encoder {spec.encoder} cannot be written as ONNX ({reason}); "
+                "choose another architecture, or leave --onnx out"
+            ) from None
+    program.model.metadata_props.update(metadata(student))
+    program.save(path, external_data=False)
+
+
+def metadata(student: Student) -> dict[str, str]:
+    """What a user of the file must know."""
+    size, classes = student.view.size, student.classes
+    return {
+        "classes": "\n".join(classes.names),
+        "ids": " ".join(map(str, classes.ids)),
+        "stride": str(student.network.stride),
+        "trained_size": f"{size[0]}x{size[1]}",
+        "resize": "none: windows of the trained size" if student.view.tile else "to the area of the trained size",
+    }
+
+
+@torch.inference_mode()
+def largest_difference(network: OnnxNetwork, path: Path, shapes: list[tuple[int, int, int]]) -> float:
+    """The largest difference of a probability between torch and onnxruntime, over random images of some shapes."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rng, largest = np.random.default_rng(0), 0.0
+    for shape in shapes:
+        images = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        found = session.run(None, {"images": images})[0]
+        largest = max(largest, float(np.abs(found - network(torch.from_numpy(images)).numpy()).max()))
+    return largest
+
+
+@contextmanager
+def quiet_export() -> Iterator[None]:
+    """Keeps the exporter from printing what nobody can act on."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,124 @@
+"""What a student is and how it is trained, as options; light, for the command line reads it."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from frugalseg.errors import InputError
+from frugalseg.options import option
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True)
+class StudentSettings:
+    """The network and its training; the defaults are those of the protocol ``default``.
+
+    Attributes:
+        architecture, encoder: names in segmentation-models-pytorch; always from scratch.
+        depth: levels of the encoder; None: of a U-Net as many as the images' size allows, else the library's choice.
+        size: (h, w) of a training image; None: that of the samples. Images of another shape keep their aspect ratio.
+        tile: keep every image's own resolution: train on crops of `size`, slide windows of `size` over larger images.
+        mirror: mirror half of the training images; not for classes that tell left from right.
+        augment: move, turn, scale and recolour the training images at random.
+        epochs: passes over the samples.
+        least_steps: so many batches at least, by more passes where there are few samples.
+        validations: times that the student meets the validation images, evenly over the training; the best is kept.
+        batch_size: images a step.
+        learning_rate: the highest; of Adam.
+        one_cycle: let the learning rate rise and fall (one cycle) rather than stay.
+        weight_decay: of AdamW; with 0 that is Adam.
+        dice: weight of the soft Dice loss that is added to the cross-entropy, for the small classes.
+        precision: arithmetic of the training; None: bf16 on a GPU, fp32 elsewhere.
+        seed: of weights, order and augmentation.
+    """
+
+    architecture: str = option("unet", "network, by its name in segmentation-models-pytorch")
+    encoder: str = option("resnet18", "its encoder, by name")
+    depth: int | None = option(None, "levels of the encoder, 3 to 5; without it by the size of the images")
+    size: tuple[int, int] | None = option(None, "of a training image; without it that of the samples")
+    tile: bool = option(False, "train on crops, slide over larger images, rather than resizing them")
+    mirror: bool = option(False, "mirror half of the images; not for classes that tell left from right")
+    augment: bool = option(True, "change images at random in training", flag="--augment/--no-augment")
+    epochs: int = option(20, "passes over the samples")
+    least_steps: int = option(1000, "batches at least, by more passes where samples are few")
+    validations: int = option(20, "times that the validation images are looked at; the best network is kept")
+    batch_size: int = option(16, "images a step")
+    learning_rate: float = option(2e-3, "the highest")
+    one_cycle: bool = option(True, "let the learning rate rise and fall", flag="--one-cycle/--constant-rate")
+    weight_decay: float = option(1e-3, "of AdamW")
+    dice: float = option(1.0, "weight of the Dice loss beside the cross-entropy")
+    precision: Precision | None = option(None, "of the training; without it bf16 on a GPU, fp32 elsewhere")
+    seed: int = option(0, "one seed, one result")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "validations", "batch_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not self.learning_rate > 0 or self.weight_decay < 0 or self.dice < 0 or self.least_steps < 0:
+            raise InputError("learning_rate must be above 0; weight_decay, dice and least_steps not below")
+        if self.depth is not None and not 3 <= self.depth <= 5:
+            raise InputError(f"depth is {self.depth}; give 3, 4 or 5")
+        if self.size is not None and min(self.size) < 1:
+            raise InputError(f"size is {self.size}; give height and width in pixels")
+        if self.precision not in (None, "fp32", "bf16", "fp16"):
+            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        if self.seed < 0:
+            raise InputError("seed must not be negative")
+
+
+PROTOCOLS = {
+    "default": StudentSettings(),
+    "paper": StudentSettings(
+        architecture="deeplabv3",
+        encoder="resnet101",
+        augment=False,
+        least_steps=0,
+        batch_size=8,
+        learning_rate=1e-3,
+        one_cycle=False,
+        weight_decay=0.0,
+        dice=0.0,
+        precision="fp32",
+    ),
+}
+"""``paper``: as published, DeepLabV3 with ResNet-101, Adam, 20 epochs of batches of 8, no augmentation."""
+
+
+def student_settings(protocol: str = "default", **given: Any) -> StudentSettings:
+    """The settings of a protocol with those in `given` put in; `InputError` for an unknown protocol or value."""
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol {protocol!r} is unknown; give {' or '.join(PROTOCOLS)}")
+    try:
+        return replace(PROTOCOLS[protocol], **given)
+    except TypeError as error:
+        raise InputError(f"a student's settings: {error}") from None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a training looks at the validation images, and when it ends.
+
+    Attributes:
+        samples: images to learn from.
+        steps: batches in all.
+        epochs: passes over the samples.
+        rounds: parts, each closed by a look at the validation images.
+    """
+
+    samples: int
+    steps: int
+    epochs: int
+    rounds: int
+
+    @classmethod
+    def of(cls, settings: StudentSettings, samples: int) -> "Schedule":
+        """The schedule for a number of samples."""
+        a_pass = max(1, round(samples / settings.batch_size))
+        epochs = max(settings.epochs, math.ceil(settings.least_steps / a_pass))
+        return cls(samples, epochs * a_pass, epochs, min(settings.validations, epochs))
+
+    def round_ended(self, step: int) -> int | None:
+        """The number, from 1, of the round that `step` steps complete."""
+        number = round(step * self.rounds / self.steps)
+        return number if number and step == round(number * self.steps / self.rounds) else None

@@ -1,0 +1,156 @@
+"""A student: an ordinary segmentation network that segments, is evaluated and saved as a `Segmenter` is."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.files import read_json, write_json
+from frugalseg.errors import InputError
+from frugalseg.pixel_prediction import PixelPrediction, entropy, image_uncertainty
+from frugalseg.predictor import MaskPredictor, model_folder, whole_folder
+from frugalseg.students.network import NetworkSpec, StudentNetwork
+from frugalseg.tiling import blend
+from frugalseg.windows import Window, cut, windows
+
+FORMAT = 1  # of a saved student; a reader refuses what is newer
+OVERLAP = 0.25
+"""Share of a window's side that neighbouring windows share."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How images meet a student's network.
+
+    Attributes:
+        size: (h, w) of a training image.
+        tile: images keep their own resolution, and windows of `size` slide over larger ones; else an image is resized
+            to the area of `size`, its aspect ratio kept.
+    """
+
+    size: tuple[int, int]
+    tile: bool = False
+
+
+class Student(MaskPredictor):
+    """A fully convolutional network with its class table.
+
+    Its uncertainty is the entropy of its softmax output, in nats: there is no ensemble whose members could disagree.
+
+    Args:
+        network: in evaluation mode from here on.
+        classes: its K classes.
+        view: how images meet it.
+        device: where it runs.
+    """
+
+    weights_file = "student.safetensors"
+
+    def __init__(
+        self, network: StudentNetwork, classes: ClassTable, view: View, *, device: str | torch.device = "cpu"
+    ) -> None:
+        self.classes = classes
+        self.view = view
+        self.device = torch.device(device)
+        self.network = network.eval().to(self.device)
+
+    @property
+    def greatest_uncertainty(self) -> float:
+        """log(K)."""
+        return math.log(max(2, len(self.classes)))
+
+    def windows(self, size: tuple[int, ...]) -> list[Window]:
+        """The windows through which the network sees an image of (H, W)."""
+        return windows((size[0], size[1]), self.view.size, self.network.stride, tile=self.view.tile, overlap=OVERLAP)
+
+    def predict_positions(
+        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
+    ) -> Iterator[PixelPrediction]:
+        """`predict`, in class positions and as tensors on the device."""
+        for shape, group in groupby(images, key=lambda image: image.shape):
+            every = self.windows(shape)
+            while batch := list(islice(group, batch_size)):
+                if self.view.tile:
+                    yield from (self._tiled(image, every) for image in batch)
+                else:
+                    seen = [cut(image, every[0]) for image in batch]
+                    yield from map(prediction_of, self.probabilities(seen, (shape[0], shape[1])))
+
+    @torch.inference_mode()
+    def probabilities(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """(B, K, \\*size) of images (3, h, w) in [0, 1] of one size."""
+        logits = self.network(torch.stack(images).to(self.device))
+        return F.interpolate(logits, size, mode="bilinear", align_corners=False).softmax(dim=1)
+
+    def _tiled(self, image: NDArray[np.uint8], every: list[Window]) -> PixelPrediction:
+        def through(window: Window) -> Tensor:
+            return self.probabilities([cut(image, window)], window.size)
+
+        return prediction_of(blend(every, (image.shape[0], image.shape[1]), through).probabilities)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
+
+        The folder appears whole or not at all; one that exists is replaced.
+        """
+        with whole_folder(folder) as partial_folder:
+            weights = {k: v.detach().cpu().contiguous() for k, v in self.network.body.state_dict().items()}
+            save_file(weights, partial_folder / self.weights_file)
+            self.classes.to_json(partial_folder / "classes.json")
+            write_json(partial_folder / "config.json", self.config())
+
+    def config(self) -> dict[str, Any]:
+        """Everything about the student but its weights, as JSON values."""
+        from frugalseg import __version__
+
+        return {
+            "format": FORMAT,
+            "kind": "student",
+            "frugalseg": __version__,
+            "network": asdict(self.network.spec),
+            "view": {"size": list(self.view.size), "tile": self.view.tile},
+        }
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
+        """Load what `save_pretrained` wrote, from a folder or from the Hub.
+
+        Raises:
+            InputError: no such student, a damaged one, or one of a later format.
+        """
+        folder = model_folder(folder_or_hub_id)
+        config = read_json(folder / "config.json")
+        if not isinstance(config, dict) or config.get("kind") != "student":
+            raise InputError(f"{folder}: holds no student; give the folder that distill wrote")
+        try:
+            if config["format"] > FORMAT:
+                raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
+            network = StudentNetwork(NetworkSpec(**config["network"]))
+            height, width = config["view"]["size"]
+            view = View((int(height), int(width)), bool(config["view"]["tile"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder}: a damaged student ({type(error).__name__}: {error}); train it again") from None
+        weights = folder / cls.weights_file
+        load_strictly(network.body, read_tensors(weights), weights)
+        classes = ClassTable.from_json(folder / "classes.json")
+        if len(classes) != network.spec.classes:
+            raise InputError(f"{folder}: {len(classes)} classes in classes.json, {network.spec.classes} in the network")
+        return cls(network, classes, view, device=device)
+
+
+def prediction_of(probabilities: Tensor) -> PixelPrediction:
+    """One network's answer from its softmax output (K, H, W); its uncertainty is the entropy, 0 to log K."""
+    uncertainty = entropy(probabilities.permute(1, 2, 0))
+    mask = probabilities.argmax(0).to(torch.uint8)
+    return PixelPrediction(mask, probabilities, uncertainty, image_uncertainty(uncertainty))
