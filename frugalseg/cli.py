@@ -12,6 +12,7 @@ import typer
 from frugalseg.backbones.registry import FAMILIES, Family, pretrainable
 from frugalseg.cli_options import accepting, flags_of, merged_flags, parse_size, values
 from frugalseg.options import options_of
+from frugalseg.students.settings import StudentSettings
 
 app = typer.Typer(
     name="frugalseg",
@@ -152,6 +153,7 @@ for family in pretrainable():
         "with the same result.",
     )(pretrain_command(family))
 
+STUDENT_FLAGS = flags_of(options_of(StudentSettings), "Student")
 BACKBONE_FLAGS = merged_flags(
     {name: options_of(family.options_class()) for name, family in FAMILIES.items()}, "Backbone, by family"
 )
@@ -262,6 +264,47 @@ def predict(
             progress=progress,
         )
     typer.echo(f"{count} masks written to {out}")
+
+
+@app.command()
+@accepting(STUDENT_FLAGS)
+def distill(
+    samples: Annotated[Path, typer.Argument(help="What generate wrote, a published .npz, or a data folder.")],
+    validation: Annotated[Path, typer.Option(help="Data folder whose images choose the best round.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the student.")],
+    test: Annotated[Path | None, typer.Option(help="Data folder to evaluate the finished student on, once.")] = None,
+    drop: Annotated[float, typer.Option(help="Share of the samples to leave out: the most uncertain.")] = 0.1,
+    protocol: Annotated[
+        str, typer.Option(help="default, or paper: DeepLabV3 with ResNet-101, Adam, no augmentation, as published.")
+    ] = "default",
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write student.onnx, too, checked with onnxruntime.")] = False,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that read samples.", min=0)] = 0,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Train a fast ordinary network on labelled samples. Killed, it goes on when the same command is run again."""
+    from frugalseg.jobs.distill import DistillRequest, distill_folder
+    from frugalseg.progress import bars
+    from frugalseg.students.settings import student_settings
+
+    request = DistillRequest(
+        samples,
+        validation,
+        test,
+        student_settings(protocol, **values(STUDENT_FLAGS, given)),
+        drop=drop,
+        published_filter=protocol == "paper",
+        onnx=onnx,
+        device=choose_device(device),
+        workers=workers,
+    )
+    with bars() as progress:
+        result = distill_folder(request, out, overwrite=overwrite, progress=progress)
+    if result is not None:
+        print_metrics(result.metrics())
+        typer.echo(f"page: {out / 'index.html'}")
+    typer.echo(f"student in {out}; next: frugalseg predict {out} IMAGES -o MASKS")
 
 
 @app.command()
