@@ -223,6 +223,6 @@ def intermediates(network: Any, images: Tensor, layers: Sequence[int]) -> list[T
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, short enough for a line."""
+    """What an exception says, its first sentence."""
     lines = str(error).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__
+    return lines[0].partition(". ")[0][:160] if lines else type(error).__name__

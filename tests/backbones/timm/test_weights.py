@@ -1,6 +1,7 @@
 """Weights from files, folders and the Hub's cache: what fits is loaded whole, what does not is named."""
 
 import json
+from argparse import Namespace
 from collections import OrderedDict
 
 import huggingface_hub.constants
@@ -43,6 +44,11 @@ def test_a_file_with_a_head_of_any_size_or_none(model, classes, tmp_path):
     assert same_weights(load_backbone("timm", tmp_path / "weights.safetensors", model=model), network)
 
 
+def with_projection(tensors):
+    """As DINO's training keeps its teacher."""
+    return {f"backbone.{key}": value for key, value in tensors.items()} | {"head.mlp.0.weight": torch.ones(2, 2)}
+
+
 @pytest.mark.parametrize(
     "wrapped",
     [
@@ -50,6 +56,7 @@ def test_a_file_with_a_head_of_any_size_or_none(model, classes, tmp_path):
         lambda tensors: {"state_dict": OrderedDict(tensors), "epoch": 3},
         lambda tensors: {"model": {f"module.{key}": value for key, value in tensors.items()}},
         lambda tensors: {"state_dict": {f"model.backbone.{key}": value for key, value in tensors.items()}},
+        lambda tensors: {"student": {}, "teacher": with_projection(tensors), "args": Namespace(arch="vit_tiny")},
     ],
 )
 def test_torch_files_in_their_usual_wrappings(wrapped, tmp_path):
