@@ -46,7 +46,9 @@ def cut(images: Tensor, windows: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         (B, C, height, width) float32 in [0, 1].
     """
-    top, left, height, width = windows.to(images.device).unbind(1)
+    # Apple's GPUs know no float64.
+    exact = torch.float32 if images.device.type == "mps" else torch.float64
+    top, left, height, width = windows.to(images.device, exact).unbind(1)
     rows = resampling(top, height, images.shape[2], size[0])
     columns = resampling(left, width, images.shape[3], size[1])
     return (rows[:, None] @ images @ columns[:, None].transpose(2, 3)).clamp(0, 1)
