@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugalseg.backbones.base import load_backbone, load_saved_backbone
+from frugalseg.backbones import load_backbone
 from frugalseg.errors import InputError
+from tests.backbones.battery import BackboneChecks
 
 
 def test_colour_and_position_of_known_pixels() -> None:
@@ -38,13 +39,12 @@ def test_position_does_not_change_when_an_image_is_resized() -> None:
     torch.testing.assert_close(large[..., 1::3, 1::3], small)
 
 
-def test_saved_and_loaded_again(tmp_path: Path) -> None:
-    backbone = load_backbone("colour", native_size=(48, 32))
-    backbone.save_pretrained(tmp_path / "model")
-    again = load_saved_backbone(tmp_path / "model")
-    images = torch.rand(1, 3, 48, 32)
-    assert again.native_size == (48, 32) and again.taps == backbone.taps
-    assert all(torch.equal(a, b) for a, b in zip(backbone(images).maps, again(images).maps, strict=True))
+class TestColour(BackboneChecks):
+    weighted = False
+
+    @pytest.fixture(scope="class")
+    def backbone(self):  # type: ignore[no-untyped-def]
+        return load_backbone("colour", native_size=(48, 32))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,19 @@ import torch
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.errors import InputError
+from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
 
 
 @pytest.fixture
 def backbone(tiny_ddpm):
     return load_backbone("ddpm", tiny_ddpm, timesteps=(50, 250), blocks=(0, 2))
+
+
+class TestDDPM(BackboneChecks):
+    @pytest.fixture(scope="class")
+    def backbone(self, tiny_ddpm):
+        return load_backbone("ddpm", tiny_ddpm, timesteps=(50, 250), blocks=(0, 2))
 
 
 def images(count=2, size=(16, 24)):
