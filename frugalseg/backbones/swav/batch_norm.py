@@ -30,8 +30,10 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         centred = values - spread(mean, input.ndim)
         variance = summed(centred.square().sum(dims)) / count
         self._follow(mean.detach(), variance.detach() * count / (count - 1))
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * spread(scale, input.ndim) + spread(self.bias, input.ndim)).to(input.dtype)
+        normal = centred * spread((variance + self.eps).rsqrt(), input.ndim)
+        if self.affine:
+            normal = normal * spread(self.weight, input.ndim) + spread(self.bias, input.ndim)
+        return normal.to(input.dtype)
 
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None

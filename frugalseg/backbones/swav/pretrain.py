@@ -37,16 +37,11 @@ class SwAVPretraining(PretrainingModule):
     def __init__(self, settings: SwAVPretrainSettings, channels_last: bool = False) -> None:
         """See `PretrainingModule`."""
         super().__init__(settings, channels_last)
-        assert settings.hidden is not None and settings.queue is not None
+        assert settings.queue is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.network = ResNet(settings.shape, GlobalBatchNorm).to(memory_format=self.format)
-            self.head = nn.Sequential(
-                nn.Linear(self.network.channels, settings.hidden, bias=False),
-                GlobalBatchNorm(settings.hidden),
-                nn.ReLU(inplace=True),
-                nn.Linear(settings.hidden, settings.projection),
-            )
+            self.head = projection_head(self.network.channels, settings)
             self.prototypes = nn.Parameter(F.normalize(torch.randn(settings.prototypes, settings.projection)))
         self.register_buffer("queue", torch.zeros(LARGE_VIEWS, settings.queue, settings.projection))
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -90,12 +85,15 @@ class SwAVPretraining(PretrainingModule):
         """(2, b, 3, h, w) and (S, b, 3, h', w') views in [0, 1] -> (2 + S, b, D) float32 features of length 1.
 
         The running statistics are those of the large views, which are more like the images that features are read for.
+        Where features are standardised, those of large views are apart from those of small ones: else a network that
+        can only tell the two kinds apart would pass for one that tells images apart.
         """
         pooled = [self.pooled(large.flatten(0, 1))]
         if len(small):
             with fixed_statistics(self.network):
                 pooled.append(self.pooled(small.flatten(0, 1)))
-        features = F.normalize(self.head(torch.cat(pooled)).float(), dim=-1)
+        together = pooled if self.settings.standardise else [torch.cat(pooled)]
+        features = F.normalize(torch.cat([self.head(part) for part in together]).float(), dim=-1)
         by_view: Tensor = features.unflatten(0, (-1, large.shape[1]))
         return by_view
 
@@ -169,3 +167,17 @@ class SwAVPretraining(PretrainingModule):
         likeness = features[queries] @ features.t()
         nearest = likeness.topk(min(1 + NEIGHBOURS, len(images)), dim=1).indices
         save_grid(images[nearest].cpu(), picture_path(run, "neighbours", step))
+
+
+def projection_head(channels: int, settings: SwAVPretrainSettings) -> nn.Sequential:
+    """The published head, (B, `channels`) -> (B, D), and behind it a standardisation of each of the D dimensions."""
+    assert settings.hidden is not None
+    head = nn.Sequential(
+        nn.Linear(channels, settings.hidden, bias=False),  # the normalisation takes any bias out again
+        GlobalBatchNorm(settings.hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(settings.hidden, settings.projection, bias=not settings.standardise),
+    )
+    if settings.standardise:
+        head.append(GlobalBatchNorm(settings.projection, affine=False))
+    return head

@@ -68,8 +68,12 @@ class SwAVPretrainSettings(TrainingSettings):
         prototypes: how many; the paper takes 200 for 70 thousand images, 1000 for a million and more.
         projection: dimensions of the space in which features are compared with the prototypes.
         hidden: width of the projection head's hidden layer; None: at least 512, and as wide as the network's output.
+        standardise: bring each dimension of the projected features to mean 0 and variance 1 over a batch. Not in the
+            published training, which in small batches often ends with one feature for all images and a loss of
+            log(prototypes); with it that cannot happen.
         temperature: tau of the loss (eq. 2).
-        epsilon: of the assignments (eq. 3): small is sharp.
+        epsilon: of the assignments (eq. 3): small is sharp. 0.05 in the paper; the published code's notes advise 0.03
+            where a training collapses.
         sinkhorn_iterations: of the Sinkhorn-Knopp algorithm.
         queue: images of earlier batches whose features join the assignments; 0: none; None: 15 batches where a batch
             has fewer images than there are prototypes.
@@ -82,6 +86,8 @@ class SwAVPretrainSettings(TrainingSettings):
         weight_decay: of the optimizer.
     """
 
+    batch_size: int = option(64, "images a step, over all devices")
+    learning_rate: float = option(2e-3, "the highest")
     width: int | None = option(None, "channels of the stem")
     depths: tuple[int, ...] | None = option(None, "blocks of each layer, such as 3,4,6,3")
     block: Literal["basic", "bottleneck"] | None = option(None, "kind of residual block")
@@ -95,8 +101,9 @@ class SwAVPretrainSettings(TrainingSettings):
     prototypes: int = option(200, "how many")
     projection: int = option(128, "dimensions of the projected features")
     hidden: int | None = option(None, "width of the projection head")
+    standardise: bool = option(True, "standardise projected features over a batch, against collapse")
     temperature: float = option(0.1, "of the predictions")
-    epsilon: float = option(0.05, "of the assignments; small is sharp")
+    epsilon: float = option(0.03, "of the assignments; small is sharp")
     sinkhorn_iterations: int = option(3, "for the assignments")
     queue: int | None = option(None, "earlier images that join the assignments; 0: none")
     queue_begins: int | None = option(None, "step from which the queue is filled")

@@ -191,6 +191,22 @@ def test_small_views_leave_the_running_statistics_alone() -> None:
         assert torch.equal(a, b) or name.endswith("num_batches_tracked")
 
 
+def test_standardised_features_cannot_collapse() -> None:
+    """A head that is all but constant makes one feature of all images; standardised, as many as ever."""
+    large = torch.rand(2, 16, 3, 14, 7, generator=torch.Generator().manual_seed(0))
+    features = {}
+    for standardise in (False, True):
+        collapsing = module(standardise=standardise)
+        with torch.no_grad():
+            collapsing.head[1].weight.fill_(1e-3)
+            collapsing.head[1].bias.fill_(1.0)
+            features[standardise] = collapsing.project(large, large[..., :6, :3])
+    published, ours = features[False], features[True]
+    assert (published[0] @ published[0].t()).min() > 0.99
+    assert (ours[0] @ ours[0].t()).mean() < 0.2
+    assert (ours[2] @ ours[2].t()).mean() < 0.2
+
+
 def test_learning_tells_images_apart(tmp_path: Path) -> None:
     """Four kinds of images: the loss falls well below log K, and images of a kind come to lie together."""
     rng = np.random.default_rng(0)
