@@ -1,6 +1,5 @@
 """The numbers of the baseline family, and its way through the registry."""
 
-from pathlib import Path
 
 import pytest
 import torch
