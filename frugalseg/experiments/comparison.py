@@ -15,16 +15,17 @@ from frugalseg.backbones.ddpm.source import BUILTIN, builtin
 from frugalseg.data.example import Example
 from frugalseg.data.files import atomic_path, read_json, write_json
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.images import list_images
 from frugalseg.data.toy import write_toy_folder
 from frugalseg.errors import InputError
 from frugalseg.experiments.networks import training_facts, with_networks
-from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, ToyData, UNetRow
+from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, Row, StudentRow, ToyData
 from frugalseg.experiments.results import Comparison, Run, slug
-from frugalseg.experiments.rows import build, check_rows
+from frugalseg.experiments.rows import Around, build, check_rows
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress, silent
 
-STAGES = {"features": (0, 15), "train": (15, 70), "evaluate": (70, 100)}
+STAGES = {"features": (0, 15), "generate": (0, 15), "train": (15, 70), "evaluate": (70, 100)}
 """Where, in per cent of a run, each stage of a method begins and ends on the progress bar."""
 
 
@@ -47,16 +48,17 @@ def run_comparison(
     folder = Path(folder)
     recipe = with_networks(recipe, folder, device=device)
     train, test = open_data(recipe.data, folder)
-    check_rows(recipe, device)
+    check_rows(recipe, device, folder)
     data = digest([*train.image_paths, *train.mask_paths, *test.image_paths, *test.mask_paths])
     runs: dict[str, list[Run]] = {}
     for row in recipe.rows:
-        key = {"row": row.model_dump(mode="json"), "data": data, "weights": weights_digest(row)}
+        key = row_key(row, recipe, data, folder)
+        around = Around(recipe, folder, hashlib.sha256(json.dumps(key.get("teacher")).encode()).hexdigest()[:16])
         runs[row.name] = []
         for seed in range(recipe.runs):
             advance = within(progress, row.name, seed, recipe.runs)
             place = folder / "runs" / slug(row.name)
-            runs[row.name].append(one_run(row, seed, (train, test), place, key, recipe.pictures, device, advance))
+            runs[row.name].append(one_run(row, seed, (train, test), place, key, device, around, advance))
     result = Comparison(recipe.title, train.classes, runs, folder / "index.html")
     networks = [asdict(facts) for facts in training_facts(recipe)]
     written = {**result.to_json(), "networks": networks, "recipe": recipe.model_dump(mode="json")}
@@ -91,19 +93,20 @@ def open_data(data: ToyData | FolderData, folder: Path) -> tuple[SegmentationFol
 
 
 def one_run(
-    row: FeatureRow | UNetRow,
+    row: Row,
     seed: int,
     data: tuple[SegmentationFolder, SegmentationFolder],
     folder: Path,
     key: dict[str, Any],
-    pictures: int,
     device: str,
+    around: Around,
     progress: Progress,
 ) -> Run:
     """One method with one seed, or what an earlier process found for the same `key`.
 
-    The first seed also leaves its predictions for the first `pictures` test images.
+    The first seed also leaves its predictions for the first test images, as many as the recipe wants pictures of.
     """
+    pictures = around.recipe.pictures
     record, drawn = folder / f"seed-{seed}.json", folder / "pictures.npz"
     known = read_json(record) if record.is_file() else None
     complete = seed > 0 or (drawn.is_file() and pictures_in(drawn) >= min(pictures, len(data[1])))
@@ -116,7 +119,7 @@ def one_run(
         if seed == 0 and len(seen) < pictures:
             seen.append(found)
 
-    method = build(row, seed, device)
+    method = build(row, seed, device, around)
     started = time.perf_counter()
     method.fit(data[0], progress=progress)
     fitted = time.perf_counter()
@@ -166,7 +169,20 @@ def load_pictures(folder: Path, recipe: Recipe) -> dict[str, list[tuple[NDArray[
     return result
 
 
-def weights_digest(row: FeatureRow | UNetRow) -> str:
+def row_key(row: Row, recipe: Recipe, data: str, folder: Path) -> dict[str, Any]:
+    """What a row's results depend on beside the seed, as JSON values; a student's also on its teacher and images."""
+    key: dict[str, Any] = {"row": row.model_dump(mode="json"), "data": data, "weights": weights_digest(row)}
+    if isinstance(row, StudentRow):
+        from frugalseg.experiments.student_row import photographs_of, teacher_of
+
+        teacher = teacher_of(row, recipe.rows)
+        key["teacher"] = row_key(teacher, recipe, data, folder) if teacher is not None else None
+        photographs = photographs_of(row, recipe.data, folder)
+        key["images"] = digest(list_images(photographs)) if photographs is not None else ""
+    return key
+
+
+def weights_digest(row: Row) -> str:
     """Of the files of a row's checkpoint; of its name where it is not on this machine (a Hub id)."""
     checkpoint = row.checkpoint if isinstance(row, FeatureRow) else None
     if checkpoint is None:

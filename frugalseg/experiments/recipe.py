@@ -102,6 +102,38 @@ class UNetRow(Strict):
     augmentation: AugmentationRecipe = AugmentationRecipe()
 
 
+class StudentRow(Strict):
+    """A student trained on samples: see `frugalseg.students.settings.StudentSettings`.
+
+    The annotated training images choose the best round, as published.
+
+    Attributes:
+        name: of the row.
+        source: of the samples. ``synthetic``: images that the teacher's own network generates, labelled by the teacher;
+            ``images``: photographs that nobody annotated, labelled by the teacher; ``annotated``: the training images.
+        teacher: name of the row of features that labels, fitted with the run's seed; not needed where there is but one.
+        count: images to generate; of recipes of built-in images also how many stand for photographs.
+        generation: options of the generator, such as ``sampler`` and ``sampling_steps``; see ``frugalseg generate``.
+        images: folder of photographs, in the data folder.
+        longest_side: larger photographs are made smaller before they are labelled.
+        drop: share of the samples, the most uncertain, to leave out.
+        protocol: ``default`` or ``paper``.
+        student: settings that differ from those of the protocol; the seed is the run's.
+    """
+
+    kind: Literal["student"]
+    name: str
+    source: Literal["synthetic", "images", "annotated"] = "synthetic"
+    teacher: str | None = None
+    count: Positive = 1000
+    generation: dict[str, Any] = {}
+    images: str | None = None
+    longest_side: Positive | None = None
+    drop: Share = 0.1
+    protocol: Literal["default", "paper"] = "default"
+    student: dict[str, Any] = {}
+
+
 class NetworkRecipe(Strict):
     """A network to pretrain before the comparison, which rows name as their checkpoint.
 
@@ -116,7 +148,7 @@ class NetworkRecipe(Strict):
     settings: dict[str, Any] = {}
 
 
-Row = Annotated[FeatureRow | UNetRow, Field(discriminator="kind")]
+Row = Annotated[FeatureRow | UNetRow | StudentRow, Field(discriminator="kind")]
 Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
 
 
@@ -147,6 +179,7 @@ TAGS: dict[str, type[Strict]] = {
     "folder": FolderData,
     "features": FeatureRow,
     "unet": UNetRow,
+    "student": StudentRow,
     "augmentation": AugmentationRecipe,
     "networks": NetworkRecipe,
 }
@@ -203,7 +236,7 @@ def parse_recipe(content: dict[str, Any]) -> Recipe:
 def explain(problem: Any) -> str:
     """One line for a pydantic error: the key, what is wrong, what is known."""
     place: Sequence[str | int] = problem["loc"]
-    key = ".".join(str(part) for part in place if part not in ("toy", "folder", "features", "unet"))
+    key = ".".join(str(part) for part in place if part not in ("toy", "folder", "features", "unet", "student"))
     if problem["type"] == "extra_forbidden":
         model = next((TAGS[part] for part in reversed(place[:-1]) if part in TAGS), Recipe)
         return f"unknown key {key!r}; known there: {', '.join(model.model_fields)}"

@@ -1,17 +1,21 @@
 """From a row of a recipe to something that can be fitted and evaluated."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from frugalseg.backbones.registry import family_named
 from frugalseg.data.example import Example
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
-from frugalseg.experiments.recipe import FeatureRow, Recipe, UNetRow
+from frugalseg.experiments.recipe import FeatureRow, Recipe, Row, StudentRow, UNetRow
 from frugalseg.options import options_of
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress
+
+if TYPE_CHECKING:
+    from frugalseg.segmenter import Segmenter
 
 
 class Method(Protocol):
@@ -26,18 +30,37 @@ class Method(Protocol):
         """Segment the images and count; `see` gets each example with its prediction."""
 
 
-def build(row: FeatureRow | UNetRow, seed: int, device: str = "cpu") -> Method:
+@dataclass(frozen=True)
+class Around:
+    """What a row may refer to.
+
+    Attributes:
+        recipe: whose row it is.
+        folder: of the comparison.
+        key: everything that the labels of a teacher depend on but the run's seed, as a short text.
+    """
+
+    recipe: Recipe
+    folder: Path
+    key: str = ""
+
+
+def build(row: Row, seed: int, device: str = "cpu", around: Around | None = None) -> Method:
     """The method of a row for one run.
 
     Args:
         row: of a recipe.
         seed: of all that is random in it: weights, shuffling, augmentation, the noise of a diffusion model.
         device: where it runs.
+        around: needed by rows that refer to others.
 
     Raises:
         InputError: the checkpoint cannot be loaded, or an option is unknown or out of range; the row is named.
     """
     try:
+        if isinstance(row, StudentRow):
+            assert around is not None
+            return build_student(row, seed, device, around)
         return build_unet(row, seed, device) if isinstance(row, UNetRow) else build_segmenter(row, seed, device)
     except InputError as error:
         raise InputError(f"row {row.name!r}: {error}") from None
@@ -46,7 +69,7 @@ def build(row: FeatureRow | UNetRow, seed: int, device: str = "cpu") -> Method:
         raise InputError(f"row {row.name!r}: {error}; correct its options") from None
 
 
-def build_segmenter(row: FeatureRow, seed: int, device: str) -> Method:
+def build_segmenter(row: FeatureRow, seed: int, device: str) -> "Segmenter":
     """A `Segmenter` with a backbone of its own."""
     from frugalseg.backbones import load_backbone
     from frugalseg.segmenter import Segmenter
@@ -87,7 +110,19 @@ def build_unet(row: UNetRow, seed: int, device: str) -> Method:
     return UNetBaseline(UNetSettings(**fields, augmentation=augmentation), seed=seed, device=device)
 
 
-def check_rows(recipe: Recipe, device: str = "cpu") -> None:
+def build_student(row: StudentRow, seed: int, device: str, around: Around) -> Method:
+    """A `StudentMethod` with its teacher, which is not fitted yet."""
+    from frugalseg.experiments.student_row import Lesson, StudentMethod, photographs_of, teacher_of
+
+    teacher = teacher_of(row, around.recipe.rows)
+    labels = around.folder / "labels" / around.key / f"seed-{seed}"
+    photographs = photographs_of(row, around.recipe.data, around.folder)
+    model = None if teacher is None else build_segmenter(teacher, seed, device)
+    lesson = Lesson(model, photographs, labels)
+    return StudentMethod(row, lesson, seed=seed, device=device)
+
+
+def check_rows(recipe: Recipe, device: str = "cpu", folder: Path = Path()) -> None:
     """Build every row once and throw it away, so that a mistake in the last one is found before the first one runs."""
     for row in recipe.rows:
-        build(row, 0, device)
+        build(row, 0, device, Around(recipe, folder))

@@ -119,4 +119,11 @@ def cropped(image: Tensor, target: Tensor, size: Size, draws: np.random.Generato
 
 def sample_loader(stream: SampleStream, workers: int = 0) -> DataLoader[dict[str, Any]]:
     """A loader that yields the batches of `stream` in order, prepared by `workers` processes beside the training."""
-    return DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available())
+    # A generator of its own, or it would draw from the process's.
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(stream.seed),
+    )

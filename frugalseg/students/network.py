@@ -12,8 +12,9 @@ from frugalseg.errors import InputError
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, as published."""
 
-UNETS = {"unet": (256, 128, 64, 32, 16), "unetplusplus": (256, 128, 64, 32, 16), "manet": (256, 128, 64, 32, 16)}
-"""Architectures that want as many decoder widths as the encoder has levels; a shallower one takes the last of these."""
+UNETS = ("unet", "unetplusplus", "manet")
+DECODER = (256, 128, 64, 32, 16)
+"""Decoder widths of these, deepest first; a shallower one takes the last of them."""
 
 COARSEST = 6
 """A U-Net is as deep as leaves its deepest maps this many pixels a side."""
@@ -25,7 +26,7 @@ class NetworkSpec:
 
     Attributes:
         architecture, encoder: names in segmentation-models-pytorch.
-        depth: levels of the encoder; None: as the library has it.
+        depth: levels of a U-Net's encoder; None: as the library has it, and of all other architectures.
         classes: K.
     """
 
@@ -79,17 +80,35 @@ def build(spec: NetworkSpec) -> Any:
     architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
     require_known("architecture", spec.architecture, architectures, shown=architectures)
     require_encoder(spec.encoder)
-    options: dict[str, Any] = {} if spec.depth is None else {"encoder_depth": spec.depth}
-    if spec.architecture in UNETS and spec.depth is not None:
-        options["decoder_channels"] = UNETS[spec.architecture][-spec.depth :]
+    if spec.depth is not None and spec.architecture not in UNETS:
+        raise InputError(f"{spec.architecture} has no choice of depth, {', '.join(UNETS)} have; leave it out")
+    options: dict[str, Any] = {}
+    if spec.depth is not None:
+        options = {"encoder_depth": spec.depth, "decoder_channels": DECODER[-spec.depth :]}
     try:
         return smp.create_model(spec.architecture, spec.encoder, encoder_weights=None, classes=spec.classes, **options)
     except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:150] or type(error).__name__
-        depth = "" if spec.depth is None else f" of depth {spec.depth}"
         raise InputError(
-            f"{spec.architecture} with encoder {spec.encoder}{depth} is not possible ({reason}); choose another"
+            f"{spec.architecture} with encoder {spec.encoder} is not possible ({reason}); choose another"
         ) from None
+
+
+@torch.no_grad()
+def require_size(network: StudentNetwork, size: tuple[int, int]) -> None:
+    """Refuse images of (h, w) that the network cannot segment, such as ones too small for its deepest level."""
+    spec, training = network.spec, network.training
+    try:
+        found = network.eval()(torch.zeros(1, 3, *size)).shape[-2:]
+        reason = "" if found == size else f"it answers with {found[0]}x{found[1]}"
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:150]
+    network.train(training)
+    if reason:
+        raise InputError(
+            f"{spec.architecture} with encoder {spec.encoder} cannot segment images of {size[0]}x{size[1]} ({reason}); "
+            "give another size or architecture"
+        )
 
 
 def require_encoder(name: str) -> None:

@@ -16,7 +16,7 @@ class StudentSettings:
 
     Attributes:
         architecture, encoder: names in segmentation-models-pytorch; always from scratch.
-        depth: levels of the encoder; None: of a U-Net as many as the images' size allows, else the library's choice.
+        depth: levels of a U-Net, 3 to 5; None: as many as the size of the images allows.
         size: (h, w) of a training image; None: that of the samples. Images of another shape keep their aspect ratio.
         tile: keep every image's own resolution: train on crops of `size`, slide windows of `size` over larger images.
         mirror: mirror half of the training images; not for classes that tell left from right.
@@ -35,7 +35,7 @@ class StudentSettings:
 
     architecture: str = option("unet", "network, by its name in segmentation-models-pytorch")
     encoder: str = option("resnet18", "its encoder, by name")
-    depth: int | None = option(None, "levels of the encoder, 3 to 5; without it by the size of the images")
+    depth: int | None = option(None, "levels of a U-Net, 3 to 5; without it by the size of the images")
     size: tuple[int, int] | None = option(None, "of a training image; without it that of the samples")
     tile: bool = option(False, "train on crops, slide over larger images, rather than resizing them")
     mirror: bool = option(False, "mirror half of the images; not for classes that tell left from right")
@@ -52,9 +52,10 @@ class StudentSettings:
     seed: int = option(0, "one seed, one result")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "validations", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        # Batch normalisation learns nothing from one image where a map is a single pixel.
+        for name, least in (("epochs", 1), ("validations", 1), ("batch_size", 2)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more")
         if not self.learning_rate > 0 or self.weight_decay < 0 or self.dice < 0 or self.least_steps < 0:
             raise InputError("learning_rate must be above 0; weight_decay, dice and least_steps not below")
         if self.depth is not None and not 3 <= self.depth <= 5:

@@ -25,7 +25,7 @@ from frugalseg.progress import Progress, silent
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.batches import SampleStream, chosen_size, most_frequent_size, sample_loader
 from frugalseg.students.loss import segmentation_loss
-from frugalseg.students.network import NetworkSpec, StudentNetwork, chosen_depth, new_network
+from frugalseg.students.network import NetworkSpec, StudentNetwork, chosen_depth, new_network, require_size
 from frugalseg.students.settings import Schedule, StudentSettings
 from frugalseg.students.student import Student, View
 
@@ -124,7 +124,7 @@ def prepared(
     """The settings with everything chosen that was left open, and the untrained network.
 
     Raises:
-        InputError: an unknown name, or parts that do not go together.
+        InputError: an unknown name, parts that do not go together, or images that the network cannot take.
     """
     wanted = settings.size or most_frequent_size(samples)
     depth = settings.depth or chosen_depth(settings.architecture, wanted)
@@ -132,6 +132,7 @@ def prepared(
     network = new_network(spec, settings.seed)
     precision = settings.precision or ("bf16" if device.startswith("cuda") else "fp32")
     size = chosen_size(samples, network.stride, settings.size)
+    require_size(network, size)
     return replace(settings, depth=depth, size=size, precision=precision), network
 
 

@@ -1,0 +1,104 @@
+"""Students in a recipe: fed by a teacher of the same seed, whose labels rows share and keep."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from frugalseg.data.toy import write_toy_folder
+from frugalseg.errors import InputError
+from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.recipe import Recipe, parse_recipe
+from tests.report.reading import check_offline
+
+QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}
+SMALL = {"encoder": "mobilenet_v2", "epochs": 1, "least_steps": 2, "batch_size": 2}
+STUDENT: dict[str, Any] = {"kind": "student", "student": SMALL, "count": 3}
+DRAWN = {**STUDENT, "name": "generated", "source": "synthetic", "generation": {"sampler": "ddim", "sampling_steps": 2}}
+
+
+def recipe(checkpoint: Path, *students: dict[str, Any], **changes: Any) -> Recipe:
+    options = {"timesteps": [50], "blocks": [1, 2]}
+    ddpm = {"kind": "features", "name": "classifier", "checkpoint": str(checkpoint), "options": options}
+    content = {
+        "title": "students",
+        "data": {"kind": "toy", "train": 3, "test": 2, "size": 16},
+        "rows": [{**ddpm, "segmenter": QUICK}, *students],
+        "runs": 1,
+        "pictures": 1,
+    }
+    return parse_recipe({**content, **changes})
+
+
+def test_every_source(tiny_ddpm: Path, tmp_path: Path) -> None:
+    rows = [
+        DRAWN,
+        {**DRAWN, "name": "generated, a third dropped", "drop": 0.34},
+        {**STUDENT, "name": "photographs", "source": "images"},
+        {**STUDENT, "name": "annotated", "source": "annotated"},
+    ]
+    result = run_comparison(recipe(tiny_ddpm, *rows), tmp_path)
+    assert list(result.runs) == ["classifier", *(row["name"] for row in rows)]
+    assert all(0 <= result.values(row, "miou")[0] <= 1 for row in result.runs)
+    check_offline(result.page.read_text(encoding="utf-8"))
+    # Two rows share the generated images, and all of them one teacher.
+    assert len(list(tmp_path.glob("labels/*/seed-0/labelled-*"))) == 2
+    assert len(list(tmp_path.glob("labels/*/seed-0/teacher"))) == 1
+    before = result.values("photographs", "miou").tolist()
+    (tmp_path / "runs" / "photographs" / "seed-0.json").unlink()
+    again = run_comparison(recipe(tiny_ddpm, *rows), tmp_path)
+    assert again.values("photographs", "miou").tolist() == before
+
+
+def test_photographs_of_a_data_folder(tiny_ddpm: Path, tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("test", 2)):
+        write_toy_folder(tmp_path / name, count, 1, size=16)
+    (tmp_path / "photos").mkdir()
+    for number, size in enumerate(((20, 16), (16, 16))):
+        Image.new("RGB", size, (200, 90 * number, 30)).save(tmp_path / "photos" / f"{number}.png")
+    data = {"kind": "folder", "path": str(tmp_path)}
+    row = {**STUDENT, "name": "photographs", "source": "images", "images": "photos", "longest_side": 18, "drop": 0}
+    result = run_comparison(recipe(tiny_ddpm, row, data=data), tmp_path / "out")
+    assert len(result.runs["photographs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"teacher": "nobody"}, "teacher 'nobody'.*classifier"),
+        ({"student": {"epoch": 3}}, "epoch"),
+        ({"student": {"encoder": "resnet19"}}, "resnet19"),
+        ({"student": {"batch_size": 0}}, "batch_size"),
+        ({"generation": {"sampler": "magic"}}, "magic"),
+        ({"generation": {"stepps": 3}}, "stepps"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(
+    changes: dict[str, Any], said: str, tiny_ddpm: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        run_comparison(recipe(tiny_ddpm, {**DRAWN, **changes}), tmp_path)
+    assert str(caught.value).startswith("row 'generated': ")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_that_cannot_generate(tiny_ddpm: Path, tmp_path: Path) -> None:
+    colour = {"kind": "features", "name": "colour", "backbone": "colour"}
+    rows = [colour, {**DRAWN, "teacher": "colour"}]
+    with pytest.raises(InputError, match="ddpm"):
+        run_comparison(recipe(tiny_ddpm, rows=rows), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"source": "photos"}, "source"),
+        ({"drop": 1.0}, "drop"),
+        ({"studnet": {}}, "studnet"),
+        ({"protocol": "x"}, "protocol"),
+    ],
+)
+def test_keys_that_do_not_fit(changes: dict[str, Any], said: str, tiny_ddpm: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        recipe(tiny_ddpm, {**DRAWN, **changes})

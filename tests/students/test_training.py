@@ -1,0 +1,108 @@
+"""A student learns, keeps its best round, and ends with the same bits however often it was stopped."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from frugalseg.data.toy import TOY_CLASSES, toy_example
+from frugalseg.errors import InputError
+from frugalseg.students.settings import StudentSettings
+from frugalseg.students.training import train_student
+
+# FPN drops units out at random: a resumed training must draw the same ones.
+QUICK = StudentSettings(
+    architecture="fpn",
+    encoder="mobilenet_v2",
+    epochs=4,
+    least_steps=0,
+    validations=2,
+    batch_size=2,
+)
+
+
+class Stop(Exception):
+    """Ends a training from within its progress report."""
+
+
+def toy(count, first=0, size=32):
+    return [toy_example(7, first + index, size) for index in range(count)]
+
+
+def weights(trained):
+    return trained.student.network.state_dict()
+
+
+def same(one, other):
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    return train_student(toy(4), toy(2, 100), TOY_CLASSES, QUICK)
+
+
+@pytest.mark.parametrize("step", [3, 4, 6])
+def test_an_interrupted_training_ends_with_the_same_bits(step, uninterrupted, tmp_path):
+    def stop(stage, done, total):
+        if done == step:
+            raise Stop
+
+    arguments = (toy(4), toy(2, 100), TOY_CLASSES, QUICK)
+    with pytest.raises(Stop):
+        train_student(*arguments, work=tmp_path, progress=stop)
+    seen = []
+    trained = train_student(*arguments, work=tmp_path, progress=lambda *report: seen.append(report))
+    assert same(trained, uninterrupted)
+    assert [r.miou for r in trained.rounds] == [r.miou for r in uninterrupted.rounds]
+    assert seen[0][1] == (5 if step > 4 else 1)  # stopped in its report of step 4, it had not yet saved that
+
+
+def test_a_finished_training_is_not_done_again(uninterrupted, tmp_path):
+    arguments = (toy(4), toy(2, 100), TOY_CLASSES, QUICK)
+    train_student(*arguments, work=tmp_path)
+    seen = []
+    assert same(train_student(*arguments, work=tmp_path, progress=lambda *r: seen.append(r)), uninterrupted)
+    assert not seen
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_another_seed_is_another_student_and_global_randomness_is_left_alone(uninterrupted):
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    other = train_student(toy(4), toy(2, 100), TOY_CLASSES, replace(QUICK, seed=1))
+    assert not same(other, uninterrupted)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_best_round_is_kept(uninterrupted):
+    miou = uninterrupted.student.evaluate(toy(2, 100)).confusion.miou()
+    assert miou == uninterrupted.best.miou == max(each.miou for each in uninterrupted.rounds)
+    assert len(uninterrupted.rounds) == 2 and uninterrupted.rounds[-1].step == 8
+
+
+def test_learns_the_images_it_was_given():
+    images = toy(4)
+    settings = StudentSettings(augment=False, epochs=1, least_steps=60, validations=2, batch_size=4)
+    trained = train_student(images, images, TOY_CLASSES, settings)
+    assert trained.student.evaluate(images).confusion.pixel_accuracy() > 0.85
+    assert (trained.settings.depth, trained.settings.size, trained.settings.precision) == (3, (32, 32), "fp32")
+
+
+def test_a_single_sample_is_enough_for_batch_normalisation():
+    settings = StudentSettings(
+        architecture="deeplabv3plus", encoder="mobilenet_v2", epochs=1, least_steps=0, batch_size=2, size=(32, 32)
+    )
+    assert len(train_student(toy(1), toy(1), TOY_CLASSES, settings).rounds) == 1
+
+
+def test_a_loss_that_explodes_ends_the_training():
+    settings = StudentSettings(epochs=1, least_steps=20, batch_size=2, learning_rate=1e30, one_cycle=False, dice=0)
+    with pytest.raises(ArithmeticError, match="no longer finite"):
+        train_student(toy(2), toy(1), TOY_CLASSES, settings)
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(InputError, match="0 samples"):
+        train_student([], toy(1), TOY_CLASSES, QUICK)
