@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.layout import image_folder
 from frugalseg.errors import InputError
-from frugalseg.jobs.output import logged
+from frugalseg.jobs.output import logged, open_run
+from frugalseg.predictor import MaskPredictor, load_model
 from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Segmenter
+from frugalseg.synthetic.annotation import write_for_annotation
 from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
 from frugalseg.synthetic.npz import write_npz
 from frugalseg.synthetic.reader import SyntheticSet
@@ -25,30 +30,45 @@ class GenerateRequest:
     """A call of `generate`.
 
     Attributes:
-        model: folder of a fitted model, or a Hub id.
-        count: images to draw; None with `images`.
-        images: folder of photographs to label instead.
+        model: folder of a fitted model, or a Hub id; with `for_annotation` also a checkpoint of `family`.
+        count: images to draw and label.
+        images: or a folder of photographs to label.
+        for_annotation: or so many images to draw for annotators, with empty masks.
+        classes: for annotators, a ``classes.json`` other than the model's.
         longest_side: of photographs; larger ones are made smaller.
         options: how images are drawn, by field of the family's dataclass of generation.
         seed: of the whole set.
         batch_size: images drawn and labelled at once; None: 8, on a GPU 64.
         shard_size: images a shard.
+        npz: also write this file, in the published layout.
+        family: of a checkpoint that stands for a model.
         device: where to run; ``cuda`` under torchrun is the process's own GPU.
     """
 
     model: str
     count: int | None = None
     images: Path | None = None
+    for_annotation: int | None = None
+    classes: Path | None = None
     longest_side: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     batch_size: int | None = None
     shard_size: int = SHARD_SIZE
+    npz: Path | None = None
+    family: str = "ddpm"
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if (self.count is None) == (self.images is None):
-            raise InputError("give either -n, how many images to draw, or --images, a folder of photographs to label")
+        if sum(given is not None for given in (self.count, self.images, self.for_annotation)) != 1:
+            raise InputError(
+                "give one of -n, how many images to draw and label, --images, a folder of photographs to label, and "
+                "--for-annotation, how many images to draw for annotators"
+            )
+        if self.for_annotation is None and self.classes is not None:
+            raise InputError("--classes: only with --for-annotation; the labels of a model are its own classes")
+        if self.npz is not None and (self.for_annotation is not None or self.npz.suffix != ".npz"):
+            raise InputError(f"--npz {self.npz}: the name must end in .npz, and there is none of images for annotators")
         if self.images is None and self.longest_side is not None:
             raise InputError("--longest-side is for photographs; images are drawn at the network's own size")
         if self.images is not None and self.options:
@@ -60,7 +80,6 @@ def generate_folder(
     request: GenerateRequest,
     out: Path,
     *,
-    npz: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> SyntheticSet | None:
@@ -72,7 +91,6 @@ def generate_folder(
     Args:
         request: what to generate.
         out: gets shards, ``synthetic.json``, ``classes.json``, ``index.html`` and ``generate.log``.
-        npz: also write this file, in the published layout.
         overwrite: empty `out` first.
         progress: told of each image.
 
@@ -85,10 +103,8 @@ def generate_folder(
     share = share_of_environment()
     if overwrite and share.processes > 1:
         raise InputError("--overwrite: only with a single process; empty the folder first")
-    if npz is not None and npz.suffix != ".npz":
-        raise InputError(f"--npz {npz}: the name must end in .npz")
-    model = Segmenter.from_pretrained(request.model, device=own_device(request.device))
-    batch_size = request.batch_size or (8 if model.device.type == "cpu" else 64)
+    model = load_model(request.model, device=own_device(request.device))
+    batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
     record = record_of(model, source, batch_size=batch_size, shard_size=request.shard_size)
     open_set(out, record, model, overwrite=overwrite)
@@ -100,15 +116,54 @@ def generate_folder(
     if not complete:
         return None
     dataset = SyntheticSet(out)
-    if npz is not None:
-        write_npz(npz, dataset)
+    if request.npz is not None:
+        write_npz(request.npz, dataset)
     return dataset
 
 
-def source_of(request: GenerateRequest, model: Segmenter) -> Source:
+def annotation_folder(
+    request: GenerateRequest, out: Path, *, overwrite: bool = False, progress: Progress = silent
+) -> int:
+    """Write ``request.for_annotation`` images with empty masks; a call that was killed goes on.
+
+    Args:
+        request: what to generate.
+        out: becomes a data folder.
+        overwrite: refused, for somebody may have painted the masks.
+        progress: told of each image.
+
+    Returns:
+        How many images this call has written.
+
+    Raises:
+        InputError: no such model or checkpoint, one that cannot generate, or `out` holds something else.
+    """
+    assert request.for_annotation is not None
+    if overwrite:
+        raise InputError(f"--overwrite: would delete masks that somebody has painted; delete {out} yourself")
+    backbone, own = backbone_and_classes(request)
+    source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
+    table = own if request.classes is None else ClassTable.from_json(request.classes)
+    open_run(out, {"command": "generate --for-annotation", **source.settings()}, overwrite=False)
+    batch_size = request.batch_size or default_batch(request.device)
+    return write_for_annotation(source, out, table, batch_size=batch_size, progress=progress)
+
+
+def backbone_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None]:
+    """The backbone of a fitted model, with its classes; or that of a checkpoint, which has none."""
+    device = own_device(request.device)
+    if (Path(request.model) / Segmenter.weights_file).is_file():
+        segmenter = Segmenter.from_pretrained(request.model, device=device)
+        return segmenter.backbone, segmenter.classes
+    return load_backbone(request.family, request.model).to(device), None
+
+
+def source_of(request: GenerateRequest, model: MaskPredictor) -> Source:
     """The images to label; everything that can be wrong with them is found here."""
     if request.images is not None:
-        return Photographs(request.images, request.longest_side)
+        return Photographs(image_folder(request.images), request.longest_side)
+    if not isinstance(model, Segmenter):
+        raise InputError(f"{request.model}: a student cannot generate images; give the model that it learned from")
     assert request.count is not None
     return GeneratedImages(generator_of(model.backbone, request.options), request.count, request.seed)
 
@@ -119,6 +174,11 @@ def share_of_environment() -> Share:
         return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     except ValueError:
         raise InputError("the environment's RANK and WORLD_SIZE are not numbers; unset them, or use torchrun") from None
+
+
+def default_batch(device: str) -> int:
+    """Images at once: more only helps where a GPU has to be kept busy."""
+    return 8 if device == "cpu" else 64
 
 
 def own_device(device: str) -> str:

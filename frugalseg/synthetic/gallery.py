@@ -29,17 +29,17 @@ WHAT = (
 )
 
 
-def gallery_page(found: ShardFolder, record: SetRecord, title: str) -> Page:
+def gallery_page(found: ShardFolder, record: SetRecord) -> Page:
     """The least certain, middle and most certain images with their labels; uncertainties; how often each class occurs.
 
     Args:
         found: the samples.
         record: what they were made with.
-        title: of the page.
     """
     settings = flat(record.settings)
     kind = "generated images" if settings.get("kind") == "generated" else "photographs"
-    page = Page(title, lead=f"{len(found)} {kind}, labelled by a model with {len(found.classes)} classes.")
+    lead = f"{len(found)} {kind}, labelled by a model with {len(found.classes)} classes."
+    page = Page("Synthetic set", lead=lead)
     tiles = {kind: f"{len(found)}", "median uncertainty, nats": f"{np.median(found.uncertainties):.3f}"}
     if record.count > len(found):
         tiles["left out: unreadable"] = f"{record.count - len(found)}"

@@ -35,6 +35,7 @@ from frugalseg.synthetic.sources import Source
 log = logging.getLogger(__name__)
 
 LOG = "generate.log"
+PAGE = "index.html"
 ENCODERS = 4  # threads that compress pictures while the network works on the next batch
 
 
@@ -117,7 +118,10 @@ def open_set(out: Path, record: SetRecord, model: MaskPredictor, *, overwrite: b
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
         if (out / RECORD).is_file():
-            check_same(out, SetRecord.read(out), record)
+            there = SetRecord.read(out)
+            check_same(out, there, record)
+            if there.count != record.count:
+                (out / PAGE).unlink(missing_ok=True)  # it would show the smaller set
         model.classes.to_json(out / "classes.json")
         record.write(out)
 
@@ -214,8 +218,10 @@ def finish(out: Path, record: SetRecord) -> bool:
             return False
         for left in out.glob(".shard-*"):
             left.unlink()
+        if (out / PAGE).is_file():
+            return True
         found = ShardFolder(out)
         if not len(found):
             raise InputError(f"not one of the {record.count} images could be read; {out / LOG} names the reasons")
-        gallery_page(found, record, out.name).save(out / "index.html")
+        gallery_page(found, record).save(out / PAGE)
     return True

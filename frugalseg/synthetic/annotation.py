@@ -1,0 +1,95 @@
+"""Generated images ready for annotators: a data folder whose masks are still empty (DatasetDDPM's first step)."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.files import atomic_path
+from frugalseg.data.masks import write_mask
+from frugalseg.progress import Progress, silent
+from frugalseg.synthetic.sources import GeneratedImages
+
+README = """Images to annotate
+==================
+
+images/   {count} images, drawn by a network; each belongs to the mask of the same name.
+masks/    indexed PNG files of the same size. A pixel's value is the id of its class; {ignore} = not annotated.
+          All of them are empty so far: every pixel is {ignore}.
+{classes}
+How to annotate
+---------------
+- Open a mask over its image in any editor that keeps indexed colours, paint the classes, and save it under its name as
+  indexed or grey PNG: without smoothing, without resizing.
+- Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
+  class in every image are worth more than a few images painted to the last pixel.
+- Images that show nothing recognisable: delete the image together with its mask.
+
+Then
+----
+    frugalseg check {folder}
+    frugalseg fit {folder} --checkpoint NETWORK -o MODEL     (NETWORK: the one that drew the images)
+"""
+
+
+def write_for_annotation(
+    source: GeneratedImages,
+    out: Path,
+    classes: ClassTable | None = None,
+    *,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> int:
+    """Write images, empty masks, ``classes.json`` and ``README.txt``; files that exist, painted or not, are kept.
+
+    Args:
+        source: of the images.
+        out: the data folder.
+        classes: what is to be annotated; without it there is no ``classes.json``, and the ids painted are the classes.
+        batch_size: images drawn at once.
+        progress: told of each image.
+
+    Returns:
+        How many images this call has written.
+    """
+    table = classes or ClassTable.from_ids(())
+    written, total = 0, len(source)
+    for start in range(0, total, batch_size):
+        numbers = range(start, min(start + batch_size, total))
+        if all(image_path(out, number).exists() for number in numbers):
+            continue
+        for picture in source.pictures(numbers):
+            path, progressed = image_path(out, picture.number), picture.number + 1
+            progress("generate", progressed, total)
+            if path.exists():
+                continue
+            mask = out / "masks" / path.name
+            if not mask.exists():
+                write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
+            # The image comes last: where it exists, its mask does too.
+            with atomic_path(path) as temporary:
+                Image.fromarray(picture.image).save(temporary)
+            written += 1
+    if classes is not None:
+        classes.to_json(out / "classes.json")
+    with atomic_path(out / "README.txt") as temporary:
+        temporary.write_text(readme(out, total, classes), encoding="utf-8")
+    return written
+
+
+def image_path(out: Path, number: int) -> Path:
+    """Where image `number` goes."""
+    return out / "images" / f"{number:08d}.png"
+
+
+def readme(out: Path, count: int, classes: ClassTable | None) -> str:
+    """The words for annotators."""
+    if classes is None:
+        lines = "\nThe classes are yours to choose: number them from 0 and write their names into classes.json:\n"
+        lines += '    {"classes": [{"id": 0, "name": "background"}, {"id": 1, "name": "..."}]}\n'
+    else:
+        entries = zip(classes.ids, classes.names, classes.colors, strict=True)
+        lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
+    ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
+    return README.format(count=count, classes=lines, ignore=ignore, folder=out.name)

@@ -1,0 +1,280 @@
+"""A set is the same whatever happened on the way; what is damaged is found and made again."""
+
+import errno
+import hashlib
+import io
+import json
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from frugalseg.data.toy import write_toy_folder
+from frugalseg.errors import InputError
+from frugalseg.synthetic import Photographs, SyntheticSet, generate
+from frugalseg.synthetic import generation as generation_module
+from frugalseg.synthetic import shards as shards_module
+from frugalseg.synthetic.generation import Share, finish, open_set, record_of, write_shards
+from frugalseg.synthetic.record import SetRecord
+from frugalseg.synthetic.shards import alone, claimed
+from frugalseg.synthetic.sources import seed_of
+
+
+class Stop(Exception):
+    """Ends a run from within its progress report."""
+
+
+def stop_at(moment):
+    def progress(_, done, __):
+        if done == moment:
+            raise Stop
+
+    return progress
+
+
+def files(folder):
+    """Every file's bytes by name, but for the log."""
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p.suffix != ".log"}
+
+
+def make(segmenter, source, out, **more):
+    return generate(segmenter, source, out, **{"batch_size": 3, "shard_size": 4, **more})
+
+
+def test_each_sample_is_its_seeds_image_with_the_models_labels(written, segmenter, drawn):
+    source = drawn(10)
+    assert len(written) == 10
+    for number in (0, 5, 9):
+        sample = written[number]
+        alone_ = source.generator.generate([seed_of(0, number)])[0]
+        image = (alone_ * 255).round().byte().permute(1, 2, 0).numpy()
+        # Batches of another size round otherwise, which may tip a value over to its neighbour.
+        assert np.abs(sample.image.astype(int) - image).max() <= 1
+        found = next(segmenter.predict_positions([sample.image]))
+        assert (found.mask.numpy() == sample.target).mean() > 0.99
+        assert sample.uncertainty == pytest.approx(found.image_uncertainty, rel=1e-3)
+        assert sample.uncertainty == written.uncertainties[number]
+        assert (sample.name, sample.seed) == (f"{number:08d}", seed_of(0, number))
+
+
+def test_seeds_within_a_set_never_meet():
+    assert len({seed_of(3, number) for number in range(100_000)}) == 100_000
+    assert 0 <= seed_of(3, 0) < 2**32
+    assert seed_of(3, 0) != seed_of(4, 0)
+
+
+def test_shards_are_plain_webdataset_tars(written):
+    assert [p.name for p in sorted(written.path.glob("*.tar"))] == [f"shard-{i:06d}.tar" for i in range(3)]
+    with tarfile.open(written.path / "shard-000001.tar") as tar:
+        names = [f"{n:08d}.{suffix}" for n in range(4, 8) for suffix in ("image.png", "mask.png", "json")]
+        assert tar.getnames() == names
+        assert {member.mtime for member in tar.getmembers()} == {0}
+        content = {name: tar.extractfile(name).read() for name in names[:3]}
+    image = Image.open(io.BytesIO(content["00000004.image.png"]))
+    mask = Image.open(io.BytesIO(content["00000004.mask.png"]))
+    assert (np.asarray(image) == written[4].image).all()
+    assert mask.mode == "P" and (np.asarray(mask) == written.classes.to_ids(written[4].target)).all()
+    about = json.loads(content["00000004.json"])
+    assert about == {"uncertainty": written[4].uncertainty, "seed": written[4].seed, "source": None}
+
+
+@pytest.mark.parametrize("moment", [0, 2, 4, 7, 10])
+def test_an_interrupted_run_ends_the_same(moment, segmenter, drawn, written, tmp_path):
+    out = tmp_path / "set"
+    with pytest.raises(Stop):
+        make(segmenter, drawn(10), out, progress=stop_at(moment))
+    make(segmenter, drawn(10), out)
+    assert files(out) == files(written.path)
+
+
+def test_whole_shards_are_not_made_again(segmenter, drawn, tmp_path):
+    make(segmenter, drawn(10), tmp_path / "set")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "set").glob("shard-*")}
+    make(segmenter, drawn(10), tmp_path / "set")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "set").glob("shard-*")} == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no index", "no tar", "bad index", "index of others"])
+def test_damage_is_found_and_mended(damage, segmenter, drawn, written, tmp_path):
+    out = tmp_path / "set"
+    make(segmenter, drawn(10), out)
+    tar, index = out / "shard-000001.tar", out / "shard-000001.json"
+    content = tar.read_bytes()
+    if damage == "cut":
+        tar.write_bytes(content[:-1000])
+    elif damage == "changed":
+        tar.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
+    elif damage == "no index":
+        index.unlink()
+    elif damage == "no tar":
+        tar.unlink()
+    elif damage == "bad index":
+        index.write_text(index.read_text()[:-40])
+    else:
+        index.write_text((out / "shard-000000.json").read_text())
+    if damage != "changed":  # the reader compares sizes; only a rerun reads every byte
+        with pytest.raises(InputError, match=r"shard-000001\.tar: this shard is missing, unfinished or cut short"):
+            SyntheticSet(out)
+    make(segmenter, drawn(10), out)
+    assert files(out) == files(written.path)
+
+
+def test_a_set_grows_to_what_it_would_have_been(segmenter, drawn, written, tmp_path):
+    make(segmenter, drawn(6), tmp_path / "set")
+    make(segmenter, drawn(10), tmp_path / "set")
+    assert files(tmp_path / "set") == files(written.path)
+    with pytest.raises(InputError, match="holds more than 6 images already, of 10"):
+        make(segmenter, drawn(6), tmp_path / "set")
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5])
+def test_processes_share_the_work_without_talking(processes, segmenter, drawn, written, tmp_path):
+    """Also when they start at once, and their number changes halfway."""
+    source, out = drawn(10), tmp_path / "set"
+    record = record_of(segmenter, source, batch_size=3, shard_size=4)
+
+    def work(rank):
+        open_set(out, record, segmenter)
+        write_shards(segmenter, source, record, out, share=Share(rank, processes))
+        return finish(out, record)
+
+    assert not work(processes - 1) and not (out / "index.html").exists()
+    with ThreadPoolExecutor() as pool:
+        assert any(pool.map(work, range(processes)))
+    assert files(out) == files(written.path)
+
+
+def test_two_processes_never_write_one_shard(segmenter, drawn, tmp_path):
+    record = record_of(segmenter, drawn(4), batch_size=4, shard_size=4)
+    open_set(tmp_path, record, segmenter)
+    with claimed(tmp_path, 0, range(4)) as first, claimed(tmp_path, 0, range(4)) as second:
+        assert first is not None and second is None
+        write_shards(segmenter, drawn(4), record, tmp_path)
+        assert not finish(tmp_path, record)
+    write_shards(segmenter, drawn(4), record, tmp_path)
+    assert finish(tmp_path, record)
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+def test_what_killed_processes_left_is_cleared_away(segmenter, drawn, written, tmp_path):
+    out = tmp_path / "set"
+    make(segmenter, drawn(10), out)
+    for name in (".shard-000000.partial", ".shard-000001.index.partial", ".synthetic.x.json", ".index.y.html", ".lock"):
+        (out / name).write_bytes(b"half")
+    make(segmenter, drawn(10), out)
+    assert files(out) == files(written.path)
+    with alone(out):
+        assert (out / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": {"seed": 1}}, r"another seed \(0 there, 1 here\)"),
+        ({"source": {"sampling_steps": 3}}, "another sampling steps"),
+        ({"source": {"sampler": "ddim"}}, r"another sampler \(dpmsolver\+\+ there, ddim here\)"),
+        ({"batch_size": 4}, "another batch size"),
+        ({"shard_size": 5}, "another shard size"),
+    ],
+)
+def test_other_settings_are_refused(change, message, segmenter, drawn, written):
+    before = files(written.path)
+    with pytest.raises(InputError, match=message):
+        make(segmenter, drawn(10, **change.pop("source", {})), written.path, **change)
+    assert files(written.path) == before
+
+
+def test_another_model_is_refused_and_a_reloaded_one_is_not(segmenter, drawn, written, tmp_path):
+    segmenter.save_pretrained(tmp_path / "model")
+    again = type(segmenter).from_pretrained(tmp_path / "model")
+    assert make(again, drawn(10), written.path).uncertainties.tolist() == written.uncertainties.tolist()
+    with torch.no_grad():
+        again.classifier.linear3.bias[0, 0] += 1
+    with pytest.raises(InputError, match="another model"):
+        make(again, drawn(10), written.path)
+
+
+def test_a_folder_of_something_else_is_refused_unless_it_may_go(segmenter, drawn, tmp_path):
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(InputError, match="holds something else"):
+        make(segmenter, drawn(2), tmp_path)
+    assert len(make(segmenter, drawn(2), tmp_path, overwrite=True)) == 2
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="in the way"):
+        make(segmenter, drawn(2), tmp_path / "file")
+
+
+def test_a_full_disk_loses_nothing(segmenter, drawn, written, tmp_path, monkeypatch):
+    """The device is full in the middle of the second shard."""
+    real, out = shards_module.write_tar, tmp_path / "set"
+
+    def write_tar(into, samples):
+        if (out / "shard-000000.json").exists():
+            into.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", into.name)
+        return real(into, samples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards_module, "write_tar", write_tar)
+        with pytest.raises(OSError, match="No space left"):
+            make(segmenter, drawn(10), out)
+    assert {p.name for p in out.iterdir()} == {
+        "synthetic.json",
+        "classes.json",
+        "shard-000000.tar",
+        "shard-000000.json",
+    }
+    make(segmenter, drawn(10), out)
+    assert files(out) == files(written.path)
+
+
+def test_photographs_keep_their_sizes_and_names(segmenter, tmp_path):
+    write_toy_folder(tmp_path / "photos", 3, seed=1, masks=False)
+    write_toy_folder(tmp_path / "photos", 2, seed=1, masks=False, size=32, first=3)
+    (tmp_path / "photos" / "000001.png").write_bytes(b"no image")
+    found = make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
+    assert [found.size(i) for i in range(4)] == [(48, 48), (48, 48), (32, 32), (32, 32)]
+    assert [sample.name for sample in found] == ["00000000", "00000002", "00000003", "00000004"]
+    assert all(sample.seed is None for sample in found)
+    read = np.asarray(Image.open(tmp_path / "photos" / "000002.png").convert("RGB"))
+    assert (found[1].image == read).all()
+    expected = next(segmenter.predict_positions([read]))
+    assert (found[1].target == expected.mask.numpy()).all()
+    small = make(segmenter, Photographs(tmp_path / "photos", longest_side=24), tmp_path / "small")
+    assert {small.size(i) for i in range(4)} == {(24, 24)}
+    with pytest.raises(InputError, match="another longest side"):
+        make(segmenter, Photographs(tmp_path / "photos", longest_side=24), tmp_path / "set")
+
+
+def test_photographs_that_changed_are_another_source(segmenter, tmp_path):
+    write_toy_folder(tmp_path / "photos", 2, seed=1, masks=False)
+    make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
+    write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False, first=2)
+    with pytest.raises(InputError, match="another images"):
+        make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
+
+
+def test_folders_without_a_readable_photograph(segmenter, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match="no images in this folder"):
+        Photographs(tmp_path / "photos")
+    (tmp_path / "photos" / "a.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="not one of the 1 images could be read"):
+        make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
+
+
+@pytest.mark.parametrize("values", [{"count": 0}, {"shard_size": 0}])
+def test_impossible_records(values):
+    with pytest.raises(InputError, match="at least one"):
+        SetRecord(**{"count": 1, "shard_size": 1, "settings": {}, **values})
+
+
+def test_batches_of_nothing(segmenter, drawn):
+    with pytest.raises(InputError, match="at least one"):
+        record_of(segmenter, drawn(1), batch_size=0)
+    assert generation_module.Share() == Share(0, 1)
+    with pytest.raises(InputError, match="RANK"):
+        Share(2, 2)
