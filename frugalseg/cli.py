@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, pretrainable
+from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
 from frugalseg.cli_options import accepting, flags_of, merged_flags, parse_size, values
 from frugalseg.options import options_of
 from frugalseg.students.settings import StudentSettings
@@ -153,6 +153,9 @@ for family in pretrainable():
         "with the same result.",
     )(pretrain_command(family))
 
+GENERATION_FLAGS = merged_flags(
+    {family.name: options_of(family.generation_class()) for family in generating()}, "Drawing images, by family"
+)
 STUDENT_FLAGS = flags_of(options_of(StudentSettings), "Student")
 BACKBONE_FLAGS = merged_flags(
     {name: options_of(family.options_class()) for name, family in FAMILIES.items()}, "Backbone, by family"
@@ -264,6 +267,68 @@ def predict(
             progress=progress,
         )
     typer.echo(f"{count} masks written to {out}")
+
+
+@app.command()
+@accepting(GENERATION_FLAGS)
+def generate(
+    model: Annotated[str, typer.Argument(help="What fit wrote, or a Hub id; for annotators also a bare checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the set.")],
+    count: Annotated[int | None, typer.Option("-n", "--count", help="How many images to draw.", min=1)] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder of photographs to label instead; they need no masks.")
+    ] = None,
+    longest_side: Annotated[
+        int | None, typer.Option(help="Of photographs: make larger ones smaller, to so many pixels.", min=1)
+    ] = None,
+    for_annotation: Annotated[
+        int | None,
+        typer.Option(help="Draw so many images for annotators, with empty masks: a data folder for fit.", min=1),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="With --for-annotation: a classes.json, instead of the model's.")
+    ] = None,
+    npz: Annotated[Path | None, typer.Option(help="Also write this .npz, in the published layout.")] = None,
+    seed: Seed = 0,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images drawn and labelled at once. Default: 8, on a GPU 64.", min=1)
+    ] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Make thousands of labelled images from a model: drawn by its own network, or from photographs.
+
+    Killed, it goes on when run again; torchrun shares the work among GPUs; a larger -n extends a set.
+    """
+    from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
+    from frugalseg.progress import bars
+
+    request = GenerateRequest(
+        model,
+        count,
+        images,
+        for_annotation,
+        classes,
+        longest_side,
+        options=values(GENERATION_FLAGS, given),
+        seed=seed,
+        batch_size=batch_size,
+        npz=npz,
+        device=choose_device(device),
+    )
+    if for_annotation is not None:
+        with bars() as progress:
+            written = annotation_folder(request, out, overwrite=overwrite, progress=progress)
+        typer.echo(f"{written} images written to {out}; see {out / 'README.txt'}; next: frugalseg check {out}")
+        return
+    with bars() as progress:
+        found = generate_folder(request, out, overwrite=overwrite, progress=progress)
+    if found is None:
+        typer.echo(f"{out}: this process's share is done; others are still at work")
+        return
+    typer.echo(f"{len(found)} labelled images in {out}; look at {out / 'index.html'}")
+    typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
 
 
 @app.command()
