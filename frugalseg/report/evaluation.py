@@ -16,7 +16,10 @@ CONVENTIONS = (
     "paper's counting differs: a prediction on an unannotated pixel enlarges its class's union, and a class that never "
     "occurs counts as 0."
 )
-UNCERTAINTY = "certain to uncertain: how much the members of the ensemble disagree (Jensen-Shannon divergence, in nats)"
+UNCERTAINTY = (
+    "certain to uncertain, in nats: how much the members of the ensemble disagree (Jensen-Shannon divergence); of a "
+    "student, which is one network, the entropy of its answer"
+)
 
 
 def evaluation_page(
