@@ -26,6 +26,9 @@ pretrain_app = typer.Typer(help="Train a backbone from scratch on a folder of un
 app.add_typer(pretrain_app, name="pretrain")
 
 
+INTERRUPTED = 130
+"""The shell's exit code of what Ctrl-C ended."""
+
 Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, and classes.json if you like.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
 Seed = Annotated[int, typer.Option(help="One seed, one result.")]
@@ -451,9 +454,10 @@ def main() -> None:
     except ArithmeticError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's answer to Ctrl-C
+            print("stopped; run the same command again to go on", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

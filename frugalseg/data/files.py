@@ -2,9 +2,11 @@
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,19 @@ def _umask() -> int:
     current = os.umask(0o077)
     os.umask(current)
     return current
+
+
+def locked(file: BufferedRandom, *, wait: bool = False) -> bool:
+    """Lock a file for as long as it is open; False where another process has it, or it has lost its name by now."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -54,8 +54,9 @@ def pretrain(
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
     training_images = TrainingImages(paths, chosen.stored_size, bar=options.bar)
-    run.begin(_jsonable({**asdict(chosen), **data}))
-    return fit(module, training_images, run, options)
+    with run.alone():
+        run.begin(_jsonable({**asdict(chosen), **data}))
+        return fit(module, training_images, run, options)
 
 
 def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSettings:

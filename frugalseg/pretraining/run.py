@@ -140,7 +140,13 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
             module.compile_network()
         checkpoint = run.checkpoint if run.checkpoint.is_file() else None
         batches = Batches(images, settings, options.workers)
-        trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:
+            # Lightning's answer to Ctrl-C; the caller is to hear what really happened.
+            if trainer.interrupted:
+                raise KeyboardInterrupt from None
+            raise
     return bool(trainer.global_step >= settings.steps)
 
 

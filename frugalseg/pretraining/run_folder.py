@@ -1,11 +1,14 @@
 """The folder of a pretraining run: what is in it, whether it may be continued, how results get into it whole."""
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import atomic_path, read_json, write_json
+from frugalseg.data.files import atomic_path, locked, read_json, write_json
 from frugalseg.errors import InputError
 
 
@@ -45,6 +48,11 @@ class RunFolder:
         return self.training / "log.txt"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.training / ".lock"
+
+    @property
     def pictures(self) -> Path:
         """Samples and the like, one PNG an occasion."""
         return self.path / "pictures"
@@ -65,7 +73,7 @@ class RunFolder:
         """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give a folder for the result")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(path.is_file() and path != self.lock for path in self.path.rglob("*")):
             raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
 
     def begin(self, settings: dict[str, Any]) -> None:
@@ -76,6 +84,22 @@ class RunFolder:
         if not self.resumable:
             self.require_free()
         write_json(self.settings, settings)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the folder to this process, and the further ones that it starts to share its batches.
+
+        Raises:
+            InputError: another run is at work in it.
+        """
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            yield
+            return
+        self.training.mkdir(parents=True, exist_ok=True)
+        with self.lock.open("a+b") as file:
+            if not locked(file):
+                raise InputError(f"{self.path}: another process is training in this folder; wait for it, or stop it")
+            yield
 
     def publish(self, finished: Path) -> None:
         """Move each file below the folder `finished` to its place in the run folder; each file is replaced whole.

@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.files import FileError, read_json
+from frugalseg.data.files import FileError, locked, read_json
 from frugalseg.data.masks import mask_image
 from frugalseg.synthetic.record import SetRecord
 
@@ -195,19 +194,6 @@ def claimed(folder: Path, number: int, numbers: range) -> Iterator[BufferedRando
             yield file
         finally:
             path.unlink(missing_ok=True)
-
-
-def locked(file: BufferedRandom, *, wait: bool = False) -> bool:
-    """Lock a file for as long as it is open; False where another process has it, or it has lost its name by now."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """A run from its command: whose it is, from which folders; what the run itself does is tested with each family."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,18 @@ def test_images_come_from_several_folders_in_order(tmp_path: Path) -> None:
     assert images_of(tmp_path / "a") == found[2:]
     with pytest.raises(InputError, match="no such folder"):
         images_of([tmp_path / "a", tmp_path / "c"])
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    write_toy_folder(tmp_path / "photos", 2, 0, size=16, masks=False)
+    options = "--size 8x8 --base-channels 8 --multipliers 1,2 --layers 1 --batch-size 2 --steps 1000000 --device cpu"
+    command = [sys.executable, "-m", "frugalseg", "pretrain", "ddpm", tmp_path / "photos", "-o", tmp_path / "run"]
+    run = subprocess.Popen([*map(str, command), *options.split()], stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "run" / "training" / "log.txt"
+    while not (log.is_file() and "begin at step 0" in log.read_text()):
+        assert run.poll() is None
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "stopped; run the same command again to go on" in said and "Traceback" not in said

@@ -101,3 +101,13 @@ def test_impossible_hardware_is_refused(settings: dict[str, int], options: dict[
 
 def test_durations_read_well() -> None:
     assert [duration(s) for s in (40, 61, 7500)] == ["40 s", "1 min", "2 h 05 min"]
+
+
+def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
+    first, second = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with first.alone():
+        first.begin({"steps": 3})
+        with pytest.raises(InputError, match="another process is training in this folder"), second.alone():
+            pass
+    with second.alone():
+        second.begin({"steps": 4})
