@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.layout import image_folder
@@ -103,6 +105,8 @@ def generate_folder(
     share = share_of_environment()
     if overwrite and share.processes > 1:
         raise InputError("--overwrite: only with a single process; empty the folder first")
+    if request.device != "cpu":
+        torch.set_float32_matmul_precision("high")  # labels: TF32 in the classifier, as convolutions have it anyway
     model = load_model(request.model, device=own_device(request.device))
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
@@ -110,7 +114,8 @@ def generate_folder(
     open_set(out, record, model, overwrite=overwrite)
     with logged(out / (LOG if share.rank == 0 else f"generate-{share.rank}.log")):
         log.info("process %d of %d: %s, %s", share.rank, share.processes, request, record)
-        write_shards(model, source, record, out, share=share, progress=progress)
+        told = progress if share.rank == 0 else silent  # bars of many processes would overwrite each other
+        write_shards(model, source, record, out, share=share, progress=told)
         complete = finish(out, record)
         log.info("%s", "complete" if complete else "own shards done; other processes are still at work")
     if not complete:

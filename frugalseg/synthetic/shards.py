@@ -257,7 +257,7 @@ def entry_of(values: dict[str, Any]) -> Entry:
 
 
 class ShardFolder:
-    """The samples of a folder of shards, read one at a time; in memory is an index of some 100 bytes a sample.
+    """The samples of a folder of shards, read one at a time; in memory is an index of some hundred bytes a sample.
 
     Attributes:
         classes: what the masks hold.

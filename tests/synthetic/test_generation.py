@@ -278,3 +278,17 @@ def test_batches_of_nothing(segmenter, drawn):
     assert generation_module.Share() == Share(0, 1)
     with pytest.raises(InputError, match="RANK"):
         Share(2, 2)
+
+
+def test_a_damaged_picture_is_named(segmenter, drawn, tmp_path):
+    """The reader compares sizes when it opens a set; what has changed inside is seen when it is read."""
+    make(segmenter, drawn(5), tmp_path / "set")
+    index = json.loads((tmp_path / "set" / "shard-000001.json").read_text())
+    offset, _ = index["entries"][0]["mask"]
+    with (tmp_path / "set" / "shard-000001.tar").open("r+b") as file:
+        file.seek(offset)
+        file.write(b"no picture")
+    found = SyntheticSet(tmp_path / "set")
+    assert found[3].target.shape == (16, 16)
+    with pytest.raises(InputError, match=r"shard-000001\.tar: sample 00000004 is damaged .* run the generate command"):
+        found[4]
