@@ -130,7 +130,10 @@ def prepared(
     depth = settings.depth or chosen_depth(settings.architecture, wanted)
     spec = NetworkSpec(settings.architecture, settings.encoder, depth, len(classes))
     network = new_network(spec, settings.seed)
-    precision = settings.precision or ("bf16" if device.startswith("cuda") else "fp32")
+    on_gpu = device.startswith("cuda")
+    precision = settings.precision or ("bf16" if on_gpu else "fp32")
+    if precision == "fp16" and not on_gpu:
+        raise InputError("precision fp16 trains on CUDA devices only; give bf16 or fp32")
     size = chosen_size(samples, network.stride, settings.size)
     require_size(network, size)
     return replace(settings, depth=depth, size=size, precision=precision), network

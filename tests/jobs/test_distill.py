@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +21,7 @@ from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.students.settings import student_settings
 from frugalseg.students.student import Student
+from tests.test_cli import mistake
 
 QUICK = student_settings(
     architecture="fpn", encoder="mobilenet_v2", epochs=4, least_steps=0, validations=2, batch_size=2
@@ -186,6 +191,7 @@ def test_wrong_data_is_found_before_the_training(which, spoil, said, request_, f
     [
         ({"settings": replace(QUICK, encoder="resnet19")}, "no encoder 'resnet19'"),
         ({"settings": replace(QUICK, architecture="pan", size=(16, 16))}, "cannot segment images of 16x16"),
+        ({"settings": replace(QUICK, precision="fp16")}, "CUDA devices only"),
         ({"drop": 1.5}, "below 1"),
     ],
 )
@@ -198,3 +204,30 @@ def test_wrong_options_are_found_before_the_training(changes, said, request_, pu
 def test_samples_that_are_none(request_, tmp_path):
     with pytest.raises(InputError, match="nothing: no such folder or file"):
         distill_folder(replace(request_, samples=tmp_path / "nothing"), tmp_path / "student")
+
+
+def test_mistakes_on_the_command_line(folders, tmp_path, capsys):
+    command = ["distill", folders / "samples", "--validation", folders / "validation", "-o", tmp_path / "student"]
+    assert "did you mean" in mistake(*command, "--architecture", "unett", capsys=capsys)
+    assert "default or paper" in mistake(*command, "--protocol", "fast", capsys=capsys)
+    assert "height x width" in mistake(*command, "--size", "small", capsys=capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_process_killed_while_it_trains(folders, tmp_path):
+    """SIGKILL, from outside, after a round has been saved."""
+    command = [sys.executable, "-m", "frugalseg", "distill", str(folders / "samples"), "--device", "cpu"]
+    command += ["--validation", str(folders / "validation"), "--test", str(folders / "test")]
+    command += ["--encoder", "mobilenet_v2", "--batch-size", "2", "--least-steps", "60", "-o"]
+    killed = subprocess.Popen([*command, str(tmp_path / "killed")], stderr=subprocess.DEVNULL)
+    state = tmp_path / "killed.work" / "training" / "student.ckpt"
+    deadline = time.monotonic() + 300
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and state.exists()
+    for name in ("killed", "whole"):
+        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+    assert same_weights(tmp_path / "killed", tmp_path / "whole")
+    assert read_json(tmp_path / "killed" / "metrics.json") == read_json(tmp_path / "whole" / "metrics.json")
