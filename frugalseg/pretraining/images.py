@@ -75,7 +75,7 @@ class TrainingImages:
         kept = "decoded once, kept in memory" if self.cached else "decoded again for each batch"
         return (
             f"{len(self)} images of {height}x{width}{others} (height x width), "
-            f"trained on at {self.size[0]}x{self.size[1]}, {change}; {kept}"
+            f"kept at {self.size[0]}x{self.size[1]}, {change}; {kept}"
         )
 
 

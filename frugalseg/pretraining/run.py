@@ -124,7 +124,9 @@ def fit(module: PretrainingModule, images: TrainingImages, run: RunFolder, optio
     averaging = AveragedWeights(settings.ema_decay)
     # A compiled network shows no single operations to count.
     compute = FlopCount(run, enabled=not options.compile)
-    log = RunLog(run, settings.batch_size, options.log_steps, options.bar, images.describe(), compute)
+    assert settings.image_size is not None
+    about = f"{images.describe()}; trained on at {settings.image_size[0]}x{settings.image_size[1]}"
+    log = RunLog(run, settings.batch_size, options.log_steps, options.bar, about, compute)
     examples = example_images(images)
     saver = Checkpoints(
         run, averaging, log, Alarm(options.checkpoint_steps, options.checkpoint_minutes), options.max_minutes
