@@ -91,9 +91,13 @@ def pair(found: ShardFolder, place: int) -> list[Pixels]:
 def histogram(uncertainties: NDArray[np.float32]) -> Plot:
     """How many images have which uncertainty, with the share that distill drops by default."""
     limit = float(np.quantile(uncertainties, 0.9))
+    bins = min(BINS, 5 + int(len(uncertainties) ** 0.5))
 
     def paint(axes: "Axes", theme: Theme) -> None:
-        axes.hist(uncertainties, bins=BINS, color=SERIES[0])
+        from matplotlib.ticker import MaxNLocator
+
+        axes.hist(uncertainties, bins=bins, color=SERIES[0])
+        axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.axvline(limit, color=SERIES[1], linewidth=1.6)
         axes.text(limit, 1.0, " a tenth is beyond", color=SERIES[1], fontsize=8.5, transform=axes.get_xaxis_transform())
         axes.grid(axis="y", color=theme.grid, linewidth=0.8)
