@@ -55,7 +55,7 @@ class StudentNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.body = build(spec)
+        self.body = build(spec) if spec.depth is None else without_idle_parts(build(spec))
         self.stride = int(self.body.encoder.output_stride)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
@@ -109,6 +109,25 @@ def require_size(network: StudentNetwork, size: tuple[int, int]) -> None:
             f"{spec.architecture} with encoder {spec.encoder} cannot segment images of {size[0]}x{size[1]} ({reason}); "
             "give another size or architecture"
         )
+
+
+def without_idle_parts(body: Any) -> Any:
+    """`body` without the levels of its encoder that a shallow depth leaves unused: most of the weights of a ResNet."""
+    with torch.inference_mode(False), torch.enable_grad():
+        body.eval()(torch.zeros(1, 3, 64, 64)).sum().backward()
+    idle = tuple(name for name, module in body.named_modules() if is_idle(module))
+    for name in idle:
+        parent, _, own = name.rpartition(".")
+        if parent not in idle:
+            setattr(body.get_submodule(parent), own, nn.Identity())
+    body.zero_grad()
+    return body.train()
+
+
+def is_idle(module: nn.Module) -> bool:
+    """Whether a module has weights, and none of them got a gradient."""
+    weights = list(module.parameters())
+    return bool(weights) and all(weight.grad is None for weight in weights)
 
 
 def require_encoder(name: str) -> None:

@@ -22,6 +22,21 @@ def test_the_depth_gives_stride_and_decoder():
     assert network(torch.rand(2, 3, 16, 24)).shape == (2, 5, 16, 24)
 
 
+@pytest.mark.parametrize("encoder", ["resnet18", "mobilenet_v2", "tu-resnet18"])
+def test_levels_that_a_shallow_network_does_not_use_are_left_out(encoder):
+    import segmentation_models_pytorch as smp
+
+    network = new_network(NetworkSpec("unet", encoder, 3, 5), 0).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        whole = smp.Unet(encoder, encoder_weights=None, encoder_depth=3, decoder_channels=(64, 32, 16), classes=5)
+    values = torch.rand(1, 3, 24, 32)
+    assert torch.equal(network.body(values), whole.eval()(values))
+    sizes = [sum(weights.numel() for weights in each.parameters()) for each in (network, whole)]
+    assert sizes[0] < 1_000_000 and sizes[0] <= sizes[1]
+    assert all(weights.grad is None for weights in network.parameters())
+
+
 def test_images_are_normalised_as_those_of_imagenet():
     network = new_network(TINY, 0).eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
