@@ -1,0 +1,90 @@
+"""Samplers and numbers of steps: seconds an image, and how far the images are from real ones (KID).
+
+Features for the distance need no download: those of a network given as FAMILY=CHECKPOINT, such as a SwAV network
+trained on the same kind of images, or of a ResNet-18 with random weights, always the same ones. The real images are
+compared with one another first: halves of the folder, the distance that a perfect generator would have.
+
+    python -m benchmarks.samplers --checkpoint street_ddpm --images PHOTOS --count 200 --features swav=street_swav
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.common import begin, parser, report
+from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.backbones.ddpm.settings import SAMPLERS
+from frugalseg.data.images import list_images, read_image
+from frugalseg.errors import InputError
+from frugalseg.experiments.distance import kernel_distance, pooled_features
+from frugalseg.synthetic.sources import GeneratedImages, generator_of
+
+
+def ways(texts: list[str]) -> list[tuple[str, int]]:
+    """``ddim:10,25`` as ("ddim", 10) and ("ddim", 25)."""
+    found: list[tuple[str, int]] = []
+    for text in texts:
+        sampler, _, steps = text.partition(":")
+        if sampler not in SAMPLERS or not steps:
+            raise SystemExit(f"{text}: give SAMPLER:STEPS,STEPS with a sampler of {', '.join(SAMPLERS)}")
+        found += [(sampler, int(count)) for count in steps.split(",")]
+    return found
+
+
+def features_of(text: str | None) -> Backbone:
+    """The network whose features are compared."""
+    if text is None:
+        return load_backbone("timm", model="resnet18", pretrained=False)
+    family, _, checkpoint = text.partition("=")
+    return load_backbone(family, checkpoint)
+
+
+def drawn(backbone: Backbone, sampler: str, steps: int, options: argparse.Namespace) -> list[NDArray[np.uint8]]:
+    """The first images of the seed 0."""
+    chosen = {"sampler": sampler, "sampling_steps": steps, "first_step": options.first_step}
+    source = GeneratedImages(generator_of(backbone, chosen), options.count)
+    starts = range(0, options.count, options.batch)
+    batches = [source.pictures(range(start, min(start + options.batch, options.count))) for start in starts]
+    return [picture.image for batch in batches for picture in batch]
+
+
+def main() -> None:
+    """Measure and report."""
+    options = parser(__doc__)
+    options.add_argument("--checkpoint", default="builtin:toy_ddpm", help="of the diffusion model")
+    options.add_argument("--images", type=Path, required=True, help="folder of real images")
+    options.add_argument("--features", help="FAMILY=CHECKPOINT; without it a ResNet-18 with random weights")
+    options.add_argument(
+        "--ways", nargs="+", default=["dpmsolver++:10,25,50", "ddim:10,25,50"], help="SAMPLER:STEPS,..."
+    )
+    options.add_argument("--first-step", type=int, help="diffusion step to begin at")
+    options.add_argument("--count", type=int, default=200, help="images of each way")
+    options.add_argument("--batch", type=int, default=16, help="images at once")
+    chosen = options.parse_args()
+    device = begin(chosen)
+    if chosen.quick:
+        chosen.count, chosen.ways = 6, ["dpmsolver++:2"]
+    try:
+        backbone = load_backbone("ddpm", chosen.checkpoint).to(device)
+        network = features_of(chosen.features)
+        real = pooled_features(network, (read_image(path) for path in list_images(chosen.images)[: 4 * chosen.count]))
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+    own = kernel_distance(real[::2], real[1::2])
+    rows = [{"way": "real images, halves", "steps": 0, "s an image": 0.0, "KID": own[0], "KID ±": own[1]}]
+    for sampler, steps in ways(chosen.ways):
+        began = time.perf_counter()
+        images = drawn(backbone, sampler, steps, chosen)
+        seconds = (time.perf_counter() - began) / len(images)
+        with torch.inference_mode():
+            mean, spread = kernel_distance(real, pooled_features(network, images))
+        rows.append({"way": sampler, "steps": steps, "s an image": seconds, "KID": mean, "KID ±": spread})
+    report(f"samplers, {chosen.count} images, {len(real)} real ones", rows, chosen)
+
+
+if __name__ == "__main__":
+    main()
