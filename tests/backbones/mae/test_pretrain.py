@@ -1,10 +1,6 @@
-"""Pretraining an MAE of a few thousand weights: what is killed and continued ends as if nothing had happened."""
+"""Pretraining an MAE of a few thousand weights: what every family has to do, and what is its own."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.mae.network import from_patches, position_embedding, to_patches
 from frugalseg.backbones.mae.pretrain import MAEPretraining
 from frugalseg.backbones.mae.settings import MAEPretrainSettings
-from frugalseg.errors import InputError
 from frugalseg.pretraining.job import pretrain
 from frugalseg.pretraining.run_folder import RunFolder
-from frugalseg.pretraining.settings import RunOptions
+from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses
 
 TINY = MAEPretrainSettings(
     image_size=(12, 8),
@@ -35,103 +29,55 @@ TINY = MAEPretrainSettings(
     decoder_depth=1,
     ema_decay=0.5,
 )
-OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3, bar=False)
-
-# A run that really dies, by SIGKILL, in the middle of a step that follows a checkpoint.
-DIES = """
-import os, signal, sys
-from frugalseg.backbones.mae import pretrain as module
-from frugalseg.pretraining.job import pretrain
-from tests.backbones.mae.test_pretrain import OPTIONS, TINY
-
-class Dies(module.MAEPretraining):
-    def training_step(self, batch, index):
-        if self.global_step == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().training_step(batch, index)
-
-module.MAEPretraining = Dies
-pretrain("mae", sys.argv[1], sys.argv[2], TINY, OPTIONS)
-"""
-
-# Two processes; Lightning starts the second by running this very script again.
-TWO = """
-import sys
-from dataclasses import replace
-from frugalseg.pretraining.job import pretrain
-from tests.backbones.mae.test_pretrain import OPTIONS, TINY
-
-pretrain("mae", sys.argv[1], sys.argv[2], replace(TINY, precision="fp32"), replace(OPTIONS, devices=2))
-"""
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (24 + i, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    return folder
+class TestMAEPretraining(PretrainingChecks):
+    family = "mae"
+    tiny = TINY
+    pictures = ("reconstructions",)
+    wrong = (
+        ({"image_size": (13, 8)}, "multiples of 2, the patch; give 12x8"),
+        ({"image_size": (2, 2)}, "has 1 patches of 2 pixels"),
+        ({"mask_ratio": 1.0}, "mask_ratio is 1.0"),
+        ({"mask_ratio": 0.99}, "99% cannot be hidden"),
+        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
+        ({"width": 100}, "width is 100; give a multiple of 64"),
+        ({"decoder_width": 48}, "decoder_width is 48; give a multiple of 32"),
+        ({"depth": 0}, "depth is 0"),
+        ({"decoder_depth": 0}, "decoder_depth is 0"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
+    )
 
+    @staticmethod
+    def told(name: str, value: torch.Tensor) -> Any:
+        """Nothing depends on the keys' biases, so their gradients are rounding, which Adam makes large."""
+        return torch.arange(len(value)) * 3 // len(value) != 1 if name.endswith("qkv.bias") else ...
 
-@pytest.fixture(scope="module")
-def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run."""
-    out = tmp_path_factory.mktemp("straight") / "run"
-    assert pretrain("mae", photos, out, TINY, replace(OPTIONS, picture_steps=6))
-    return out
+    def test_the_result_is_a_backbone_for_any_size(self, straight: Path) -> None:
+        backbone = load_backbone("mae", straight)
+        assert backbone.stride == 2
+        assert [tap.name for tap in backbone.taps] == ["block0", "block1"]
+        maps = backbone(torch.rand(2, 3, 10, 14))
+        assert [tuple(m.shape) for m in maps.maps] == [(2, 64, 5, 7)] * 2
+        assert all(m.isfinite().all() for m in maps.maps)
+        assert json.loads((straight / "config.json").read_text())["decoder"] == {"width": 32, "depth": 1, "heads": 1}
 
+    def test_sizes_and_networks_are_chosen_from_the_images(self, photos: Path) -> None:
+        chosen = MAEPretrainSettings().chosen_for(sorted(photos.iterdir()))
+        assert (chosen.image_size, chosen.patch, chosen.width, chosen.depth) == ((26, 16), 2, 192, 8)
+        assert chosen.stored_size == (26, 16)
+        assert chosen.chosen_for([]) == chosen
+        patches = [MAEPretrainSettings(image_size=(s, s)).chosen_for([]).patch for s in (48, 64, 152, 160, 256)]
+        assert patches == [2, 4, 4, 8, 8]
+        assert MAEPretrainSettings(image_size=(256, 256), patch=16).chosen_for([]).patch == 16
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model.safetensors")
-
-
-def state(out: Path) -> dict[str, Any]:
-    return torch.load(out / "training" / "last.ckpt", weights_only=True)
-
-
-def run_script(script: str, folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    path = folder / "script.py"
-    path.write_text(script)
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, str(path), *map(str, arguments)]
-    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
-
-
-def test_a_killed_run_continues_to_the_same_weights(photos: Path, straight: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    died = run_script(DIES, tmp_path, photos, out)
-    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
-    assert '"step": 5' in (out / "training" / "progress.json").read_text()
-    assert pretrain("mae", photos, out, TINY, OPTIONS)
-    assert "begin at step 5 of 12" in (out / "training" / "log.txt").read_text()
-    assert weights(out).keys() == weights(straight).keys()
-    assert all(torch.equal(value, weights(straight)[name]) for name, value in weights(out).items())
-    one, other = state(out), state(straight)
-    assert all(torch.equal(v, other["current_model_state"][k]) for k, v in one["current_model_state"].items())
-    moments, others = (s["optimizer_states"][0]["state"] for s in (one, other))
-    assert all(torch.equal(moments[p]["exp_avg_sq"], others[p]["exp_avg_sq"]) for p in moments)
-
-
-def test_the_result_is_a_backbone_for_any_size(straight: Path) -> None:
-    backbone = load_backbone("mae", straight)
-    assert backbone.native_size == (12, 8) and backbone.stride == 2
-    assert [tap.name for tap in backbone.taps] == ["block0", "block1"]
-    maps = backbone(torch.rand(2, 3, 10, 14))
-    assert [tuple(m.shape) for m in maps.maps] == [(2, 64, 5, 7)] * 2
-    assert all(m.isfinite().all() for m in maps.maps)
-    averaged = state(straight)["state_dict"]
-    assert all(torch.equal(v, averaged[f"network.{k}"]) for k, v in weights(straight).items())
-    assert json.loads((straight / "config.json").read_text())["decoder"] == {"width": 32, "depth": 1, "heads": 1}
-
-
-def test_the_run_folder_tells_what_happened(straight: Path) -> None:
-    log = (straight / "training" / "log.txt").read_text()
-    assert "6 images" in log and "step 12/12" in log and "images/s" in log
-    assert {p.name for p in (straight / "pictures").iterdir()} == {
-        f"reconstructions_{step:07d}.png" for step in (6, 12)
-    }
+    def test_images_are_kept_large_enough_for_sharp_windows(self, photos: Path) -> None:
+        paths = sorted(photos.iterdir())
+        settings = MAEPretrainSettings(image_size=(8, 4), patch=1)
+        assert settings.chosen_for(paths).stored_size == (18, 9)
+        assert replace(settings, smallest_crop=0.01).chosen_for(paths).stored_size == (32, 16)
+        assert replace(settings, smallest_crop=1.0).chosen_for(paths).stored_size == (8, 4)
+        assert replace(settings, cut_from=(20, 10)).chosen_for(paths).stored_size == (20, 10)
 
 
 def test_pictures_show_images_what_is_left_and_what_was_filled_in(tmp_path: Path) -> None:
@@ -190,46 +136,6 @@ def test_norms_and_biases_are_not_decayed() -> None:
     assert len(decayed["params"]) + len(spared["params"]) == len(trained)
 
 
-def test_sizes_and_networks_are_chosen_from_the_images(photos: Path) -> None:
-    chosen = MAEPretrainSettings().chosen_for(sorted(photos.iterdir()))
-    assert (chosen.image_size, chosen.patch, chosen.width, chosen.depth) == ((26, 16), 2, 192, 8)
-    assert chosen.stored_size == (26, 16)
-    assert chosen.chosen_for([]) == chosen
-    patches = [MAEPretrainSettings(image_size=(s, s)).chosen_for([]).patch for s in (48, 64, 152, 160, 256)]
-    assert patches == [2, 4, 4, 8, 8]
-    assert MAEPretrainSettings(image_size=(256, 256), patch=16).chosen_for([]).patch == 16
-
-
-def test_images_are_kept_large_enough_for_sharp_windows(photos: Path) -> None:
-    paths = sorted(photos.iterdir())
-    settings = MAEPretrainSettings(image_size=(8, 4), patch=1)
-    assert settings.chosen_for(paths).stored_size == (18, 9)
-    assert replace(settings, smallest_crop=0.01).chosen_for(paths).stored_size == (32, 16)
-    assert replace(settings, smallest_crop=1.0).chosen_for(paths).stored_size == (8, 4)
-    assert replace(settings, cut_from=(20, 10)).chosen_for(paths).stored_size == (20, 10)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"image_size": (13, 8)}, "multiples of 2, the patch; give 12x8"),
-        ({"image_size": (2, 2)}, "has 1 patches of 2 pixels"),
-        ({"mask_ratio": 1.0}, "mask_ratio is 1.0"),
-        ({"mask_ratio": 0.99}, "99% cannot be hidden"),
-        ({"smallest_crop": 0.0}, "smallest_crop is 0.0"),
-        ({"width": 100}, "width is 100; give a multiple of 64"),
-        ({"decoder_width": 48}, "decoder_width is 48; give a multiple of 32"),
-        ({"depth": 0}, "depth is 0"),
-        ({"decoder_depth": 0}, "decoder_depth is 0"),
-        ({"weight_decay": -1.0}, "weight_decay is -1.0"),
-    ],
-)
-def test_wrong_settings_leave_nothing_behind(wrong: dict[str, Any], message: str, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=message):
-        pretrain("mae", photos, tmp_path / "run", replace(TINY, **wrong), OPTIONS)
-    assert not (tmp_path / "run").exists()
-
-
 def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     """Half white, half black images: a visible patch tells its neighbours."""
     for i in range(4):
@@ -241,20 +147,5 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     )
     out = tmp_path / "run"
     pretrain("mae", tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
-    losses = [float(line.split("loss ")[1].split()[0]) for line in (out / "training/log.txt").open() if "loss" in line]
-    assert losses[-1] < losses[0] / 3
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(photos: Path, tmp_path: Path) -> None:
-    done = run_script(TWO, tmp_path, photos, tmp_path / "two")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "2 process(es)" in (tmp_path / "two" / "training" / "log.txt").read_text()
-    pretrain("mae", photos, tmp_path / "one", replace(TINY, precision="fp32"), OPTIONS)
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name, value in one.items():
-        # Nothing depends on the keys' biases, so their gradients are rounding, which Adam makes large.
-        told = torch.arange(len(value)) * 3 // len(value) != 1 if name.endswith("qkv.bias") else slice(None)
-        torch.testing.assert_close(two[name][told], value[told], atol=1e-4, rtol=1e-3)
-    losses = [json.loads((tmp_path / n / "training" / "progress.json").read_text())["loss"] for n in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    found = losses(out)
+    assert found[-1] < found[0] / 3

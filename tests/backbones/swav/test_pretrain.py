@@ -1,9 +1,5 @@
-"""Pretraining a SwAV network of a few thousand weights: a run killed and continued ends as if nothing had happened."""
+"""Pretraining a SwAV network of a few thousand weights: what every family has to do, and what is its own."""
 
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from frugalseg.backbones.base import load_backbone
 from frugalseg.backbones.swav.lars import LARS
 from frugalseg.backbones.swav.pretrain import SwAVPretraining
 from frugalseg.backbones.swav.settings import SwAVPretrainSettings
-from frugalseg.errors import InputError
 from frugalseg.pretraining.job import pretrain
-from frugalseg.pretraining.settings import RunOptions
+from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses, state
 
 TINY = SwAVPretrainSettings(
     image_size=(16, 8),
@@ -37,120 +31,70 @@ TINY = SwAVPretrainSettings(
     freeze_prototypes=3,
     ema_decay=0.5,
 )
-OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3, bar=False)
-
-# A run that really dies, by SIGKILL, in the middle of a step that follows a checkpoint.
-DIES = """
-import os, signal, sys
-from frugalseg.backbones.swav import pretrain as module
-from frugalseg.pretraining.job import pretrain
-from tests.backbones.swav.test_pretrain import OPTIONS, TINY
-
-class Dies(module.SwAVPretraining):
-    def training_step(self, batch, index):
-        if self.global_step == 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().training_step(batch, index)
-
-module.SwAVPretraining = Dies
-pretrain("swav", sys.argv[1], sys.argv[2], TINY, OPTIONS)
-"""
-
-# Two processes; Lightning starts the second by running this very script again.
-TWO = """
-import sys
-from dataclasses import replace
-from frugalseg.pretraining.job import pretrain
-from tests.backbones.swav.test_pretrain import OPTIONS, TINY
-
-pretrain("swav", sys.argv[1], sys.argv[2], replace(TINY, precision="fp32"), replace(OPTIONS, devices=2))
-"""
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for i in range(6):
-        Image.fromarray(rng.integers(0, 256, (30 + i, 16, 3), dtype=np.uint8)).save(folder / f"{i}.png")
-    return folder
+class TestSwAVPretraining(PretrainingChecks):
+    family = "swav"
+    tiny = TINY
+    photo_height = 30
+    pictures = ("neighbours",)
+    stops = 4  # the queue begins to be filled in step 2
+    wrong = (
+        ({"prototypes": 0}, "prototypes is 0"),
+        ({"queue": -1}, "queue is -1"),
+        ({"colour": 1.5}, "colour is 1.5"),
+        ({"split_area": 0.01}, "split_area is 0.01"),
+        ({"temperature": 0.0}, "temperature and epsilon"),
+        ({"optimizer": "sgd"}, "'sgd'"),
+        ({"batch_size": 1}, "batch_size is 1"),
+        ({"small_crop": (0, 4)}, "small_crop"),
+        ({"depths": (1, 0)}, "depths"),
+        ({"stem_stride": 3}, "stem_stride is 3"),
+        ({"block": "dense"}, "'dense'"),
+    )
 
+    def test_runs_are_compared_with_a_full_queue(self, straight: Path) -> None:
+        assert state(straight)["current_model_state"]["queue"].abs().sum() > 0
 
-@pytest.fixture(scope="module")
-def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run."""
-    out = tmp_path_factory.mktemp("straight") / "run"
-    assert pretrain("swav", photos, out, TINY, replace(OPTIONS, picture_steps=6))
-    return out
+    def test_the_result_has_blocks_and_statistics(self, straight: Path) -> None:
+        assert [tap.name for tap in load_backbone("swav", straight).taps] == ["layer1.0.in", "layer2.0.in"]
+        assert (self.weights(straight)["layer2.1.bn2.running_mean"] != 0).any()
 
+    def test_pictures_of_neighbours(self, straight: Path) -> None:
+        picture = np.asarray(Image.open(straight / "pictures" / "neighbours_0000012.png")).astype(int)
+        scale = picture.shape[0] // (6 * 17 + 1)
+        cells = picture[::scale, ::scale][1:, 1:]
+        first_column = {cells[17 * row : 17 * row + 16, :8].tobytes() for row in range(6)}
+        second_column = {cells[17 * row : 17 * row + 16, 9:17].tobytes() for row in range(6)}
+        assert len(first_column) == 6  # every image is its own nearest
+        assert second_column <= first_column
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model.safetensors")
+    def test_prototypes_stay_at_first_and_move_later(self, photos: Path, tmp_path: Path) -> None:
+        settings = replace(TINY, precision="fp32")
+        first = torch.nn.functional.normalize(SwAVPretraining(settings.chosen_for([])).prototypes.detach())
+        pretrain("swav", photos, tmp_path / "frozen", replace(settings, steps=3), OPTIONS)
+        torch.testing.assert_close(state(tmp_path / "frozen")["current_model_state"]["prototypes"], first)
+        pretrain("swav", photos, tmp_path / "moved", replace(settings, steps=6), OPTIONS)
+        assert (state(tmp_path / "moved")["current_model_state"]["prototypes"] - first).abs().max() > 1e-4
 
+    def test_lars_runs_and_continues(self, photos: Path, tmp_path: Path) -> None:
+        settings = replace(TINY, optimizer="lars", learning_rate=0.3, steps=4)
+        pretrain("swav", photos, tmp_path / "straight", settings, OPTIONS)
+        while not pretrain("swav", photos, tmp_path / "halting", settings, replace(OPTIONS, max_minutes=1e-9)):
+            pass
+        one, other = self.weights(tmp_path / "straight"), self.weights(tmp_path / "halting")
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
 
-def state(out: Path) -> dict[str, Any]:
-    return torch.load(out / "training" / "last.ckpt", weights_only=True)
-
-
-def run_script(script: str, folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    path = folder / "script.py"
-    path.write_text(script)
-    root = str(Path(__file__).parents[3])
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, str(path), *map(str, arguments)]
-    return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=300)
-
-
-def assert_same_run(one: Path, other: Path) -> None:
-    """Averaged weights, current weights, queue, running statistics and optimizer state agree bit for bit."""
-    assert weights(one).keys() == weights(other).keys()
-    assert all(torch.equal(value, weights(other)[name]) for name, value in weights(one).items())
-    a, b = state(one), state(other)
-    assert a["current_model_state"]["queue"].abs().sum() > 0
-    assert all(torch.equal(v, b["current_model_state"][k]) for k, v in a["current_model_state"].items())
-    moments, others = (s["optimizer_states"][0]["state"] for s in (a, b))
-    assert all(torch.equal(moments[p]["exp_avg_sq"], others[p]["exp_avg_sq"]) for p in moments)
-
-
-def test_a_killed_run_continues_to_the_same_weights(photos: Path, straight: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    died = run_script(DIES, tmp_path, photos, out)
-    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
-    assert '"step": 5' in (out / "training" / "progress.json").read_text()
-    assert pretrain("swav", photos, out, TINY, OPTIONS)
-    assert "begin at step 5 of 12" in (out / "training" / "log.txt").read_text()
-    assert_same_run(out, straight)
-
-
-def test_a_run_stopped_while_the_queue_fills_continues(photos: Path, straight: Path, tmp_path: Path) -> None:
-    out, stops = tmp_path / "run", 0
-    while not pretrain("swav", photos, out, TINY, replace(OPTIONS, max_minutes=1e-9 if stops < 4 else None)):
-        stops += 1
-    assert stops == 4
-    assert_same_run(out, straight)
-
-
-def test_the_result_is_a_backbone(straight: Path) -> None:
-    backbone = load_backbone("swav", straight)
-    assert backbone.native_size == (16, 8)
-    assert [tap.name for tap in backbone.taps] == ["layer1.0.in", "layer2.0.in"]
-    averaged = state(straight)["state_dict"]
-    assert all(torch.equal(v, averaged[f"network.{k}"]) for k, v in weights(straight).items())
-    maps = backbone(torch.rand(1, 3, 16, 8))
-    assert all(bool(values.isfinite().all()) for values in maps.maps)
-    assert (weights(straight)["layer2.1.bn2.running_mean"] != 0).any()
-
-
-def test_pictures_of_neighbours(straight: Path) -> None:
-    pictures = sorted((straight / "pictures").iterdir())
-    assert [p.name for p in pictures] == ["neighbours_0000006.png", "neighbours_0000012.png"]
-    picture = np.asarray(Image.open(pictures[-1])).astype(int)
-    scale = picture.shape[0] // (6 * 17 + 1)
-    cells = picture[::scale, ::scale][1:, 1:]
-    first_column = {cells[17 * row : 17 * row + 16, :8].tobytes() for row in range(6)}
-    second_column = {cells[17 * row : 17 * row + 16, 9:17].tobytes() for row in range(6)}
-    assert len(first_column) == 6  # every image is its own nearest
-    assert second_column <= first_column
+    def test_settings_are_chosen_from_the_images(self, photos: Path) -> None:
+        chosen = SwAVPretrainSettings(steps=1000, batch_size=4).chosen_for(sorted(photos.iterdir()))
+        assert chosen.image_size == (32, 16)
+        assert (chosen.width, chosen.depths, chosen.block, chosen.stem_stride) == (32, (2, 2, 2, 3), "basic", 1)
+        assert (chosen.kept_size, chosen.global_crop, chosen.small_crop) == ((32, 16), (28, 14), (12, 6))
+        assert (chosen.queue, chosen.queue_begins, chosen.freeze_prototypes, chosen.hidden) == (60, 75, 2, 512)
+        assert chosen.chosen_for([]) == chosen
+        large = SwAVPretrainSettings(image_size=(256, 256), batch_size=512).chosen_for([])
+        assert large.shape.depths == (3, 4, 6, 3) and large.shape.stem_stride == 4 and large.queue == 0
+        assert (large.global_crop, large.small_crop, large.hidden) == ((224, 224), (96, 96), 2048)
 
 
 def module(**changes: Any) -> SwAVPretraining:
@@ -171,15 +115,6 @@ def test_the_queue_is_filled_and_then_used() -> None:
         assert torch.equal(with_queue, without) == (step < 5)
     newest = torch.cat([unit_features(4, step) for step in (7, 6, 5)], dim=1)[:, :10]
     assert torch.equal(trained.queue, newest)
-
-
-def test_prototypes_stay_at_first_and_move_later(photos: Path, tmp_path: Path) -> None:
-    settings = replace(TINY, precision="fp32")
-    first = torch.nn.functional.normalize(SwAVPretraining(settings.chosen_for([])).prototypes.detach())
-    pretrain("swav", photos, tmp_path / "frozen", replace(settings, steps=3), OPTIONS)
-    torch.testing.assert_close(state(tmp_path / "frozen")["current_model_state"]["prototypes"], first)
-    pretrain("swav", photos, tmp_path / "moved", replace(settings, steps=6), OPTIONS)
-    assert (state(tmp_path / "moved")["current_model_state"]["prototypes"] - first).abs().max() > 1e-4
 
 
 def test_small_views_leave_the_running_statistics_alone() -> None:
@@ -220,9 +155,9 @@ def test_learning_tells_images_apart(tmp_path: Path) -> None:
     )
     out = tmp_path / "run"
     pretrain("swav", tmp_path, out, settings, replace(OPTIONS, log_steps=10, checkpoint_steps=None))
-    losses = [float(line.split("loss ")[1].split()[0]) for line in (out / "training/log.txt").open() if "loss" in line]
-    assert losses[0] > 0.9 * np.log(6)
-    assert losses[-1] < 0.8 * losses[0]
+    found = losses(out)
+    assert found[0] > 0.9 * np.log(6)
+    assert found[-1] < 0.8 * found[0]
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -244,61 +179,8 @@ def test_lars_takes_the_literal_steps(decay: float) -> None:
         torch.testing.assert_close(bias.detach(), b)
 
 
-def test_lars_runs_and_continues(photos: Path, tmp_path: Path) -> None:
-    settings = replace(TINY, optimizer="lars", learning_rate=0.3, steps=4)
-    pretrain("swav", photos, tmp_path / "straight", settings, OPTIONS)
-    while not pretrain("swav", photos, tmp_path / "halting", settings, replace(OPTIONS, max_minutes=1e-9)):
-        pass
-    one, other = weights(tmp_path / "straight"), weights(tmp_path / "halting")
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
-
-
-def test_settings_are_chosen_from_the_images(photos: Path) -> None:
-    chosen = SwAVPretrainSettings(steps=1000, batch_size=4).chosen_for(sorted(photos.iterdir()))
-    assert chosen.image_size == (32, 16)
-    assert (chosen.width, chosen.depths, chosen.block, chosen.stem_stride) == (32, (2, 2, 2, 3), "basic", 1)
-    assert (chosen.kept_size, chosen.global_crop, chosen.small_crop) == ((32, 16), (28, 14), (12, 6))
-    assert (chosen.queue, chosen.queue_begins, chosen.freeze_prototypes, chosen.hidden) == (60, 75, 2, 512)
-    assert chosen.chosen_for([]) == chosen
-    large = SwAVPretrainSettings(image_size=(256, 256), batch_size=512).chosen_for([])
-    assert large.shape.depths == (3, 4, 6, 3) and large.shape.stem_stride == 4 and large.queue == 0
-    assert (large.global_crop, large.small_crop, large.hidden) == ((224, 224), (96, 96), 2048)
-
-
 def test_crops_come_from_larger_images_where_there_are(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
     for size, kept in [((16, 16), (32, 32)), ((40, 40), (60, 60)), ((80, 80), (80, 80))]:
         chosen = SwAVPretrainSettings(image_size=size).chosen_for([tmp_path / "a.png"])
         assert chosen.kept_size == chosen.stored_size == kept
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"prototypes": 0}, "prototypes is 0"),
-        ({"queue": -1}, "queue is -1"),
-        ({"colour": 1.5}, "colour is 1.5"),
-        ({"split_area": 0.01}, "split_area is 0.01"),
-        ({"temperature": 0.0}, "temperature and epsilon"),
-        ({"optimizer": "sgd"}, "'sgd'"),
-        ({"batch_size": 1}, "batch_size is 1"),
-        ({"small_crop": (0, 4)}, "small_crop"),
-        ({"depths": (1, 0)}, "depths"),
-        ({"stem_stride": 3}, "stem_stride is 3"),
-        ({"block": "dense"}, "'dense'"),
-    ],
-)
-def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        replace(TINY, **changes).chosen_for([])
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(photos: Path, tmp_path: Path) -> None:
-    done = run_script(TWO, tmp_path, photos, tmp_path / "two")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "2 process(es)" in (tmp_path / "two" / "training" / "log.txt").read_text()
-    pretrain("swav", photos, tmp_path / "one", replace(TINY, precision="fp32"), OPTIONS)
-    one, two = state(tmp_path / "one")["current_model_state"], state(tmp_path / "two")["current_model_state"]
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=1e-3, msg=name)
