@@ -37,10 +37,10 @@ class TestDDPMPretraining(PretrainingChecks):
     def test_the_result_is_a_diffusers_pipeline(self, straight: Path) -> None:
         from diffusers import DDPMPipeline
 
-        pipeline = DDPMPipeline.from_pretrained(straight)
+        pipeline, weights = DDPMPipeline.from_pretrained(straight), self.weights(straight)
         assert tuple(pipeline.unet.config.sample_size) == (12, 8)
         assert pipeline.scheduler.config.beta_schedule == "squaredcos_cap_v2"
-        assert all(torch.equal(v, self.weights(straight)[k]) for k, v in pipeline.unet.state_dict().items())
+        assert all(torch.equal(v, weights[k]) for k, v in pipeline.unet.state_dict().items())
 
     def test_the_operations_of_a_step_are_counted(self, photos: Path, tmp_path: Path) -> None:
         """By hand: 2 operations for each multiply-add, forward, and as many again for each of the two gradients."""
@@ -63,10 +63,10 @@ class TestDDPMPretraining(PretrainingChecks):
         assert f"{counted / 1e9:.2f} GFLOP a step" in log(tmp_path / "run")
 
     def test_a_finished_run_takes_more_steps(self, photos: Path, tmp_path: Path) -> None:
-        assert pretrain("ddpm", photos, tmp_path / "run", replace(TINY, steps=3), OPTIONS)
-        assert pretrain("ddpm", photos, tmp_path / "run", stored_settings("ddpm", tmp_path / "run", steps=5), OPTIONS)
-        assert "begin at step 3 of 5" in log(tmp_path / "run")
-        assert stored_settings("ddpm", tmp_path / "run").steps == state(tmp_path / "run")["global_step"] == 5
+        assert pretrain("ddpm", photos, tmp_path / "run", replace(TINY, steps=1), OPTIONS)
+        assert pretrain("ddpm", photos, tmp_path / "run", stored_settings("ddpm", tmp_path / "run", steps=2), OPTIONS)
+        assert "begin at step 1 of 2" in log(tmp_path / "run")
+        assert stored_settings("ddpm", tmp_path / "run").steps == state(tmp_path / "run")["global_step"] == 2
 
     def test_sizes_and_networks_are_chosen_from_the_images(self, photos: Path) -> None:
         paths = sorted(photos.iterdir())
