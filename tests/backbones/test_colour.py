@@ -1,6 +1,5 @@
 """The numbers of the baseline family, and its way through the registry."""
 
-
 import pytest
 import torch
 from hypothesis import given, settings
