@@ -18,6 +18,8 @@ from frugalseg.report.plots import class_dots
 Drawn = Mapping[str, Sequence[tuple[NDArray[np.uint8], NDArray[np.float32]]]]
 
 MOST_TRAINING_PICTURES = 60
+PICTURE_WIDTH, ROW_WIDTH = 120, 960
+"""Pixels on the page; with many methods the pictures of a row become smaller, so that all are seen side by side."""
 
 
 def comparison_page(
@@ -128,7 +130,7 @@ def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: D
         heat = [uncertainty_map(drawn[doubting][number][1], tops[doubting])] if doubting is not None else []
         rows.append(Figure([example.image, *(mask_picture(mask, table) for mask in masks), *heat], [example.name]))
     columns = ["image", "truth", *drawn, *(["uncertainty"] if doubting is not None else [])]
-    page.figures(columns, rows, width=120)
+    page.figures(columns, rows, width=min(PICTURE_WIDTH, ROW_WIDTH // len(columns)))
 
 
 def _training(page: Page, train: SegmentationFolder) -> None:
