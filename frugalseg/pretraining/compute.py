@@ -1,5 +1,6 @@
 """How much arithmetic a training step costs, so that runs of different families can be given equal amounts."""
 
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -23,24 +24,23 @@ class FlopCount(Callback):
         self.step_flops: int | None = None if known is None else int(known)
         self.enabled = enabled
         self._counter: Any = None
+        self._counting = ExitStack()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Begin to count in the first step."""
         if self.enabled and self.step_flops is None:
             from torch.utils.flop_counter import FlopCounterMode
 
-            self._counter = FlopCounterMode(display=False)
-            self._counter.__enter__()
+            self._counter = self._counting.enter_context(FlopCounterMode(display=False))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """End it."""
         if self._counter is not None:
-            self._counter.__exit__(None, None, None)
+            self._counting.close()
             self.step_flops = int(self._counter.get_total_flops()) * trainer.world_size
             self._counter = None
 
     def on_exception(self, *_: Any) -> None:
         """Stop counting where the first step fails."""
-        if self._counter is not None:
-            self._counter.__exit__(None, None, None)
-            self._counter = None
+        self._counting.close()
+        self._counter = None
