@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,19 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     write_toy_folder(tmp_path / "photos", 2, 0, size=16, masks=False)
     options = "--size 8x8 --base-channels 8 --multipliers 1,2 --layers 1 --batch-size 2 --steps 1000000 --device cpu"
     command = [sys.executable, "-m", "frugalseg", "pretrain", "ddpm", tmp_path / "photos", "-o", tmp_path / "run"]
-    run = subprocess.Popen([*map(str, command), *options.split()], stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "run" / "training" / "log.txt"
-    while not (log.is_file() and "GFLOP a step" in log.read_text()):
-        assert run.poll() is None
-        time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
+    # A background job of a shell would leave Ctrl-C ignored in all its children.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [*map(str, command), *options.split()], stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    ) as run:
+        try:
+            log = tmp_path / "run" / "training" / "log.txt"
+            while not (log.is_file() and "GFLOP a step" in log.read_text()):
+                assert run.poll() is None
+                time.sleep(0.1)
+            run.send_signal(signal.SIGINT)
+            _, said = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert run.returncode == 130
     assert "stopped; run the same command again to go on" in said and "Traceback" not in said
