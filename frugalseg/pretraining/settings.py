@@ -1,6 +1,6 @@
 """The settings that all families' pretraining has, and those of a run that do not change its result."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -8,6 +8,8 @@ from frugalseg.errors import InputError
 from frugalseg.options import option
 
 Precision = Literal["fp32", "bf16", "fp16"]
+LONGEST_SIDE = 128
+"""Without a size given, larger images are trained on at this many pixels along their longer side."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,13 @@ class TrainingSettings:
         return self.image_size
 
     def chosen_for(self, paths: list[Path]) -> Self:
-        """The same settings with everything that was left open chosen for the images at `paths`."""
-        raise NotImplementedError
+        """The same settings with everything that was left open chosen for the images at `paths`.
+
+        Here that is the image size alone, the median of the images'; families choose their networks, too.
+        """
+        from frugalseg.pretraining.images import median_size
+
+        return replace(self, image_size=self.image_size or median_size(paths, LONGEST_SIDE))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

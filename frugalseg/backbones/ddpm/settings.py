@@ -8,11 +8,9 @@ from typing import Any, Literal, get_args
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
+from frugalseg.pretraining.settings import LONGEST_SIDE, Precision, TrainingSettings, nearest_multiple
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
-LONGEST_SIDE = 128
-"""Without a size given, larger images are trained on at this many pixels along their longer side."""
 SamplingMethod = Literal["dpmsolver++", "ddim", "unipc", "ddpm"]
 SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
+from frugalseg.pretraining.settings import LONGEST_SIDE, Precision, TrainingSettings, nearest_multiple
 
-LONGEST_SIDE = 128
-"""Without a size given, larger images are trained on at this many pixels along their longer side."""
 HEAD_WIDTH = 64
 """Channels of an attention head in vision transformers of all usual sizes; the decoder's heads are half as wide."""
 
