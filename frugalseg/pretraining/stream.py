@@ -4,6 +4,7 @@ Nothing here remembers anything, so a run that was killed continues with the ver
 batch is the same however many processes share it.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,7 +43,24 @@ class Order:
         return int(self._permutation[within])
 
 
-class BatchStream(IterableDataset[dict[str, Any]]):
+class StepStream(IterableDataset[dict[str, Any]]):
+    """The batches of steps `start` to `stop`, the latter left out; workers take turns, and the order stays."""
+
+    start: int
+    stop: int
+
+    @abstractmethod
+    def batch(self, step: int) -> dict[str, Any]:
+        """The batch of a step; the same whenever it is asked for."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in range(self.start + first, self.stop, stride):
+            yield self.batch(step)
+
+
+class BatchStream(StepStream):
     """The batches of some steps, for one of several processes.
 
     Rank r of R gets the samples r, r + R, r + 2R, ... of each global batch: together the ranks see what one process
@@ -77,12 +95,6 @@ class BatchStream(IterableDataset[dict[str, Any]]):
         self.flip = flip
         self.rank, self.world_size = rank, world_size
         self.order = Order(len(images), seed)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        for step in range(self.start + first, self.stop, stride):
-            yield self.batch(step)
 
     def batch(self, step: int) -> dict[str, Any]:
         """This rank's part of the batch of a step."""

@@ -1,19 +1,19 @@
 """Which samples belong to a training step, and how they come to one size: a function of the seed and the step alone."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
 from frugalseg.pretraining.settings import nearest_multiple
-from frugalseg.pretraining.stream import SAMPLE, Order, random_numbers
+from frugalseg.pretraining.stream import SAMPLE, Order, StepStream, random_numbers
 from frugalseg.windows import Size, Window, cut, fitted_size
 
 PROBED = 64
@@ -39,7 +39,7 @@ def most_frequent_size(samples: Sequence[Example]) -> Size:
     return int(height), int(width)
 
 
-class SampleStream(IterableDataset[dict[str, Any]]):
+class SampleStream(StepStream):
     """The batches of some steps: every sample once a pass, each pass in another order, batches always full.
 
     A batch is a dict of ``step`` (int), ``images`` (B, 3, h, w) float32 in [0, 1] and ``targets`` (B, h, w) int64 class
@@ -75,12 +75,6 @@ class SampleStream(IterableDataset[dict[str, Any]]):
         self.tile = tile
         self.start, self.stop = start, stop
         self.order = Order(len(samples), seed)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        worker = get_worker_info()
-        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        for step in range(self.start + first, self.stop, stride):
-            yield self.batch(step)
 
     def batch(self, step: int) -> dict[str, Any]:
         """The batch of a step."""

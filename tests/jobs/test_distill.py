@@ -21,23 +21,12 @@ from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.students.settings import student_settings
 from frugalseg.students.student import Student
+from tests.jobs.interrupt import Stop, stop_at
 from tests.test_cli import mistake
 
 QUICK = student_settings(
     architecture="fpn", encoder="mobilenet_v2", epochs=4, least_steps=0, validations=2, batch_size=2
 )
-
-
-class Stop(Exception):
-    """Ends a run from within its progress report."""
-
-
-def stop_at(stage, done):
-    def progress(now, count, total):
-        if (now, count) == (stage, done):
-            raise Stop
-
-    return progress
 
 
 @pytest.fixture(scope="module")

@@ -20,20 +20,9 @@ from frugalseg.errors import InputError
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
+from tests.jobs.interrupt import Stop, stop_at
 
 QUICK = replace(PROTOCOLS["default"], steps=30)
-
-
-class Stop(Exception):
-    """Ends a run from within its progress report."""
-
-
-def stop_at(stage, done):
-    def progress(now, count, total):
-        if (now, count) == (stage, done):
-            raise Stop
-
-    return progress
 
 
 @pytest.fixture(scope="module")
