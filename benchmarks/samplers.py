@@ -5,15 +5,16 @@ trained on the same kind of images, or of a ResNet-18 with random weights, alway
 compared with one another first: halves of the folder, the distance that a perfect generator would have.
 
     python -m benchmarks.samplers --checkpoint street_ddpm --images PHOTOS --count 200 --features swav=street_swav
+
+With --keep FOLDER the images stay there, and those of an earlier call are taken instead of drawn: a comparison of
+students (`frugalseg benchmark recipes/street_students.yaml -o OUT`) keeps its own in OUT/drawn.
 """
 
 import argparse
 import time
 from pathlib import Path
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.common import begin, parser, report
 from frugalseg.backbones import Backbone, load_backbone
@@ -21,6 +22,7 @@ from frugalseg.backbones.ddpm.settings import SAMPLERS
 from frugalseg.data.images import list_images, read_image
 from frugalseg.errors import InputError
 from frugalseg.experiments.distance import kernel_distance, pooled_features
+from frugalseg.synthetic.drawing import draw_images, drawing_name
 from frugalseg.synthetic.sources import GeneratedImages, generator_of
 
 
@@ -43,13 +45,33 @@ def features_of(text: str | None) -> Backbone:
     return load_backbone(family, checkpoint)
 
 
-def drawn(backbone: Backbone, sampler: str, steps: int, options: argparse.Namespace) -> list[NDArray[np.uint8]]:
-    """The first images of the seed 0."""
-    chosen = {"sampler": sampler, "sampling_steps": steps, "first_step": options.first_step}
-    source = GeneratedImages(generator_of(backbone, chosen), options.count)
-    starts = range(0, options.count, options.batch)
-    batches = [source.pictures(range(start, min(start + options.batch, options.count))) for start in starts]
-    return [picture.image for batch in batches for picture in batch]
+def drawn(
+    backbone: Backbone, sampler: str, steps: int, options: argparse.Namespace, folder: Path
+) -> tuple[Path, float]:
+    """The folder of the first images of the seed 0, and seconds an image; nan where an earlier call has drawn some."""
+    first = None if sampler == "ddpm" else options.first_step
+    chosen = {"sampler": sampler, "sampling_steps": steps, "first_step": first, "precision": options.precision}
+    generator = generator_of(backbone, chosen)
+    place = folder / drawing_name(backbone, generator)
+    there = place.is_dir()
+    began = time.perf_counter()
+    draw_images(GeneratedImages(generator, options.count), place, batch_size=options.batch)
+    return place, float("nan") if there else (time.perf_counter() - began) / options.count
+
+
+def measured(options: argparse.Namespace, backbone: Backbone, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """The number of real images that are compared with, and the rows of the table."""
+    network = features_of(options.features)
+    real = pooled_features(network, (read_image(path) for path in list_images(options.images)[: 4 * options.count]))
+    own = kernel_distance(real[::2], real[1::2])
+    rows = [{"way": "real images, halves", "steps": 0, "s an image": 0.0, "KID": own[0], "KID ±": own[1]}]
+    for sampler, steps in ways(options.ways):
+        place, seconds = drawn(backbone, sampler, steps, options, folder)
+        images = (read_image(path) for path in list_images(place)[: options.count])
+        mean, spread = kernel_distance(real, pooled_features(network, images))
+        rows.append({"way": sampler, "steps": steps, "s an image": seconds, "KID": mean, "KID ±": spread})
+        print(rows[-1], flush=True)
+    return len(real), rows
 
 
 def main() -> None:
@@ -61,29 +83,23 @@ def main() -> None:
     options.add_argument(
         "--ways", nargs="+", default=["dpmsolver++:10,25,50", "ddim:10,25,50"], help="SAMPLER:STEPS,..."
     )
-    options.add_argument("--first-step", type=int, help="diffusion step to begin at")
+    options.add_argument(
+        "--first-step", type=int, help="diffusion step to begin at; ddpm begins at the last, as published"
+    )
     options.add_argument("--count", type=int, default=200, help="images of each way")
-    options.add_argument("--batch", type=int, default=16, help="images at once")
+    options.add_argument("--batch", type=int, default=32, help="images at once")
+    options.add_argument("--keep", type=Path, help="folder for the images")
     chosen = options.parse_args()
     device = begin(chosen)
     if chosen.quick:
         chosen.count, chosen.ways = 6, ["dpmsolver++:2"]
     try:
         backbone = load_backbone("ddpm", chosen.checkpoint).to(device)
-        network = features_of(chosen.features)
-        real = pooled_features(network, (read_image(path) for path in list_images(chosen.images)[: 4 * chosen.count]))
+        with TemporaryDirectory() as temporary:
+            real, rows = measured(chosen, backbone, chosen.keep or Path(temporary))
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
-    own = kernel_distance(real[::2], real[1::2])
-    rows = [{"way": "real images, halves", "steps": 0, "s an image": 0.0, "KID": own[0], "KID ±": own[1]}]
-    for sampler, steps in ways(chosen.ways):
-        began = time.perf_counter()
-        images = drawn(backbone, sampler, steps, chosen)
-        seconds = (time.perf_counter() - began) / len(images)
-        with torch.inference_mode():
-            mean, spread = kernel_distance(real, pooled_features(network, images))
-        rows.append({"way": sampler, "steps": steps, "s an image": seconds, "KID": mean, "KID ±": spread})
-    report(f"samplers, {chosen.count} images, {len(real)} real ones", rows, chosen)
+    report(f"samplers, {chosen.count} images, {real} real ones", rows, chosen)
 
 
 if __name__ == "__main__":

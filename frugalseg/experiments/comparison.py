@@ -25,7 +25,7 @@ from frugalseg.experiments.rows import Around, build, check_rows
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress, silent
 
-STAGES = {"features": (0, 15), "generate": (0, 15), "train": (15, 70), "evaluate": (70, 100)}
+STAGES = {"draw": (0, 10), "features": (0, 15), "generate": (10, 15), "train": (15, 70), "evaluate": (70, 100)}
 """Where, in per cent of a run, each stage of a method begins and ends on the progress bar."""
 
 

@@ -118,7 +118,7 @@ def build_student(row: StudentRow, seed: int, device: str, around: Around) -> Me
     labels = around.folder / "labels" / around.key / f"seed-{seed}"
     photographs = photographs_of(row, around.recipe.data, around.folder)
     model = None if teacher is None else build_segmenter(teacher, seed, device)
-    lesson = Lesson(model, photographs, labels)
+    lesson = Lesson(model, photographs, labels, around.folder / "drawn")
     return StudentMethod(row, lesson, seed=seed, device=device)
 
 

@@ -10,7 +10,6 @@ from frugalseg.data.toy import write_toy_folder
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
 from frugalseg.experiments.recipe import FeatureRow, FolderData, StudentRow
-from frugalseg.experiments.results import slug
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.predictor import MaskPredictor, load_model
 from frugalseg.progress import Progress, silent
@@ -20,10 +19,11 @@ from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
+from frugalseg.synthetic.drawing import draw_images, drawing_name
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
-from frugalseg.synthetic.sources import Source
 
-LABELLED_AT_ONCE = 32
+AT_ONCE = 32
+"""Images drawn or labelled together."""
 
 PHOTOGRAPHS_SEED = 3
 """Of the toy images that stand for photographs nobody annotated: another set than those to train and to test on."""
@@ -37,11 +37,13 @@ class Lesson:
         teacher: a new segmenter of the run's seed, not fitted; None where nothing has to be labelled.
         photographs: folder of the images to label, where they are not generated.
         labels: folder for the fitted teacher and what it labels. Rows that differ in the student alone share it.
+        drawn: folder for generated images, which all runs share.
     """
 
     teacher: Segmenter | None
     photographs: Path | None
     labels: Path
+    drawn: Path
 
 
 class StudentMethod:
@@ -50,7 +52,7 @@ class StudentMethod:
     Args:
         row: of the recipe.
         lesson: see `Lesson`.
-        seed: of the student, and of generated images.
+        seed: of the student. Generated images are those of the seed 0, drawn once for all runs.
         device: where it runs.
 
     Raises:
@@ -76,8 +78,9 @@ class StudentMethod:
     def labelled(self, dataset: Sequence[Example], progress: Progress) -> SyntheticSet:
         """The teacher's labels for the row's images; what an earlier run has labelled is kept."""
         model = self.taught(dataset, progress)
-        place = self.lesson.labels / f"labelled-{slug(repr(self.source_key()))[:150]}"
-        return generate(model, self.source(model), place, batch_size=LABELLED_AT_ONCE, progress=progress)
+        source = self.source(model, progress)
+        place = self.lesson.labels / f"labelled-{source.settings()['images']}"
+        return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
     def taught(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:
         """The fitted teacher."""
@@ -87,18 +90,15 @@ class StudentMethod:
             self.lesson.teacher.fit(dataset, progress=progress).save_pretrained(place)
         return load_model(place, device=self.device)
 
-    def source_key(self) -> dict[str, Any]:
-        """What the images depend on."""
-        if self.row.source == "images":
-            return {"images": str(self.row.images), "count": self.row.count, "side": self.row.longest_side}
-        return {"count": self.row.count, **self.row.generation}
-
-    def source(self, model: MaskPredictor) -> Source:
-        """The images to label."""
+    def source(self, model: MaskPredictor, progress: Progress) -> Photographs:
+        """The images to label; generated ones are drawn now, where no earlier run has."""
         if self.lesson.photographs is not None:
             return Photographs(self.lesson.photographs, self.row.longest_side)
         assert isinstance(model, Segmenter)
-        return GeneratedImages(generator_of(model.backbone, self.row.generation), self.row.count, seed=self.seed)
+        generator = generator_of(model.backbone, self.row.generation)
+        place = self.lesson.drawn / drawing_name(model.backbone, generator)
+        draw_images(GeneratedImages(generator, self.row.count), place, batch_size=AT_ONCE, progress=progress)
+        return Photographs(place, count=self.row.count)
 
     def certain(self, samples: SyntheticSet) -> SyntheticSet:
         """The samples without the most uncertain ones."""

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import atomic_path
 from frugalseg.data.masks import write_mask
 from frugalseg.progress import Progress, silent
+from frugalseg.synthetic.drawing import missing_pictures, picture_path, write_picture
 from frugalseg.synthetic.sources import GeneratedImages
 
 README = """Images to annotate
@@ -53,34 +53,20 @@ def write_for_annotation(
     Returns:
         How many images this call has written.
     """
-    table = classes or ClassTable.from_ids(())
-    written, total = 0, len(source)
-    for start in range(0, total, batch_size):
-        numbers = range(start, min(start + batch_size, total))
-        if all(image_path(out, number).exists() for number in numbers):
-            continue
-        for picture in source.pictures(numbers):
-            path, progressed = image_path(out, picture.number), picture.number + 1
-            progress("generate", progressed, total)
-            if path.exists():
-                continue
-            mask = out / "masks" / path.name
-            if not mask.exists():
-                write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
-            # The image comes last: where it exists, its mask does too.
-            with atomic_path(path) as temporary:
-                Image.fromarray(picture.image).save(temporary)
-            written += 1
+    table, images = classes or ClassTable.from_ids(()), out / "images"
+    written = 0
+    for picture in missing_pictures(source, images, batch_size=batch_size, progress=progress):
+        mask = out / "masks" / picture_path(images, picture.number).name
+        if not mask.exists():
+            write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
+        # The image comes last: where it exists, its mask does too.
+        write_picture(images, picture)
+        written += 1
     if classes is not None:
         classes.to_json(out / "classes.json")
     with atomic_path(out / "README.txt") as temporary:
-        temporary.write_text(readme(out, total, classes), encoding="utf-8")
+        temporary.write_text(readme(out, len(source), classes), encoding="utf-8")
     return written
-
-
-def image_path(out: Path, number: int) -> Path:
-    """Where image `number` goes."""
-    return out / "images" / f"{number:08d}.png"
 
 
 def readme(out: Path, count: int, classes: ClassTable | None) -> str:

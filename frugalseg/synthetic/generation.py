@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from frugalseg.errors import InputError
 from frugalseg.predictor import MaskPredictor
 from frugalseg.progress import Progress, silent
+from frugalseg.synthetic.drawing import weights_fingerprint
 from frugalseg.synthetic.gallery import gallery_page
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD, SHARD_SIZE, SetRecord
@@ -97,9 +97,7 @@ def fingerprint(model: MaskPredictor) -> str:
     digest = hashlib.sha256(repr((model.classes, parts.get("settings"))).encode())
     for name in sorted(parts):
         if isinstance(parts[name], nn.Module):
-            for key, tensor in parts[name].state_dict().items():
-                digest.update(f"{name}.{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            digest.update(f"{name} {weights_fingerprint(parts[name])}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -96,15 +96,16 @@ class Photographs:
     Args:
         folder: of images.
         longest_side: larger ones are made smaller to so many pixels along their longer side; None keeps their sizes.
+        count: take the first ones only; None takes all.
 
     Raises:
         FileError: no such folder, or no image in it.
     """
 
-    def __init__(self, folder: Path, longest_side: int | None = None) -> None:
+    def __init__(self, folder: Path, longest_side: int | None = None, count: int | None = None) -> None:
         if longest_side is not None and longest_side < 1:
             raise InputError(f"longest side {longest_side}: at least one pixel is needed")
-        self.paths, self.longest_side = list_images(folder), longest_side
+        self.paths, self.longest_side = list_images(folder)[:count], longest_side
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -165,7 +165,7 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     """Images with empty masks; painted, they train a model. What has been painted survives a rerun."""
     request, out = GenerateRequest(model, for_annotation=3, options=OPTIONS, batch_size=2), tmp_path / "to_annotate"
     with pytest.raises(Stop):
-        annotation_folder(request, out, progress=stop_at("generate", 2))
+        annotation_folder(request, out, progress=stop_at("draw", 2))
     assert annotation_folder(request, out) == 2
     empty = Image.open(out / "masks" / "00000000.png")
     assert empty.mode == "P" and (np.asarray(empty) == 255).all()
