@@ -102,8 +102,9 @@ class Sampler:
                 same on any device and in any company, up to rounding.
             steps: evaluations of the network for an image; by default all of the schedule for ``ddpm``, else
                 `FEW_STEPS`.
-            method: ``dpmsolver++`` (Lu et al. 2022, second order), ``unipc`` (Zhao et al. 2023, second order), ``ddim``
-                (Song et al. 2021, deterministic) or ``ddpm`` (ancestral, Ho et al. 2020; wants hundreds of steps).
+            method: ``dpmsolver++`` (Lu et al. 2022, second order), ``sde-dpmsolver++`` (the same with fresh noise in
+                every step), ``unipc`` (Zhao et al. 2023, second order), ``ddim`` (Song et al. 2021, deterministic) or
+                ``ddpm`` (ancestral, Ho et al. 2020; wants hundreds of steps).
             first: the timestep that pure noise is taken for; by default the last for ``ddpm``, else the last that
                 leaves any signal to speak of (`SIGNAL`). Networks that were trained for a short time know the noisiest
                 steps badly, which shows as glaring colours; they gain from beginning at ``step_of_signal(0.1)``.
@@ -137,11 +138,14 @@ class Sampler:
             x = abar.sqrt() * x_0 + (1 - abar).sqrt() * eps
         return x
 
-    def _multistep(self, x: Tensor, timesteps: list[int], method: SamplingMethod, _: Any) -> Tensor:
+    def _multistep(
+        self, x: Tensor, timesteps: list[int], method: SamplingMethod, noises: list[torch.Generator]
+    ) -> Tensor:
         """DPM-Solver++ and UniPC: diffusers' schedulers, told the clipped estimate of x0, which suits any network."""
         scheduler = solver(method, self.scheduler, timesteps, x.device)
+        chance = {"generator": noises} if method == "sde-dpmsolver++" else {}
         for t in scheduler.timesteps:
-            x = scheduler.step(self._denoised(x, t), t, x).prev_sample
+            x = scheduler.step(self._denoised(x, t), t, x, **chance).prev_sample
         return x
 
     def _ddpm(self, x: Tensor, timesteps: list[int], _: Any, noises: list[torch.Generator]) -> Tensor:
@@ -212,7 +216,7 @@ def solver(method: SamplingMethod, trained_with: Any, timesteps: list[int], devi
     """A diffusers scheduler of second order that goes through `timesteps` and takes estimates of x0.
 
     Args:
-        method: ``dpmsolver++`` or ``unipc``.
+        method: ``dpmsolver++``, ``sde-dpmsolver++`` or ``unipc``.
         trained_with: the scheduler whose noise schedule holds.
         timesteps: falling.
         device: where they are wanted.
@@ -220,8 +224,8 @@ def solver(method: SamplingMethod, trained_with: Any, timesteps: list[int], devi
     from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
     config = trained_with.config
-    if method == "dpmsolver++":
-        scheduler = DPMSolverMultistepScheduler.from_config(config, prediction_type="sample")
+    if method != "unipc":
+        scheduler = DPMSolverMultistepScheduler.from_config(config, prediction_type="sample", algorithm_type=method)
         scheduler.set_timesteps(timesteps=timesteps, device=device)
         return scheduler
     scheduler = UniPCMultistepScheduler.from_config(config, prediction_type="sample")

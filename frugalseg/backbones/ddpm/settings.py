@@ -11,7 +11,7 @@ from frugalseg.options import option
 from frugalseg.pretraining.settings import LONGEST_SIDE, Precision, TrainingSettings, nearest_multiple
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
-SamplingMethod = Literal["dpmsolver++", "ddim", "unipc", "ddpm"]
+SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]
 SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 

@@ -75,7 +75,10 @@ class GaussianDenoiser(ExactDenoiser):
     says = 0.0
 
 
-@pytest.mark.parametrize(("method", "steps"), [("dpmsolver++", 50), ("unipc", 50), ("ddim", 100), ("ddpm", None)])
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [("dpmsolver++", 50), ("sde-dpmsolver++", 50), ("unipc", 50), ("ddim", 100), ("ddpm", None)],
+)
 def test_samples_have_the_spread_of_the_images(method: Any, steps: int | None) -> None:
     """A sampler that only finds the mean would pass the test above."""
     exact, _ = exact_sampler("squaredcos_cap_v2")
@@ -175,7 +178,7 @@ def test_other_sizes_than_the_training_size(tiny_ddpm: Path) -> None:
 def test_what_is_no_pipeline_is_refused(tmp_path: Path, tiny_ddpm: Path) -> None:
     with pytest.raises(InputError, match="not a diffusers pipeline"):
         Sampler.from_folder(tmp_path)
-    with pytest.raises(InputError, match=r"known: dpmsolver\+\+, ddim, unipc, ddpm"):
+    with pytest.raises(InputError, match=r"known: dpmsolver\+\+, sde-dpmsolver\+\+, ddim, unipc, ddpm"):
         Sampler.from_folder(tiny_ddpm).sample([1], method="euler")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="0 to 999"):
         Sampler.from_folder(tiny_ddpm).sample([1], first=1000)
