@@ -49,8 +49,12 @@ def drawn(
     backbone: Backbone, sampler: str, steps: int, options: argparse.Namespace, folder: Path
 ) -> tuple[Path, float]:
     """The folder of the first images of the seed 0, and seconds an image; nan where an earlier call has drawn some."""
-    first = None if sampler == "ddpm" else options.first_step
-    chosen = {"sampler": sampler, "sampling_steps": steps, "first_step": first, "precision": options.precision}
+    chosen = {
+        "sampler": sampler,
+        "sampling_steps": steps,
+        "first_step": options.first_step,
+        "precision": options.precision,
+    }
     generator = generator_of(backbone, chosen)
     place = folder / drawing_name(backbone, generator)
     there = place.is_dir()
@@ -83,9 +87,7 @@ def main() -> None:
     options.add_argument(
         "--ways", nargs="+", default=["dpmsolver++:10,25,50", "ddim:10,25,50"], help="SAMPLER:STEPS,..."
     )
-    options.add_argument(
-        "--first-step", type=int, help="diffusion step to begin at; ddpm begins at the last, as published"
-    )
+    options.add_argument("--first-step", type=int, help="diffusion step to begin at")
     options.add_argument("--count", type=int, default=200, help="images of each way")
     options.add_argument("--batch", type=int, default=32, help="images at once")
     options.add_argument("--keep", type=Path, help="folder for the images")

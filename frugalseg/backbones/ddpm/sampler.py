@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, SamplingMethod
 from frugalseg.errors import InputError
 
-SIGNAL = 0.006
-"""Noise with less of an image in it than this is as good as pure, and dividing by so little would blow up errors."""
+SIGNALS = (0.006, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
+"""Shares of an image in the noise at which sampling may begin. Less is as good as none, and more would be missed."""
+OUTSIDE = 0.005
+"""Share of the values that may be impossible in what a network that knows a step makes of pure noise: from where this
+holds, images of the networks in docs/results.md came nearest to real ones."""
+PROBED = 32
+"""Images that this share is counted over: one image's values stand or fall together."""
 FEW_STEPS = 25
 """Evaluations of the network for an image, unless all steps are taken."""
 
@@ -64,6 +69,25 @@ class Sampler:
         enough = self.scheduler.alphas_cumprod.sqrt() >= signal
         return int(enough.sum().clamp_min(1)) - 1
 
+    @torch.inference_mode()
+    def noisiest_known_step(self) -> int:
+        """The noisiest step that the network has learnt, where sampling may begin.
+
+        Of pure noise a good network makes an average image; at the noisiest steps, where its small errors are divided
+        by next to no signal, one that was trained briefly makes colours that no image has, and whatever is drawn from
+        them glares. This is the noisiest step (of `SIGNALS`) at which all but `OUTSIDE` of the values of the estimate
+        of x0 are possible, or the last of those steps where none is.
+        """
+        shape = (self.unet.config.in_channels, *self.size)
+        noise = torch.randn(PROBED, *shape, generator=torch.Generator().manual_seed(0))
+        for step in dict.fromkeys(map(self.step_of_signal, SIGNALS)):
+            t = torch.tensor(step, device=self.device)
+            parts = [part.to(self.device) for part in noise.split(8)]
+            estimates = torch.cat([self.estimate_x0(part, self._predict(part, t), t) for part in parts])
+            if float((estimates.abs() > 1).float().mean()) <= OUTSIDE:
+                break
+        return step
+
     def timesteps(self, method: SamplingMethod, steps: int | None, first: int | None) -> list[int]:
         """The timesteps that `sample` visits; see its arguments.
 
@@ -74,7 +98,7 @@ class Sampler:
             raise InputError(f"no sampling method {method!r}; known: {', '.join(SAMPLERS)}")
         last = len(self.scheduler.alphas_cumprod) - 1
         if first is None:
-            first = last if method == "ddpm" else self.step_of_signal(SIGNAL)
+            first = last if method == "ddpm" else self.noisiest_known_step()
         if steps is None:
             steps = last + 1 if method == "ddpm" else FEW_STEPS
         if not 0 <= first <= last or steps < 1:
@@ -105,9 +129,8 @@ class Sampler:
             method: ``dpmsolver++`` (Lu et al. 2022, second order), ``sde-dpmsolver++`` (the same with fresh noise in
                 every step), ``unipc`` (Zhao et al. 2023, second order), ``ddim`` (Song et al. 2021, deterministic) or
                 ``ddpm`` (ancestral, Ho et al. 2020; wants hundreds of steps).
-            first: the timestep that pure noise is taken for; by default the last for ``ddpm``, else the last that
-                leaves any signal to speak of (`SIGNAL`). Networks that were trained for a short time know the noisiest
-                steps badly, which shows as glaring colours; they gain from beginning at ``step_of_signal(0.1)``.
+            first: the timestep that pure noise is taken for; by default the last for ``ddpm``, else
+                `noisiest_known_step`.
             size: (height, width); the training size by default.
             batch_size: images that go through the network together.
 
@@ -276,7 +299,7 @@ class DDPMGenerator:
             seeds,
             steps=options.sampling_steps,
             method=options.sampler,
-            first=options.first_step,
+            first=self.steps[0],
             batch_size=max(1, len(seeds)),
         )
 

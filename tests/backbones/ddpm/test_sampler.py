@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
-from frugalseg.backbones.ddpm.sampler import Sampler, spread
+from frugalseg.backbones.ddpm.sampler import SIGNALS, Sampler, spread
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, DDPMOptions
 from frugalseg.errors import InputError
 
@@ -153,7 +153,7 @@ def test_a_backbone_generates_in_the_precision_asked_for(tiny_ddpm: Path) -> Non
     assert exact.settings() == {
         "sampler": "dpmsolver++",
         "sampling_steps": 3,
-        "first_step": 999,
+        "first_step": exact.sampler.noisiest_known_step(),
         "precision": "fp32",
         "size": [16, 16],
     }
@@ -189,6 +189,29 @@ def test_timesteps_fall_evenly(first: int, steps: int) -> None:
     timesteps = spread(first, steps)
     assert timesteps[0] == first and len(timesteps) <= steps and timesteps == sorted(set(timesteps), reverse=True)
     assert steps > first or max(a - b for a, b in pairwise([*timesteps, 0])) <= first / steps + 1
+
+
+class MistakenDenoiser(ExactDenoiser):
+    """Knows the noise up to a constant mistake, which the estimate of x0 divides by the signal."""
+
+    mistake = 0.0
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Any:
+        return SimpleNamespace(sample=super().forward(x_t, t).sample + self.mistake)
+
+
+@pytest.mark.parametrize("mistake", [0.0, 0.005, 0.025, 0.09, 0.25, 0.5])
+@pytest.mark.parametrize("schedule", ["linear", "squaredcos_cap_v2"])
+def test_sampling_begins_where_mistakes_stay_small(schedule: str, mistake: float) -> None:
+    exact, _ = exact_sampler(schedule)
+    network = MistakenDenoiser(torch.zeros(3, 8, 12), exact.scheduler.alphas_cumprod, "epsilon")
+    network.mistake = mistake
+    sampler = Sampler(network, exact.scheduler)
+    amplified = [(signal, mistake * (1 - signal**2) ** 0.5 / signal) for signal in SIGNALS]
+    first = next((signal for signal, error in amplified if error <= 1), SIGNALS[-1])
+    assert sampler.noisiest_known_step() == sampler.step_of_signal(first)
+    assert sampler.timesteps("sde-dpmsolver++", None, None)[0] == sampler.step_of_signal(first)
+    assert sampler.timesteps("ddpm", None, None)[0] == 999
 
 
 def test_the_noisiest_steps_are_known_by_their_signal() -> None:
