@@ -109,7 +109,8 @@ class StudentRow(Strict):
 
     Attributes:
         name: of the row.
-        source: of the samples. ``synthetic``: images that the teacher's own network generates, labelled by the teacher;
+        source: of the samples. ``synthetic``: images that the teacher's own network generates, once for all runs,
+            labelled by the teacher;
             ``images``: photographs that nobody annotated, labelled by the teacher; ``annotated``: the training images.
         teacher: name of the row of features that labels, fitted with the run's seed; not needed where there is but one.
         count: images to generate; of recipes of built-in images also how many stand for photographs.

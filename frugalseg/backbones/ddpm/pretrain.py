@@ -82,8 +82,7 @@ class DDPMPretraining(PretrainingModule):
         examples = examples[:: max(1, len(examples) // 8)][:8]
         sampler = Sampler(self.unet, self.scheduler)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision != "fp32"):
-            start = sampler.step_of_signal(0.1)
-            samples = sampler.sample(range(24), steps=25, method="ddim", first=start, batch_size=24)
+            samples = sampler.sample(range(24), batch_size=24)
             at = torch.tensor(DENOISED_AT)
             noisy, clean = sampler.noised(examples, at, torch.Generator().manual_seed(1))
         save_grid(samples.unflatten(0, (3, 8)), picture_path(run, "samples", step))
