@@ -62,7 +62,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
     options.add_argument("--batch", type=int, default=8, help="images at once, in our way")
-    options.add_argument("--sampler", choices=SAMPLERS, default="dpmsolver++", help="of our way")
+    options.add_argument("--sampler", choices=SAMPLERS, default=DDPMGeneration().sampler, help="of our way")
     options.add_argument("--sampling-steps", type=int, help="of our way; without it the sampler's own number")
     options.add_argument("--literal-steps", type=int, default=4, help="steps of the literal way that are timed")
     chosen = options.parse_args()

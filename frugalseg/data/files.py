@@ -23,11 +23,15 @@ class FileError(InputError):
     """
 
     def __init__(self, where: str | Path, message: str, remedy: str) -> None:
-        # A file's name may hold a line break; the message has to stay one line.
-        self.where = "".join(c if c.isprintable() else "?" for c in str(where))
+        self.where = printable(str(where))
         self.message = message
         self.remedy = remedy
         super().__init__(f"{self.where}: {message}; {remedy}")
+
+
+def printable(name: str) -> str:
+    """A name with a question mark for what cannot be shown: a file's name may hold line breaks, or be no UTF-8."""
+    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 @contextmanager
@@ -85,7 +89,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise FileError(path, f"not JSON (line {error.lineno}: {error.msg})", "correct that line") from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # other bytes than UTF-8, numbers of thousands of digits, deep nesting
         raise FileError(path, "not JSON in UTF-8", "save it as plain UTF-8 text") from None
     except OSError as error:
         reason = error.strerror or "read error"

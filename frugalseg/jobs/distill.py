@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.example import Example
 from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.layout import find_layout
 from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
-from frugalseg.jobs.output import RECORD, fingerprint, logged, require_new, scratch
+from frugalseg.jobs.output import alone, changed, empty, fingerprint, logged, require_new, scratch, spare_inputs
 from frugalseg.progress import Progress, silent
 from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings
 from frugalseg.students.student import Student
@@ -25,6 +23,8 @@ from frugalseg.students.training import Trained, prepared, train_student
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD as SYNTHETIC_RECORD
+from frugalseg.synthetic.record import SetRecord
+from frugalseg.synthetic.shards import find_index
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Material:
         classes: the table.
     """
 
-    samples: Sequence[Example]
+    samples: SyntheticSet | SegmentationFolder
     found: int
     validation: SegmentationFolder
     test: SegmentationFolder | None
@@ -80,9 +80,9 @@ def distill_folder(
 ) -> Evaluation | None:
     """Train a student and save it to `out`.
 
-    What is under way lies in ``OUT.work``: a rerun of the same request goes on from there. `out` then appears whole:
-    the student, ``training.json`` (settings and rounds), ``distill.log``, ``tensorboard/``, with test images
-    ``metrics.json`` and ``index.html``, and ``student.onnx`` where it is asked for.
+    What is under way lies in ``OUT.work``: a rerun of a request for the same training goes on from there. `out` then
+    appears whole: the student, ``training.json`` (settings and rounds), ``distill.log``, ``tensorboard/``, with test
+    images ``metrics.json`` and ``index.html``, and ``student.onnx`` where it is asked for.
 
     Args:
         request: what to train.
@@ -94,15 +94,44 @@ def distill_folder(
         What the student can do on the test images; None without them.
 
     Raises:
-        InputError: something is missing or wrong, found before the training; or `out` is in the way.
+        InputError: something is missing or wrong, found before the training; `out` is in the way, or holds an input;
+            or another run has the same `out`.
+        ArithmeticError: the training failed; or the student is in `out`, but without its ONNX file.
     """
+    spare_inputs(out, request.samples, request.validation, request.test)
     require_new(out, overwrite)
     material = gathered(request, progress)
     check_network(request, material)
-    work = out.with_name(out.name + ".work")
-    resumed = scratch(work, describe(request))
+    place = out.resolve()  # "." has no name
+    work = place.with_name(place.name + ".work")
+    with alone(work):
+        require_new(out, overwrite)  # another run may have finished it meanwhile
+        result, failure = carried_out(request, material, work, progress)
+        require_new(out, overwrite)
+        finish(work, place)
+    if failure is not None:
+        raise ArithmeticError(f"{out}: the student is whole, but has no student.onnx: {failure}") from failure
+    return result
+
+
+def carried_out(
+    request: DistillRequest, material: Material, work: Path, progress: Progress
+) -> tuple[Evaluation | None, Exception | None]:
+    """Train a student, or go on with that, and write its folder and its log in `work`.
+
+    Returns:
+        What the student can do on the test images, and why it could not be exported; None where neither applies.
+
+    Raises:
+        InputError: `work` holds something of the user's, or a state that cannot be read.
+        ArithmeticError: the loss is no longer finite.
+    """
+    command = describe(request, material)
+    change = changed(work, command)
+    resumed = scratch(work, command)
     with logged(work / "distill.log") as logger:
-        logger.info("%s %s", "going on with" if resumed else "beginning", request)
+        anew = f"beginning anew, for this changed: {change};" if change else "beginning"
+        logger.info("%s %s", "going on with" if resumed else anew, request)
         logger.info("%s of %s samples stay, drop %s", len(material.samples), material.found, request.drop)
         trained = train_student(
             material.samples,
@@ -115,9 +144,9 @@ def distill_folder(
             progress=progress,
         )
         logger.info("best round: step %s, validation mIoU %.4f", trained.best.step, trained.best.miou)
-        result = written(request, material, trained, work / "student", progress)
-    finish(work, out)
-    return result
+        folder = work / "student"
+        result = written(request, material, trained, folder, progress)
+        return result, exported(trained.student, folder) if request.onnx else None
 
 
 def gathered(request: DistillRequest, progress: Progress) -> Material:
@@ -192,30 +221,52 @@ def check_network(request: DistillRequest, material: Material) -> None:
         require_exportable(network, material.classes, settings)
 
 
-def describe(request: DistillRequest) -> dict[str, Any]:
-    """What the result of a request depends on, as JSON values."""
-    folders = [path for path in (request.samples, request.validation, request.test) if path is not None]
-    files = [file for path in folders for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
-    content = [file for file in files if file.is_file() and file.suffix not in (".log", ".html")]
-    settings = {**asdict(request), "samples": str(request.samples), "validation": str(request.validation)}
-    settings |= {"test": request.test and str(request.test), "command": "distill", "files": fingerprint(content)}
-    del settings["workers"]
-    result: dict[str, Any] = json.loads(json.dumps(settings))
+def describe(request: DistillRequest, material: Material) -> dict[str, Any]:
+    """What the training depends on, as JSON values: whatever else is asked for does not begin it anew."""
+    command = {
+        "command": "distill",
+        "settings": asdict(request.settings),
+        "drop": request.drop,
+        "published_filter": request.published_filter,
+        "classes": asdict(material.classes),
+        "samples": contents(material.samples),
+        "validation images": contents(material.validation),
+    }
+    result: dict[str, Any] = json.loads(json.dumps(command))
     return result
+
+
+def contents(data: SyntheticSet | SegmentationFolder) -> list[Any]:
+    """What tells whether a rerun sees the same samples: checksums where there are some, times of change elsewhere."""
+    if isinstance(data, SegmentationFolder):
+        return fingerprint([*data.image_paths, *data.mask_paths])
+    if data.path.is_file():
+        return fingerprint([data.path])
+    shards = range(SetRecord.read(data.path).shards)
+    indexes = (find_index(data.path, number, thorough=False) for number in shards)
+    return [index and index.sha256 for index in indexes]
 
 
 def written(
     request: DistillRequest, material: Material, trained: Trained, folder: Path, progress: Progress
 ) -> Evaluation | None:
-    """The student's folder: weights, how it was trained, its test, its ONNX file."""
+    """The student's folder: weights, how it was trained, its test."""
     trained.student.save_pretrained(folder)
     write_json(folder / "training.json", training_record(request, material, trained))
-    if request.onnx:
-        from frugalseg.students.onnx_export import export_onnx
-
-        difference = export_onnx(trained.student, folder / "student.onnx")
-        log.info("student.onnx: probabilities as torch's within %.2g", difference)
     return None if material.test is None else tested(request, trained.student, material.test, folder, progress)
+
+
+def exported(student: Student, folder: Path) -> Exception | None:
+    """Write the student's ONNX file; what is wrong with that is returned, for the student is as good without it."""
+    from frugalseg.students.onnx_export import export_onnx
+
+    try:
+        difference = export_onnx(student, folder / "student.onnx")
+    except (ArithmeticError, InputError) as error:
+        log.error("no student.onnx: %s", error)
+        return error
+    log.info("student.onnx: probabilities as torch's within %.2g", difference)
+    return None
 
 
 def tested(
@@ -248,10 +299,10 @@ def training_record(request: DistillRequest, material: Material, trained: Traine
 
 
 def finish(work: Path, out: Path) -> None:
-    """Put the finished folder into its place, with the log, and remove what was under way."""
-    shutil.move(work / "training" / "tensorboard", work / "student" / "tensorboard")
-    shutil.move(work / "distill.log", work / "student" / "distill.log")
+    """Put the finished folder into its place, with copies of the logs, and remove what was under way."""
+    # Copies: killed before the student has its place, a rerun finds everything where it was.
+    shutil.copytree(work / "training" / "tensorboard", work / "student" / "tensorboard")
+    shutil.copyfile(work / "distill.log", work / "student" / "distill.log")
     shutil.rmtree(out, ignore_errors=True)
     (work / "student").rename(out)
-    (work / RECORD).unlink()
-    shutil.rmtree(work)
+    empty(work)

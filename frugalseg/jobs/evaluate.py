@@ -5,7 +5,7 @@ from pathlib import Path
 from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.evaluation import Evaluation
-from frugalseg.jobs.output import fingerprint, open_run
+from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
 from frugalseg.predictor import load_model, model_folder
 from frugalseg.progress import Progress, silent
 
@@ -34,6 +34,8 @@ def evaluate_folder(
     Raises:
         InputError: the model or the data cannot be read, or their classes differ.
     """
+    if out is not None:
+        spare_inputs(out, model, data)
     predictor = load_model(model, device=device)
     dataset = SegmentationFolder(data, predictor.classes)
     if out is not None:

@@ -13,7 +13,7 @@ from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.errors import InputError
 from frugalseg.jobs.estimate import Estimate, estimate_fit
-from frugalseg.jobs.output import fingerprint, logged, require_new, scratch
+from frugalseg.jobs.output import alone, empty, fingerprint, logged, require_new, scratch, spare_inputs
 from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Segmenter, Settings
 
@@ -62,24 +62,28 @@ def fit_folder(
         progress: told of each step.
 
     Raises:
-        InputError: the data folder has errors, the backbone cannot be loaded, or `out` is in the way.
+        InputError: the data folder has errors, the backbone cannot be loaded, `out` is in the way or holds an
+            input, or another run has the same `out`.
     """
+    spare_inputs(out, request.data, request.checkpoint)
     require_new(out, overwrite)
     dataset = checked(request, findings)
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
     segmenter = Segmenter(backbone, device=request.device, **request.settings)
-    work = out.with_name(out.name + ".work")
-    resumed = scratch(work, describe(request, backbone, dataset))
-    with logged(work / "fit.log") as log:
-        log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
-        estimate = estimate_fit(segmenter, dataset)
-        log.info("%s", estimate)
-        planned(estimate)
-        segmenter.fit(dataset, work=work, progress=steady(progress, log))
-        log.info("saving to %s", out)
-        segmenter.save_pretrained(out)
-    shutil.move(work / "fit.log", out / "fit.log")
-    shutil.rmtree(work)
+    place = out.resolve()  # "." has no name
+    work = place.with_name(place.name + ".work")
+    with alone(work):
+        resumed = scratch(work, describe(request, backbone, dataset))
+        with logged(work / "fit.log") as log:
+            log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
+            estimate = estimate_fit(segmenter, dataset)
+            log.info("%s", estimate)
+            planned(estimate)
+            segmenter.fit(dataset, work=work, progress=steady(progress, log))
+            log.info("saving to %s", place)
+            segmenter.save_pretrained(place)
+        shutil.move(work / "fit.log", place / "fit.log")
+        empty(work)
     return segmenter
 
 

@@ -13,13 +13,15 @@ from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.layout import image_folder
 from frugalseg.errors import InputError
-from frugalseg.jobs.output import logged, open_run
+from frugalseg.jobs.output import logged, open_run, spare_inputs
 from frugalseg.predictor import MaskPredictor, load_model
 from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Segmenter
+from frugalseg.students.student import Student
 from frugalseg.synthetic.annotation import write_for_annotation
+from frugalseg.synthetic.drawing import weights_fingerprint
 from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
-from frugalseg.synthetic.npz import write_npz
+from frugalseg.synthetic.npz import require_writable, write_npz
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import SHARD_SIZE
 from frugalseg.synthetic.sources import GeneratedImages, Photographs, Source, generator_of
@@ -107,9 +109,12 @@ def generate_folder(
         raise InputError("--overwrite: only with a single process; empty the folder first")
     if request.device != "cpu":
         torch.set_float32_matmul_precision("high")  # labels: TF32 in the classifier, as convolutions have it anyway
+    spare_inputs(out, request.model, request.images)
     model = load_model(request.model, device=own_device(request.device))
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
+    if request.npz is not None:
+        require_writable(request.npz, source, model.classes)
     record = record_of(model, source, batch_size=batch_size, shard_size=request.shard_size)
     open_set(out, record, model, overwrite=overwrite)
     with logged(out / (LOG if share.rank == 0 else f"generate-{share.rank}.log")):
@@ -146,21 +151,29 @@ def annotation_folder(
     assert request.for_annotation is not None
     if overwrite:
         raise InputError(f"--overwrite: would delete masks that somebody has painted; delete {out} yourself")
-    backbone, own = backbone_and_classes(request)
+    backbone, own, network = network_and_classes(request)
     source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
     table = own if request.classes is None else ClassTable.from_json(request.classes)
-    open_run(out, {"command": "generate --for-annotation", **source.settings()}, overwrite=False)
+    command = {"command": "generate --for-annotation", "network": weights_fingerprint(backbone), **source.settings()}
+    open_run(out, command, overwrite=False)
     batch_size = request.batch_size or default_batch(request.device)
-    return write_for_annotation(source, out, table, batch_size=batch_size, progress=progress)
+    return write_for_annotation(source, out, network, table, batch_size=batch_size, progress=progress)
 
 
-def backbone_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None]:
-    """The backbone of a fitted model, with its classes; or that of a checkpoint, which has none."""
-    device = own_device(request.device)
-    if (Path(request.model) / Segmenter.weights_file).is_file():
+def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None, str]:
+    """The backbone of a fitted model, its classes and its checkpoint; or that of a checkpoint, which has no classes."""
+    device, place = own_device(request.device), Path(request.model)
+    if (place / Segmenter.weights_file).is_file():
         segmenter = Segmenter.from_pretrained(request.model, device=device)
-        return segmenter.backbone, segmenter.classes
-    return load_backbone(request.family, request.model).to(device), None
+        return segmenter.backbone, segmenter.classes, str(place / "backbone")
+    if (place / Student.weights_file).is_file():
+        raise a_student(request)
+    return load_backbone(request.family, request.model).to(device), None, request.model
+
+
+def a_student(request: GenerateRequest) -> InputError:
+    """The error for a model that has no network to draw with."""
+    return InputError(f"{request.model}: a student cannot generate images; give the model that it learned from")
 
 
 def source_of(request: GenerateRequest, model: MaskPredictor) -> Source:
@@ -168,7 +181,7 @@ def source_of(request: GenerateRequest, model: MaskPredictor) -> Source:
     if request.images is not None:
         return Photographs(image_folder(request.images), request.longest_side)
     if not isinstance(model, Segmenter):
-        raise InputError(f"{request.model}: a student cannot generate images; give the model that it learned from")
+        raise a_student(request)
     assert request.count is not None
     return GeneratedImages(generator_of(model.backbone, request.options), request.count, request.seed)
 

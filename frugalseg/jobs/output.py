@@ -3,14 +3,33 @@
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import read_json, write_json
+from frugalseg.data.files import locked, read_json, write_json
 from frugalseg.errors import InputError
 
+log = logging.getLogger(__name__)
+
 RECORD = "run.json"
+LOCK = ".lock"
+
+
+def spare_inputs(out: Path, *inputs: str | Path | None) -> None:
+    """Refuse an output folder that is an input, or holds one: replacing it would delete what the work needs.
+
+    Args:
+        out: the output folder.
+        inputs: folders and files; None, and names of things that are not on this machine, are left out.
+
+    Raises:
+        InputError: `out` is one of the inputs or above it.
+    """
+    target = out.resolve()
+    for given in inputs:
+        if given is not None and Path(given).exists() and Path(given).resolve().is_relative_to(target):
+            raise InputError(f"{out}: holds {given}, which this command reads; choose another output folder")
 
 
 def require_new(folder: Path, overwrite: bool) -> None:
@@ -47,19 +66,92 @@ def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
     return False
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a scratch folder to this process; it is made where it is missing, and goes once nothing is left in it.
+
+    Raises:
+        InputError: another run is at work in it, or a file of that name is in the way.
+    """
+    require_new(folder, overwrite=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LOCK
+    with path.open("a+b") as file:
+        if not locked(file):
+            raise InputError(f"{folder}: another run is at work here; wait for it, or choose another output folder")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty: a run to go on with
+                folder.rmdir()
+
+
 def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
-    """Make a scratch folder ready: kept when it is of the same command, emptied otherwise.
+    """Make a scratch folder ready: kept when it is of the same command, emptied otherwise, with a warning of why.
 
     Returns:
         Whether an earlier run of the same command has been here.
+
+    Raises:
+        InputError: the folder is not a scratch folder of such a command.
     """
-    record = folder / RECORD
-    if record.is_file() and read_json(record) == dict(command):
+    change = changed(folder, command)
+    if change == "":
         return True
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(record, dict(command))
+    if change is not None:
+        log.warning("%s: what was under way there is thrown away and begins anew; changed: %s", folder, change)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD, {"command": command["command"]})  # half emptied, the folder is of no run
+    empty(folder)
+    write_json(folder / RECORD, dict(command))
     return False
+
+
+def changed(folder: Path, command: Mapping[str, Any]) -> str | None:
+    """In what `command` differs from that of the earlier run in a scratch folder, in words.
+
+    Returns:
+        "" where it is the same; None where there was none.
+
+    Raises:
+        InputError: something else is in the folder.
+    """
+    require_new(folder, overwrite=True)
+    # What `write_json` leaves when it is killed belongs to nobody.
+    if not folder.exists() or all(p.name == LOCK or p.match(f".{Path(RECORD).stem}.*") for p in folder.iterdir()):
+        return None
+    before = read_json(folder / RECORD) if (folder / RECORD).is_file() else None
+    if not isinstance(before, dict) or before.get("command") != command["command"]:
+        raise InputError(
+            f"{folder}: is needed for what is under way, but holds something else than an unfinished run of "
+            f"{command['command']}; move or delete it, or choose another output folder"
+        )
+    return ", ".join(differences(before, command))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """In words, each value that differs; by its name alone where it is more than one, for lists of files are long."""
+    for key in dict.fromkeys([*before, *now]):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new)
+        elif old != new:
+            several = any(isinstance(value, list | Mapping) for value in (old, new))
+            values = "" if several else f" ({old}, now {new})"
+            yield f"{key.replace('_', ' ')}{values}"
+
+
+def empty(folder: Path) -> None:
+    """Delete what a scratch folder holds but its lock.
+
+    The record goes last: without it, what a kill leaves would look like something of the user's.
+    """
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == RECORD):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 @contextmanager

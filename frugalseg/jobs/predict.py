@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from frugalseg.data.files import atomic_path
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
-from frugalseg.jobs.output import fingerprint, open_run
+from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
 from frugalseg.predictor import MaskPredictor, Prediction, load_model, model_folder
 from frugalseg.progress import Progress, silent
 
@@ -60,6 +60,7 @@ def predict_folder(
         InputError: no images, images that share a stem, an unreadable image, an output folder of something else.
     """
     extras = extras or Extras()
+    spare_inputs(out, model, images)
     paths = list_images(images)
     require_distinct_stems(paths)
     predictor = load_model(model, device=device)

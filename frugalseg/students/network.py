@@ -16,6 +16,9 @@ UNETS = ("unet", "unetplusplus", "manet")
 DECODER = (256, 128, 64, 32, 16)
 """Decoder widths of these, deepest first; a shallower one takes the last of them."""
 
+IMPOSSIBLE = (AssertionError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What libraries raise where parts do not go together, or do not take images of a size."""
+
 COARSEST = 6
 """A U-Net is as deep as leaves its deepest maps this many pixels a side."""
 
@@ -55,7 +58,7 @@ class StudentNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        self.body = build(spec) if spec.depth is None else without_idle_parts(build(spec))
+        self.body = build(spec)
         self.stride = int(self.body.encoder.output_stride)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
@@ -74,7 +77,7 @@ def new_network(spec: NetworkSpec, seed: int) -> StudentNetwork:
 
 
 def build(spec: NetworkSpec) -> Any:
-    """The library's network, with random weights; see `StudentNetwork`."""
+    """The library's network, with random weights and no idle parts; see `StudentNetwork`."""
     import segmentation_models_pytorch as smp
 
     architectures = list(smp.MODEL_ARCHITECTURES_MAPPING)
@@ -86,12 +89,17 @@ def build(spec: NetworkSpec) -> Any:
     if spec.depth is not None:
         options = {"encoder_depth": spec.depth, "decoder_channels": DECODER[-spec.depth :]}
     try:
-        return smp.create_model(spec.architecture, spec.encoder, encoder_weights=None, classes=spec.classes, **options)
-    except (ValueError, KeyError, TypeError, IndexError, NotImplementedError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
+        body = smp.create_model(spec.architecture, spec.encoder, encoder_weights=None, classes=spec.classes, **options)
+        return body if spec.depth is None else without_idle_parts(body)
+    except IMPOSSIBLE as error:
         raise InputError(
-            f"{spec.architecture} with encoder {spec.encoder} is not possible ({reason}); choose another"
+            f"{spec.architecture} with encoder {spec.encoder} is not possible ({reason_of(error)}); choose another"
         ) from None
+
+
+def reason_of(error: Exception) -> str:
+    """What an exception says, on one line."""
+    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 @torch.no_grad()
@@ -101,8 +109,8 @@ def require_size(network: StudentNetwork, size: tuple[int, int]) -> None:
     try:
         found = network.eval()(torch.zeros(1, 3, *size)).shape[-2:]
         reason = "" if found == size else f"it answers with {found[0]}x{found[1]}"
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:150]
+    except IMPOSSIBLE as error:
+        reason = reason_of(error)
     network.train(training)
     if reason:
         raise InputError(

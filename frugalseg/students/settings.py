@@ -56,7 +56,10 @@ class StudentSettings:
         for name, least in (("epochs", 1), ("validations", 1), ("batch_size", 2)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}; give {least} or more")
-        if not self.learning_rate > 0 or self.weight_decay < 0 or self.dice < 0 or self.least_steps < 0:
+        for name in ("learning_rate", "weight_decay", "dice"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"{name} is {getattr(self, name)}; give a finite number")
+        if self.learning_rate <= 0 or self.weight_decay < 0 or self.dice < 0 or self.least_steps < 0:
             raise InputError("learning_rate must be above 0; weight_decay, dice and least_steps not below")
         if self.depth is not None and not 3 <= self.depth <= 5:
             raise InputError(f"depth is {self.depth}; give 3, 4 or 5")

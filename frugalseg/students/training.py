@@ -1,6 +1,7 @@
 """A student's training, run by Lightning: each step a function of seed and number; the best round's network stays."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -25,7 +26,14 @@ from frugalseg.progress import Progress, silent
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.batches import SampleStream, chosen_size, most_frequent_size, sample_loader
 from frugalseg.students.loss import segmentation_loss
-from frugalseg.students.network import NetworkSpec, StudentNetwork, chosen_depth, new_network, require_size
+from frugalseg.students.network import (
+    NetworkSpec,
+    StudentNetwork,
+    chosen_depth,
+    new_network,
+    reason_of,
+    require_size,
+)
 from frugalseg.students.settings import Schedule, StudentSettings
 from frugalseg.students.student import Student, View
 
@@ -99,7 +107,7 @@ def train_student(
         progress: told of each step.
 
     Raises:
-        InputError: no samples, or an unknown name or an impossible setting.
+        InputError: no samples, an unknown name, an impossible setting, or a state in `work` that cannot be read.
         ArithmeticError: the loss is no longer finite.
     """
     if not len(samples) or not len(validation):
@@ -288,7 +296,23 @@ class _State(pl.Callback):
         if self.alarm.due(trainer) or self.schedule.round_ended(trainer.global_step):
             temporary = self.path.with_suffix(".tmp")
             trainer.save_checkpoint(temporary)
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())  # else a power failure may leave the new name on half a file
             temporary.replace(self.path)
+
+
+def saved_state(path: Path) -> Path | None:
+    """`path` where a state has been saved there; `InputError` where it can no longer be read."""
+    if not path.is_file():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on broken bytes
+        reason = reason_of(error)[:60]
+        raise InputError(
+            f"{path}: cannot be read ({reason}); delete {path.parent} to begin the training anew"
+        ) from None
+    return path
 
 
 def _run(
@@ -301,7 +325,8 @@ def _run(
     device: str,
     workers: int,
 ) -> None:
-    """Train from the last saved state, or from the beginning, to the last step."""
+    """Train from the `saved_state`, or from the beginning, to the last step."""
+    state = saved_state(work / STATE)
     stream = SampleStream(
         samples,
         student.view.size,
@@ -326,7 +351,6 @@ def _run(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        state = work / STATE
         lesson = _Lesson(student.network, settings, schedule.steps)
         batches = _Samples(stream, workers)
-        trainer.fit(lesson, datamodule=batches, ckpt_path=state if state.is_file() else None, weights_only=True)
+        trainer.fit(lesson, datamodule=batches, ckpt_path=state, weights_only=True)

@@ -24,28 +24,30 @@ How to annotate
   indexed or grey PNG: without smoothing, without resizing.
 - Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
   class in every image are worth more than a few images painted to the last pixel.
-- Images that show nothing recognisable: delete the image together with its mask.
+- Images that show nothing recognisable: leave the mask as it is, all {ignore}; it is left out of training.
 
 Then
 ----
     frugalseg check {folder}
-    frugalseg fit {folder} --checkpoint NETWORK -o MODEL     (NETWORK: the one that drew the images)
+    frugalseg fit {folder} --checkpoint {network} -o MODEL
 """
 
 
 def write_for_annotation(
     source: GeneratedImages,
     out: Path,
+    network: str,
     classes: ClassTable | None = None,
     *,
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> int:
-    """Write images, empty masks, ``classes.json`` and ``README.txt``; files that exist, painted or not, are kept.
+    """Write images, empty masks, ``classes.json`` and ``README.txt``; images, masks and classes that exist are kept.
 
     Args:
         source: of the images.
         out: the data folder.
+        network: checkpoint that draws them, for the words to annotators.
         classes: what is to be annotated; without it there is no ``classes.json``, and the ids painted are the classes.
         batch_size: images drawn at once.
         progress: told of each image.
@@ -62,14 +64,15 @@ def write_for_annotation(
         # The image comes last: where it exists, its mask does too.
         write_picture(images, picture)
         written += 1
-    if classes is not None:
+    if classes is not None and not (out / "classes.json").exists():
         classes.to_json(out / "classes.json")
     with atomic_path(out / "README.txt") as temporary:
-        temporary.write_text(readme(out, len(source), classes), encoding="utf-8")
+        count = sum(1 for _ in images.glob("*.png"))
+        temporary.write_text(readme(out, count, network, classes), encoding="utf-8")
     return written
 
 
-def readme(out: Path, count: int, classes: ClassTable | None) -> str:
+def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> str:
     """The words for annotators."""
     if classes is None:
         lines = "\nThe classes are yours to choose: number them from 0 and write their names into classes.json:\n"
@@ -78,4 +81,4 @@ def readme(out: Path, count: int, classes: ClassTable | None) -> str:
         entries = zip(classes.ids, classes.names, classes.colors, strict=True)
         lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
     ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
-    return README.format(count=count, classes=lines, ignore=ignore, folder=out.name)
+    return README.format(count=count, classes=lines, ignore=ignore, folder=out.name, network=network)

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -63,8 +64,12 @@ def picture_path(folder: Path, number: int) -> Path:
 
 def drawing_name(network: nn.Module, generator: ImageGenerator) -> str:
     """A folder name for the images of a generator: another one for other weights or other settings."""
-    settings = json.dumps(generator.settings(), sort_keys=True)
-    return f"{weights_fingerprint(network)}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+    return f"{weights_fingerprint(network)}-{digest_of(generator.settings())}"
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits for JSON values."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def weights_fingerprint(network: nn.Module) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.data.files import printable
 from frugalseg.report.page import Figure, Page, per_cent
 from frugalseg.report.pictures import Pixels, fit_plane_within, fit_within, overlay
 from frugalseg.report.plots import SERIES, Plot, Theme
@@ -75,7 +76,7 @@ def rows(found: ShardFolder, places: NDArray[np.int64]) -> list[Figure]:
         captions: list[str] = []
         for place in places[start : start + PAIRS]:
             pictures += pair(found, int(place))
-            captions += [found.sources[place] or found.name(place), f"{found.uncertainties[place]:.3f} nats"]
+            captions += [printable(found.sources[place] or found.name(place)), f"{found.uncertainties[place]:.3f} nats"]
         empty = 2 * PAIRS - len(pictures)
         lines.append(Figure([*pictures, *[None] * empty], [*captions, *[""] * empty]))
     return lines

@@ -92,12 +92,14 @@ def record_of(model: MaskPredictor, source: Source, *, batch_size: int, shard_si
 
 
 def fingerprint(model: MaskPredictor) -> str:
-    """16 hexadecimal digits that change with a model's weights, classes or settings."""
+    """16 hexadecimal digits that change with all that a model's labels depend on: weights, classes, settings."""
     parts = vars(model)
-    digest = hashlib.sha256(repr((model.classes, parts.get("settings"))).encode())
+    plain = [parts.get(name) for name in ("settings", "view", "native")]
+    digest = hashlib.sha256(repr((model.classes, plain)).encode())
     for name in sorted(parts):
         if isinstance(parts[name], nn.Module):
-            digest.update(f"{name} {weights_fingerprint(parts[name])}".encode())
+            settings = getattr(parts[name], "settings", None)
+            digest.update(f"{name} {settings} {weights_fingerprint(parts[name])}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -134,10 +136,15 @@ def check_same(out: Path, there: SetRecord, here: SetRecord) -> None:
     different = there.difference(here)
     if different is not None:
         raise InputError(
-            f"{out}: holds a set made with another {different}; choose another folder, the same settings or --overwrite"
+            f"{out}: holds a set made otherwise ({different}); choose another folder, the same settings or --overwrite"
         )
-    if any(shard_path(out, number).exists() for number in range(len(here.shards()), len(there.shards()))):
-        raise InputError(f"{out}: holds more than {here.count} images already, of {there.count}; ask for more of them")
+    if here.count >= there.count:
+        return
+    for number in range(here.count // here.shard_size, there.shards):
+        if here.numbers(number) != there.numbers(number) and shard_path(out, number).exists():
+            raise InputError(
+                f"{out}: holds more than {here.count} images already, of {there.count}; ask for more of them"
+            )
 
 
 def write_shards(
@@ -160,11 +167,12 @@ def write_shards(
         progress: told of each image.
     """
     share = share or Share()
-    every = list(enumerate(record.shards()))[share.rank :: share.processes]
-    total = sum(len(numbers) for _, numbers in every)
+    mine = range(share.rank, record.shards, share.processes)
+    total = sum(len(record.numbers(number)) for number in mine)
     batch_size, done = int(record.settings["batch_size"]), 0
     with ThreadPoolExecutor(ENCODERS) as encoders:
-        for number, numbers in every:
+        for number in mine:
+            numbers = record.numbers(number)
             progress("generate", done, total)
             if find_index(out, number, numbers) is None:
                 if shard_path(out, number).exists() or index_path(out, number).exists():
@@ -212,7 +220,7 @@ def finish(out: Path, record: SetRecord) -> bool:
         InputError: there are no samples at all: not one photograph could be read.
     """
     with alone(out):
-        if any(find_index(out, n, numbers, thorough=False) is None for n, numbers in enumerate(record.shards())):
+        if any(find_index(out, n, record.numbers(n), thorough=False) is None for n in range(record.shards)):
             return False
         for left in out.glob(".shard-*"):
             left.unlink()

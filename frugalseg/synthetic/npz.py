@@ -17,6 +17,7 @@ from frugalseg.data.folder import classes_of_ids
 
 if TYPE_CHECKING:
     from frugalseg.synthetic.reader import SyntheticSet
+    from frugalseg.synthetic.sources import Source
 
 LAYOUT = "uint8 images (N, H, W, 3), uint8 labels (N, H, W), perhaps latents, uncertainties (N,)"
 COPY_BYTES = 2**22
@@ -141,7 +142,10 @@ def open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -
     with archive.open(member) as stream:
         shape, order, dtype, start = read_header(path, member, stream)
     if member.compress_type == zipfile.ZIP_STORED:
-        return ArrayFile(path, data_offset(path, member) + start, shape, dtype, order)
+        offset = data_offset(path, member)
+        if member.compress_size != member.file_size or offset + member.file_size > path.stat().st_size:
+            raise wrong(path, f"{member.filename!r} is said to be longer than the file")
+        return ArrayFile(path, offset + start, shape, dtype, order)
     return ArrayFile(unpacked(path, archive, member), start, shape, dtype, order)
 
 
@@ -155,6 +159,8 @@ def read_header(path: Path, member: zipfile.ZipInfo, stream: IO[bytes]) -> tuple
         raise wrong(path, f"{member.filename!r} is not a plain array ({' '.join(str(error).split())[:120]})") from None
     if dtype.hasobject:
         raise wrong(path, f"{member.filename!r} holds pickled objects, which are never read")
+    if any(length < 0 for length in shape):
+        raise wrong(path, f"{member.filename!r} has the shape {shape}")
     start = stream.tell()
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if member.file_size != start + size:
@@ -186,6 +192,24 @@ def unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> P
 
 
 # Writing
+
+
+def require_writable(path: Path, source: "Source", classes: ClassTable) -> None:
+    """Find out before the work whether `write_npz` will be able to write what comes of it.
+
+    Raises:
+        FileError: a folder is in the way, the folder of the file is missing, images of more than one size, or class
+            ids above 255.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise FileError(
+            path, "cannot be written: a folder, or in none", "give the name of a file in a folder that exists"
+        )
+    if max(classes.ids) > 255:
+        raise FileError(path, "class ids above 255 do not fit into its uint8 labels", "number the classes from 0")
+    sizes = source.sizes()
+    if len(sizes) > 1:
+        raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
 
 
 def write_npz(path: Path, dataset: "SyntheticSet") -> None:

@@ -11,6 +11,8 @@ from frugalseg.errors import InputError
 RECORD = "synthetic.json"
 FORMAT = 1  # of a set; a reader refuses what is newer
 SHARD_SIZE = 64
+MOST = 2**32
+"""Images of a set: with more of them, seeds would repeat."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,18 @@ class SetRecord:
     def __post_init__(self) -> None:
         if self.count < 1 or self.shard_size < 1:
             raise InputError(f"{self.count} images in shards of {self.shard_size}: at least one of each is needed")
+        if self.count > MOST:
+            raise InputError(f"{self.count} images: a set holds at most {MOST}")
 
-    def shards(self) -> list[range]:
-        """The numbers that go into each shard."""
-        starts = range(0, self.count, self.shard_size)
-        return [range(start, min(start + self.shard_size, self.count)) for start in starts]
+    @property
+    def shards(self) -> int:
+        """How many there are."""
+        return -(-self.count // self.shard_size)
+
+    def numbers(self, shard: int) -> range:
+        """The numbers that go into a shard; none where there is no such shard."""
+        start = shard * self.shard_size
+        return range(start, max(start, min(start + self.shard_size, self.count)))
 
     @classmethod
     def read(cls, folder: Path) -> "SetRecord":
@@ -44,7 +53,7 @@ class SetRecord:
         try:
             version, count, shard_size = int(values["format"]), int(values["count"]), int(values["shard_size"])
             record = cls(count, shard_size, dict(values["settings"]))
-        except (KeyError, TypeError, ValueError, InputError):
+        except (KeyError, TypeError, ValueError, OverflowError, InputError):
             raise FileError(path, "not the record of a synthetic set", "generate the set again") from None
         if version > FORMAT:
             raise FileError(path, f"of format {version}, this version reads {FORMAT}", "upgrade frugalseg")
@@ -56,11 +65,13 @@ class SetRecord:
         write_json(folder / RECORD, values)
 
     def difference(self, other: "SetRecord") -> str | None:
-        """The first setting that differs, in words, such as ``seed (0 there, 1 here)``; the count may differ."""
+        """The first setting that differs, in words, such as ``seed: 0 there, 1 here``; the count may differ."""
         mine, others = ({"shard_size": r.shard_size, **flat(r.settings)} for r in (self, other))
         for key in dict.fromkeys([*mine, *others]):
             if mine.get(key) != others.get(key):
-                return f"{key.replace('_', ' ')} ({mine.get(key)} there, {others.get(key)} here)"
+                if key == "images":
+                    return "list of photographs: files were added, removed or resized"
+                return f"{key.replace('_', ' ')}: {mine.get(key)} there, {others.get(key)} here"
         return None
 
 

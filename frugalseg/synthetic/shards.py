@@ -24,9 +24,10 @@ from PIL import Image
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import FileError, locked, read_json
 from frugalseg.data.masks import mask_image
-from frugalseg.synthetic.record import SetRecord
+from frugalseg.synthetic.record import MOST, SetRecord
 
 HEADER = 512  # bytes before a file in a tar
+REDO = "run the generate command of this folder again: it redoes what is missing or damaged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,10 @@ class Entry:
     seed: int | None
     source: str | None
     pixels: tuple[int, ...]
+
+    def lies_within(self, size: int) -> bool:
+        """Whether its files lie in the first `size` bytes."""
+        return all(offset >= 0 and 0 < length <= size - offset for offset, length in (self.image, self.mask))
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def encode(sample: LabelledImage, classes: ClassTable) -> EncodedSample:
     files = {
         "image.png": png(Image.fromarray(sample.image)),
         "mask.png": png(mask_image(classes.to_ids(sample.target), classes)),
-        "json": json.dumps(about, ensure_ascii=False).encode(),
+        "json": json.dumps(about).encode(),
     }
     pixels = np.bincount(known, minlength=len(classes)).tolist()
     facts = {**about, "size": list(sample.target.shape), "pixels": pixels}
@@ -153,7 +158,8 @@ def write_shard(
     size = into.tell()
     index = ShardIndex(numbers.start, len(numbers), size, checksum, tuple(entries))
     beside = Path(into.name).with_suffix(".index.partial")
-    beside.write_text(json.dumps(asdict(index), ensure_ascii=False) + "\n", encoding="utf-8")
+    # ASCII: file names of photographs need not be UTF-8, and JSON can escape what Python makes of those.
+    beside.write_text(json.dumps(asdict(index)) + "\n", encoding="ascii")
     Path(into.name).replace(shard_path(folder, number))
     beside.replace(index_path(folder, number))
 
@@ -181,18 +187,21 @@ def claimed(folder: Path, number: int, numbers: range) -> Iterator[BufferedRando
 
     What a killed process leaves of it is taken up, emptied, by whoever comes next.
     """
-    path = folder / f".shard-{number:06d}.partial"
-    with path.open("a+b") as file:
-        if not locked(file):
+    path = folder / f".shard-{number:06d}.lock"
+    partial = path.with_suffix(".partial")
+    with path.open("a+b") as lock:
+        # The lock has a file of its own, which keeps its name until shard and index both have theirs.
+        if not locked(lock):
             yield None
             return
         try:
             if find_index(folder, number, numbers) is not None:
                 yield None
                 return
-            file.truncate(0)
-            yield file
+            with partial.open("w+b") as file:
+                yield file
         finally:
+            partial.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
 
 
@@ -235,13 +244,13 @@ def find_index(folder: Path, number: int, numbers: range | None = None, *, thoro
         index = ShardIndex(**{**values, "entries": tuple(entry_of(entry) for entry in values["entries"])})
         if numbers is not None and (index.first, index.count) != (numbers.start, len(numbers)):
             return None
-        if path.stat().st_size != index.size:
+        if path.stat().st_size != index.size or not all(entry.lies_within(index.size) for entry in index.entries):
             return None
         if thorough:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != index.sha256:
                     return None
-    except (FileError, FileNotFoundError, KeyError, TypeError, ValueError):
+    except (FileError, FileNotFoundError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     return index
 
@@ -251,7 +260,9 @@ def entry_of(values: dict[str, Any]) -> Entry:
     tuples = ("image", "mask", "size", "pixels")
     fields: dict[str, Any] = {key: tuple(map(int, v)) if key in tuples else v for key, v in values.items()}
     entry = Entry(**fields)
-    if not (len(entry.image) == len(entry.mask) == len(entry.size) == 2 and np.isfinite(float(entry.uncertainty))):
+    if not (len(entry.image) == len(entry.mask) == len(entry.size) == 2 and abs(float(entry.uncertainty)) < 1e30):
+        raise ValueError("not an entry")
+    if not (entry.key.isdecimal() and all(0 <= n < MOST for n in (int(entry.key), *entry.size, *entry.pixels))):
         raise ValueError("not an entry")
     return entry
 
@@ -273,11 +284,12 @@ class ShardFolder:
         self.folder, self.classes = folder, ClassTable.from_json(folder / "classes.json")
         entries: list[Entry] = []
         shards: list[int] = []
-        for number, numbers in enumerate(record.shards()):
-            index = find_index(folder, number, numbers, thorough=False)
+        for number in range(record.shards):
+            index = find_index(folder, number, record.numbers(number), thorough=False)
             if index is None:
-                remedy = "run the generate command of this folder again: it redoes what is missing"
-                raise FileError(shard_path(folder, number), "this shard is missing, unfinished or cut short", remedy)
+                raise FileError(shard_path(folder, number), "this shard is missing, unfinished or cut short", REDO)
+            if any(len(entry.pixels) != len(self.classes) for entry in index.entries):
+                raise FileError(index_path(folder, number), "counts other classes than classes.json has", REDO)
             entries += index.entries
             shards += [number] * len(index.entries)
         self.uncertainties = np.array([entry.uncertainty for entry in entries], np.float32)
@@ -309,10 +321,10 @@ class ShardFolder:
 
     def _picture(self, place: int, column: int, mode: str | None) -> NDArray[Any]:
         offset, length = (int(value) for value in self._places[place, column : column + 2])
-        with shard_path(self.folder, int(self._shards[place])).open("rb") as file:
-            file.seek(offset)
-            content = file.read(length)
         try:
+            with shard_path(self.folder, int(self._shards[place])).open("rb") as file:
+                file.seek(offset)
+                content = file.read(length)
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 pixels = np.array(image if mode is None else image.convert(mode))
         except Exception as error:  # decoders raise nearly anything on broken bytes
@@ -323,5 +335,4 @@ class ShardFolder:
 
     def _damaged(self, place: int, what: str) -> FileError:
         path = shard_path(self.folder, int(self._shards[place]))
-        remedy = "run the generate command of this folder again: it redoes damaged shards"
-        return FileError(path, f"sample {self.name(place)} is damaged ({what})", remedy)
+        return FileError(path, f"sample {self.name(place)} is damaged ({what})", REDO)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from frugalseg.backbones import Backbone
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import family_named
 from frugalseg.data.files import FileError
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.images import image_size, list_images, read_image
 from frugalseg.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ class Source(Protocol):
     def settings(self) -> dict[str, Any]:
         """What the images depend on, as JSON values."""
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """All (height, width) that images have, as far as their headers say."""
+
     def pictures(self, numbers: range) -> list[Picture]:
         """The images of a batch, in order, without those that cannot be read."""
 
@@ -71,6 +75,10 @@ class GeneratedImages:
     def settings(self) -> dict[str, Any]:
         """See `Source`."""
         return {"kind": "generated", "seed": self.seed, **self.generator.settings()}
+
+    def sizes(self) -> set[tuple[int, int]]:
+        """See `Source`."""
+        return {self.generator.size}
 
     def pictures(self, numbers: range) -> list[Picture]:
         """See `Source`; the numbers are one batch of the network."""
@@ -116,6 +124,14 @@ class Photographs:
         images = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return {"kind": "photographs", "images": images, "longest_side": self.longest_side}
 
+    def sizes(self) -> set[tuple[int, int]]:
+        """See `Source`; files that cannot be read have none."""
+        found = set()
+        for path in self.paths:
+            with suppress(FileError):
+                found.add(self.shrunk_size(*image_size(path)))
+        return found
+
     def pictures(self, numbers: range) -> list[Picture]:
         """See `Source`; what cannot be read is logged."""
         found = []
@@ -129,12 +145,17 @@ class Photographs:
 
     def shrunk(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image, no longer than `longest_side`."""
-        height, width = image.shape[:2]
-        if self.longest_side is None or max(height, width) <= self.longest_side:
+        height, width = self.shrunk_size(*image.shape[:2])
+        if (height, width) == image.shape[:2]:
             return image
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+    def shrunk_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of what `shrunk` makes of an image."""
+        if self.longest_side is None or max(height, width) <= self.longest_side:
+            return height, width
         scale = self.longest_side / max(height, width)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def generator_of(backbone: Backbone, options: Mapping[str, Any]) -> ImageGenerator:

@@ -59,8 +59,9 @@ def test_photographs_of_a_data_folder(tiny_ddpm: Path, tmp_path: Path) -> None:
         Image.new("RGB", size, (200, 90 * number, 30)).save(tmp_path / "photos" / f"{number}.png")
     data = {"kind": "folder", "path": str(tmp_path)}
     row = {**STUDENT, "name": "photographs", "source": "images", "images": "photos", "longest_side": 18, "drop": 0}
-    result = run_comparison(recipe(tiny_ddpm, row, data=data), tmp_path / "out")
-    assert len(result.runs["photographs"]) == 1
+    smaller = {**row, "name": "smaller ones", "longest_side": 16}
+    result = run_comparison(recipe(tiny_ddpm, row, smaller, data=data), tmp_path / "out")
+    assert len(result.runs["photographs"]) == len(result.runs["smaller ones"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,26 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import read_json
+from frugalseg.data.files import read_json, write_json
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy import TOY_CLASSES, toy_example, write_toy_folder
 from frugalseg.errors import InputError
-from frugalseg.jobs.distill import DistillRequest, distill_folder
+from frugalseg.jobs import distill
+from frugalseg.jobs.distill import DistillRequest, describe, distill_folder, gathered
 from frugalseg.jobs.evaluate import evaluate_folder
+from frugalseg.jobs.output import empty, spare_inputs
 from frugalseg.jobs.predict import Extras, predict_folder
+from frugalseg.progress import silent
+from frugalseg.students import onnx_export
 from frugalseg.students.settings import student_settings
 from frugalseg.students.student import Student
+from frugalseg.synthetic import Photographs, generate
 from tests.jobs.interrupt import Stop, stop_at
 from tests.test_cli import mistake
 
@@ -103,18 +109,231 @@ def test_an_interrupted_run_ends_the_same(moment, request_, finished, tmp_path):
     assert steps == {("train", 1): list(range(1, 9)), ("train", 6): [5, 6, 7, 8]}.get(moment, [])
 
 
-def test_another_request_begins_anew_and_a_finished_one_is_not_overwritten(request_, finished, tmp_path):
-    out = tmp_path / "student"
+def steps_of(request, out, **options):
+    """The steps that a run trains."""
+    steps = []
+    distill_folder(request, out, progress=lambda stage, done, _: stage == "train" and steps.append(done), **options)
+    return steps
+
+
+def interrupted(request, out):
+    """Stop a run after the state of its step 4 is saved."""
     with pytest.raises(Stop):
-        distill_folder(request_, out, progress=stop_at("train", 6))
-    seen = []
+        distill_folder(request, out, progress=stop_at("train", 6))
+
+
+def test_another_request_begins_anew_and_a_finished_one_is_not_overwritten(request_, finished, tmp_path, caplog):
+    out = tmp_path / "student"
+    interrupted(request_, out)
+    assert "begins anew" not in caplog.text
     changed = replace(request_, settings=replace(QUICK, seed=1))
-    distill_folder(changed, out, progress=lambda *report: seen.append(report))
-    assert ("train", 1, 8) in seen and not same_weights(out, finished[0])
+    assert steps_of(changed, out) == list(range(1, 9)) and not same_weights(out, finished[0])
+    for text in (caplog.text, (out / "distill.log").read_text()):
+        assert "changed: seed (0, now 1)" in text
     with pytest.raises(InputError, match="--overwrite"):
         distill_folder(request_, out)
     distill_folder(request_, out, overwrite=True)
     assert same_weights(out, finished[0])
+
+
+def test_what_the_training_does_not_depend_on_may_change(request_, finished, tmp_path, monkeypatch):
+    def export_onnx(student, path):
+        path.touch()
+        raise Stop
+
+    monkeypatch.setattr(onnx_export, "require_exportable", lambda *_: None)
+    monkeypatch.setattr(onnx_export, "export_onnx", export_onnx)
+    out = tmp_path / "student"
+    interrupted(replace(request_, test=None), out)
+    more = replace(request_, onnx=True, workers=1)
+    with pytest.raises(Stop):
+        distill_folder(more, out)
+    assert (tmp_path / "student.work" / "student" / "student.onnx").exists()
+    assert steps_of(request_, out) == []
+    assert same_weights(out, finished[0])
+    assert {p.name for p in out.iterdir()} == {p.name for p in finished[0].iterdir()}
+    material = gathered(request_, silent)
+    assert describe(replace(more, device="cuda"), material) == describe(request_, material)
+
+
+def test_a_student_within_its_data_goes_on(request_, folders, tmp_path):
+    data = copied(folders, tmp_path, "validation")
+    inside = replace(request_, validation=data)
+    interrupted(inside, data / "student")
+    assert steps_of(inside, data / "student") == [5, 6, 7, 8]
+
+
+def test_a_set_is_known_by_its_checksums(request_, finished, folders, tmp_path):
+    photographs = Photographs(folders / "samples" / "images")
+    generate(Student.from_pretrained(finished[0]), photographs, tmp_path / "set", batch_size=2, shard_size=2)
+    generated = replace(request_, samples=tmp_path / "set", drop=0.0)
+    shards = sorted((tmp_path / "set").glob("shard-*"))
+    assert len(shards) == 4
+
+    interrupted(generated, tmp_path / "student")
+    for path in shards:
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    assert steps_of(generated, tmp_path / "student") == [5, 6, 7, 8]
+
+    interrupted(generated, tmp_path / "other")
+    index = read_json(shards[-2])
+    write_json(shards[-2], {**index, "sha256": "0" * 64})
+    assert steps_of(generated, tmp_path / "other") == list(range(1, 9))
+
+
+@pytest.mark.parametrize("what", [{"notes.txt": "mine"}, {"run.json": '{"command": "evaluate"}'}, {"run.json": "[]"}])
+def test_a_folder_of_the_users_is_no_scratch_folder(what, request_, tmp_path):
+    work = tmp_path / "student.work"
+    work.mkdir()
+    for name, text in what.items():
+        (work / name).write_text(text)
+    with pytest.raises(InputError, match="holds something else than an unfinished run of distill; move or delete it"):
+        distill_folder(request_, tmp_path / "student")
+    assert {path.name: path.read_text() for path in work.iterdir()} == what
+
+
+def test_a_file_where_the_scratch_folder_should_be(request_, tmp_path):
+    (tmp_path / "student.work").write_text("mine")
+    with pytest.raises(InputError, match="a file of that name is in the way"):
+        distill_folder(request_, tmp_path / "student")
+
+
+def test_what_a_kill_leaves_before_the_record_is_nobodys(request_, tmp_path):
+    work = tmp_path / "student.work"
+    work.mkdir()
+    for name in (".lock", ".run.abc.json"):
+        (work / name).touch()
+    interrupted(request_, tmp_path / "student")
+    assert {path.name for path in work.iterdir()} == {"distill.log", "run.json", "training"}
+
+
+def test_the_record_is_deleted_last(tmp_path, monkeypatch):
+    """Killed while it empties the folder, a run must find it again as its own."""
+    for name in ("a", "run.json", "z"):
+        (tmp_path / name).touch()
+    seen = []
+    monkeypatch.setattr(type(tmp_path), "unlink", lambda path: seen.append(path.name))
+    empty(tmp_path)
+    assert sorted(seen[:2]) == ["a", "z"] and seen[2:] == ["run.json"]
+
+
+def test_a_folder_that_is_half_emptied_is_of_no_run(request_, tmp_path, monkeypatch):
+    """Killed while it throws away what another request began, a run leaves nothing that the other would go on with."""
+
+    def stop(*_):
+        raise Stop
+
+    out = tmp_path / "student"
+    interrupted(request_, out)
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(shutil, "rmtree", stop)
+        distill_folder(replace(request_, settings=replace(QUICK, seed=1)), out)
+    assert (tmp_path / "student.work" / "training").is_dir()
+    assert steps_of(request_, out) == list(range(1, 9))
+
+
+def test_two_runs_at_one_student(request_, finished, tmp_path):
+    refused = []
+
+    def meanwhile(stage, done, _):
+        if (stage, done) == ("train", 6):
+            with pytest.raises(InputError, match="another run is at work here") as caught:
+                distill_folder(replace(request_, settings=replace(QUICK, seed=1)), tmp_path / "student")
+            refused.append(caught.value)
+
+    distill_folder(request_, tmp_path / "student", progress=meanwhile)
+    assert len(refused) == 1 and same_weights(tmp_path / "student", finished[0])
+
+
+@pytest.mark.parametrize(("moment", "trained"), [(("check validation", 1), False), (("evaluate", 1), True)])
+def test_what_appears_meanwhile_is_not_replaced(moment, trained, request_, tmp_path):
+    out = tmp_path / "student"
+
+    def meanwhile(stage, done, _):
+        if (stage, done) == moment:
+            out.mkdir()
+            (out / "notes.txt").write_text("mine")
+
+    with pytest.raises(InputError, match="--overwrite"):
+        distill_folder(request_, out, progress=meanwhile)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+    assert (tmp_path / "student.work").exists() == trained
+    if trained:
+        assert steps_of(request_, out, overwrite=True) == []
+
+
+def test_a_kill_as_the_student_is_put_into_its_place(request_, finished, tmp_path, monkeypatch):
+    real = Path.rename
+
+    def stop(path, target):
+        if target == tmp_path / "student":
+            raise Stop
+        return real(path, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(type(tmp_path), "rename", stop)
+        distill_folder(replace(request_, test=None), tmp_path / "student")
+    written = {path.name for path in (tmp_path / "student.work" / "training" / "tensorboard").iterdir()}
+    assert steps_of(replace(request_, test=None), tmp_path / "student") == []
+    assert same_weights(tmp_path / "student", finished[0])
+    assert written <= {path.name for path in (tmp_path / "student" / "tensorboard").iterdir()}
+
+
+def test_a_failed_export_does_not_cost_the_student(request_, finished, tmp_path, monkeypatch):
+    def export_onnx(student, path):
+        raise ArithmeticError("onnxruntime and torch differ by 0.5")
+
+    monkeypatch.setattr(onnx_export, "require_exportable", lambda *_: None)
+    monkeypatch.setattr(onnx_export, "export_onnx", export_onnx)
+    with pytest.raises(ArithmeticError, match=r"student is whole, but has no student\.onnx: .* differ by 0\.5"):
+        distill_folder(replace(request_, onnx=True), tmp_path / "student")
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+    assert {p.name for p in (tmp_path / "student").iterdir()} == {p.name for p in finished[0].iterdir()}
+    assert "no student.onnx" in (tmp_path / "student" / "distill.log").read_text()
+
+
+def test_the_folder_one_stands_in(request_, finished, tmp_path, monkeypatch):
+    (tmp_path / "student").mkdir()
+    monkeypatch.chdir(tmp_path / "student")
+    distill_folder(request_, Path())
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+    assert same_weights(tmp_path / "student", finished[0])
+
+
+@pytest.mark.parametrize("which", ["samples", "validation", "test"])
+def test_inputs_are_spared(which, request_, folders, tmp_path):
+    data = copied(folders, tmp_path, which)
+    request = replace(request_, **{which: data})
+    for out in (data, tmp_path):
+        with pytest.raises(InputError, match="which this command reads"):
+            distill_folder(request, out, overwrite=True)
+    assert len(list((data / "images").iterdir())) == len(list((folders / which / "images").iterdir()))
+
+
+def test_what_spare_inputs_refuses(tmp_path, monkeypatch):
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    monkeypatch.chdir(tmp_path / "data")
+    for out in (Path(), Path(".."), tmp_path / "link", tmp_path / "data" / "images"):
+        with pytest.raises(InputError, match="choose another output folder"):
+            spare_inputs(out, None, "nothing", tmp_path / "data" / "images")
+    spare_inputs(tmp_path / "data" / "images" / "student", tmp_path / "data" / "images")
+    spare_inputs(tmp_path / "dat", tmp_path / "data", None, "google/ddpm-cat-256")
+
+
+@pytest.mark.parametrize(("protocol", "kept"), [("default", range(15)), ("paper", range(5, 20))])
+def test_the_samples_that_each_protocol_keeps(protocol, kept, published, folders, tmp_path, monkeypatch, capsys):
+    """The paper's selection loses the most certain and keeps the most uncertain, as many as were to be dropped."""
+
+    def train_student(samples, *_, **__):
+        raise InputError(f"these: {samples.places.tolist()}")
+
+    monkeypatch.setattr(distill, "train_student", train_student)
+    command = ["distill", published, "--validation", folders / "validation", "--drop", 0.25, "--protocol", protocol]
+    said = mistake(*command, "--encoder", "resnet18", "-o", tmp_path / "student", "--device", "cpu", capsys=capsys)
+    assert said.endswith(f"these: {list(kept)}")
 
 
 def test_a_published_file_is_filtered(published, folders, tmp_path):

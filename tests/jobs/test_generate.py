@@ -16,12 +16,14 @@ from PIL import Image
 from frugalseg.backbones import load_backbone
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.masks import write_mask
-from frugalseg.data.toy import TOY_CLASSES
+from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
 from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.errors import InputError
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
 from frugalseg.segmenter import Segmenter
+from frugalseg.students.network import NetworkSpec, new_network
+from frugalseg.students.student import Student, View
 from frugalseg.synthetic import SyntheticSet
 from tests.jobs.test_resume import QUICK, Stop, stop_at
 
@@ -161,6 +163,39 @@ def test_mistakes_are_found_before_anything_is_written(values, message, model, t
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "sizes", "message"),
+    [("set.npz", (48, 32), "2 sizes"), ("a_folder.npz", (48, 48), "a folder"), ("none/set.npz", (48, 48), "in none")],
+)
+def test_an_npz_that_cannot_be_written_is_refused_before_the_work(name, sizes, message, model, tmp_path):
+    for number, size in enumerate(sizes):
+        write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False, size=size, first=number)
+    (tmp_path / "a_folder.npz").mkdir()
+    request = GenerateRequest(model, images=tmp_path / "photos", npz=tmp_path / name)
+    with pytest.raises(InputError, match=message):
+        generate_folder(request, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_output_folder_never_replaces_an_input(model, tmp_path):
+    write_toy_folder(tmp_path / "photos" / "images", 1, seed=1, masks=False)
+    for request, out in (
+        (GenerateRequest(model, images=tmp_path / "photos"), tmp_path / "photos"),
+        (GenerateRequest(model, images=tmp_path / "photos" / "images"), tmp_path / "photos"),
+        (GenerateRequest(model, 2, options=OPTIONS), Path(model)),
+    ):
+        with pytest.raises(InputError, match="which this command reads; choose another output folder"):
+            generate_folder(request, out, overwrite=True)
+    assert (tmp_path / "photos" / "images" / "000000.png").exists() and (Path(model) / "config.json").exists()
+
+
+def test_students_draw_no_images_for_annotators(tmp_path):
+    network = new_network(NetworkSpec("unet", "mobilenet_v2", 3, 10), 0)
+    Student(network, TOY_CLASSES, View((48, 48))).save_pretrained(tmp_path / "student")
+    with pytest.raises(InputError, match="a student cannot generate images"):
+        annotation_folder(GenerateRequest(str(tmp_path / "student"), for_annotation=2), tmp_path / "out")
+
+
 def test_for_annotation_and_back_into_fit(model, tmp_path):
     """Images with empty masks; painted, they train a model. What has been painted survives a rerun."""
     request, out = GenerateRequest(model, for_annotation=3, options=OPTIONS, batch_size=2), tmp_path / "to_annotate"
@@ -175,7 +210,13 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     painted = np.full(found.size(0), 255)
     painted[:8], painted[8:] = 0, 1
     write_mask(out / "masks" / "00000000.png", painted, TOY_CLASSES)
+    renamed = (out / "classes.json").read_text().replace("muzzle", "snout")
+    (out / "classes.json").write_text(renamed)
     assert annotation_folder(replace(request, for_annotation=4), out) == 1
+    assert (out / "classes.json").read_text() == renamed
+    assert annotation_folder(request, out) == 0
+    readme = (out / "README.txt").read_text()
+    assert "4 images" in readme and f"--checkpoint {Path(model) / 'backbone'} " in readme
     assert (np.asarray(Image.open(out / "masks" / "00000000.png")) == painted).all()
     with pytest.raises(InputError, match="not empty"):
         annotation_folder(replace(request, seed=1), out)
@@ -185,6 +226,16 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     checkpoint = str(Path(model) / "backbone")
     fit = FitRequest(out, "ddpm", checkpoint, {"timesteps": (50,), "blocks": (1,)}, {**settings, "protocol": QUICK})
     fit_folder(fit, tmp_path / "fitted")
+
+
+def test_images_of_two_networks_never_mix(model, tiny_ddpm, tmp_path):
+    request, other = GenerateRequest(model, for_annotation=2, options=OPTIONS), tmp_path / "other"
+    annotation_folder(request, tmp_path / "out")
+    segmenter = Segmenter.from_pretrained(model)
+    next(segmenter.backbone.parameters()).data += 1
+    segmenter.save_pretrained(other)
+    with pytest.raises(InputError, match="not empty"):
+        annotation_folder(replace(request, model=str(other), for_annotation=4), tmp_path / "out")
 
 
 def test_annotators_need_no_fitted_model(tiny_ddpm, tmp_path):

@@ -17,7 +17,9 @@ from frugalseg.data import files
 from frugalseg.data.toy import write_toy_folder
 from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.errors import InputError
+from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.jobs.output import alone
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from tests.jobs.interrupt import Stop, stop_at
@@ -55,6 +57,25 @@ def test_an_interrupted_fit_ends_the_same(moment, request_, model, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
     if moment[0] == "train":
         assert ("features", 0, 4) not in seen
+
+
+def test_two_fits_never_share_an_output_folder(request_, model, tmp_path, monkeypatch):
+    with alone(tmp_path / "model.work"), pytest.raises(InputError, match="another run is at work here"):
+        fit_folder(request_, tmp_path / "model")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fit_folder(request_, Path())
+    assert same_weights(tmp_path / "here", model)
+
+
+def test_an_output_folder_never_replaces_the_data(request_, model, toy_test, tmp_path):
+    with pytest.raises(InputError, match="which this command reads"):
+        fit_folder(request_, request_.data, overwrite=True)
+    with pytest.raises(InputError, match="which this command reads"):
+        predict_folder(model, toy_test / "images", toy_test, overwrite=True)
+    with pytest.raises(InputError, match="which this command reads"):
+        evaluate_folder(model, toy_test, model, overwrite=True)
+    assert (request_.data / "images").is_dir() and (toy_test / "images").is_dir() and (model / "config.json").exists()
 
 
 def test_a_fit_of_something_else_does_not_take_up_the_old_one(request_, tmp_path):

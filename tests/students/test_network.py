@@ -60,12 +60,29 @@ def test_small_images_get_shallow_unets(size, depth):
         (NetworkSpec("unet", "qqq", None, 5), "known: resnet18"),
         (NetworkSpec("linknet", "mit_b0", None, 5), "linknet with encoder mit_b0 is not possible"),
         (NetworkSpec("fpn", "resnet18", 3, 5), "fpn has no choice of depth"),
+        (NetworkSpec("unet", "tu-swin_tiny_patch4_window7_224", 3, 5), "window7_224 is not possible .Input height"),
     ],
 )
 def test_networks_that_are_none(spec, said):
     with pytest.raises(InputError, match=said) as caught:
         new_network(spec, 0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fitting"),
+    [
+        (NetworkSpec("dpt", "tu-vit_tiny_patch16_224", None, 5), (224, 224)),
+        (NetworkSpec("unet", "tu-maxvit_pico_rw_256", 3, 5), (64, 64)),
+        (NetworkSpec("linknet", "tu-maxvit_pico_rw_256", None, 5), (256, 256)),
+    ],
+)
+def test_encoders_of_fixed_sizes(spec, fitting):
+    network = new_network(spec, 0)
+    with pytest.raises(InputError, match="cannot segment images of 32x32") as caught:
+        require_size(network, (32, 32))
+    assert "\n" not in str(caught.value)
+    require_size(network, fitting)
 
 
 def test_images_too_small_for_a_network():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from frugalseg.errors import InputError
@@ -39,6 +41,9 @@ def test_rounds_end_with_the_last_step(samples, batch, epochs, validations):
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 1}, "give 2"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": math.inf}, "learning_rate is inf; give a finite number"),
+        ({"weight_decay": math.nan}, "weight_decay is nan"),
+        ({"dice": math.inf}, "dice is inf"),
         ({"depth": 6}, "3, 4 or 5"),
         ({"size": (0, 4)}, "height and width"),
         ({"precision": "int8"}, "int8"),

@@ -1,5 +1,7 @@
 """A student learns, keeps its best round, and ends with the same bits however often it was stopped."""
 
+import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 
 from frugalseg.data.toy import TOY_CLASSES, toy_example
 from frugalseg.errors import InputError
+from frugalseg.students import training
 from frugalseg.students.settings import StudentSettings
 from frugalseg.students.training import train_student
 
@@ -101,6 +104,62 @@ def test_a_loss_that_explodes_ends_the_training():
     settings = StudentSettings(epochs=1, least_steps=20, batch_size=2, learning_rate=1e30, one_cycle=False, dice=0)
     with pytest.raises(ArithmeticError, match="no longer finite"):
         train_student(toy(2), toy(1), TOY_CLASSES, settings)
+
+
+@pytest.mark.parametrize("left", [0, 1000])
+def test_a_state_that_was_cut_short(left, tmp_path):
+    arguments = (toy(2), toy(1, 100), TOY_CLASSES, replace(QUICK, epochs=1))
+    train_student(*arguments, work=tmp_path / "training")
+    os.truncate(tmp_path / "training" / "student.ckpt", left)
+    with pytest.raises(InputError, match=r"student\.ckpt: cannot be read .*delete .*training to begin") as caught:
+        train_student(*arguments, work=tmp_path / "training")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_state_is_on_the_disk_before_it_has_its_name(monkeypatch, tmp_path):
+    synced, path = [], tmp_path / "student.ckpt"
+
+    def fsync(handle):
+        synced.append((os.fstat(handle).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    train_student(toy(2), toy(1, 100), TOY_CLASSES, replace(QUICK, epochs=1), work=tmp_path)
+    assert synced == [(path.stat().st_ino, False)]
+
+
+def test_weights_decay():
+    arguments = (toy(2), toy(1, 100), TOY_CLASSES)
+    one, other = (train_student(*arguments, replace(QUICK, epochs=1, weight_decay=decay)) for decay in (0.0, 1.0))
+    assert not same(one, other)
+
+
+def test_the_learning_rate_stays_or_takes_one_cycle(caplog):
+    def rates(one_cycle):
+        settings = replace(QUICK, validations=4, learning_rate=1e-3, one_cycle=one_cycle)
+        with caplog.at_level("INFO", logger="frugalseg"):
+            caplog.clear()
+            train_student(toy(4), toy(1, 100), TOY_CLASSES, settings)
+        return [float(rate) for rate in re.findall(r"lr (\S+)", caplog.text)]
+
+    assert rates(one_cycle=False) == [1e-3] * 4
+    cycle = rates(one_cycle=True)
+    assert cycle == sorted(cycle, reverse=True) and cycle[0] > 5e-4 and cycle[-1] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("augmented", "mirror", "flip"),
+    [(True, False, False), (True, True, True), (False, True, True), (False, False, None)],
+)
+def test_images_are_mirrored_on_request_alone(augmented, mirror, flip, monkeypatch):
+    flips = set()
+
+    def augment(images, targets, settings, generator):
+        flips.add(settings.flip)
+        return images, targets
+
+    monkeypatch.setattr(training, "augment", augment)
+    train_student(toy(2), toy(1, 100), TOY_CLASSES, replace(QUICK, epochs=1, augment=augmented, mirror=mirror))
+    assert flips == (set() if flip is None else {flip})
 
 
 def test_nothing_to_learn_from():

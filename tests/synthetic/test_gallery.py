@@ -1,7 +1,7 @@
 import numpy as np
 
 from frugalseg.synthetic import generate
-from frugalseg.synthetic.gallery import EACH, choice
+from frugalseg.synthetic.gallery import EACH, choice, histogram
 from tests.report.reading import check_offline
 
 
@@ -13,7 +13,7 @@ def test_the_page_shows_every_image_of_a_small_set(written):
     places = [words.index(name) for name in order]
     assert places == sorted(places)
     assert len(page.pictures()) == 2 * 10 + 2  # and the histogram for light and dark readers
-    assert "dpmsolver++" in words and "muzzle" in words
+    assert "sde-dpmsolver++" in words and "muzzle" in words
 
 
 def test_a_page_of_many_shows_some_of_each_kind():
@@ -24,6 +24,10 @@ def test_a_page_of_many_shows_some_of_each_kind():
     assert uncertainties[shown["Most certain"][0]] == uncertainties.min()
     assert uncertainties[shown["Least certain"][-1]] == uncertainties.max()
     assert abs(np.median(uncertainties[shown["In the middle"]]) - np.median(uncertainties)) < 0.01
+
+
+def test_the_histogram_marks_the_tenth_that_is_dropped():
+    assert histogram(np.arange(101, dtype=np.float32)).alt.endswith("median 50.000 nats; a tenth is beyond 90.000")
 
 
 def test_the_page_of_a_larger_set_replaces_that_of_the_smaller(segmenter, drawn, tmp_path):

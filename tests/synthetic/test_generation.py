@@ -4,22 +4,27 @@ import errno
 import hashlib
 import io
 import json
+import os
+import shutil
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
 from frugalseg.errors import InputError
+from frugalseg.students.network import NetworkSpec, new_network
+from frugalseg.students.student import Student, View
 from frugalseg.synthetic import Photographs, SyntheticSet, generate
 from frugalseg.synthetic import generation as generation_module
 from frugalseg.synthetic import shards as shards_module
-from frugalseg.synthetic.generation import Share, finish, open_set, record_of, write_shards
+from frugalseg.synthetic.generation import Share, fingerprint, finish, open_set, record_of, write_shards
 from frugalseg.synthetic.record import SetRecord
-from frugalseg.synthetic.shards import alone, claimed
+from frugalseg.synthetic.shards import ShardFolder, alone, claimed
 from frugalseg.synthetic.sources import seed_of
 
 
@@ -130,6 +135,18 @@ def test_a_set_grows_to_what_it_would_have_been(segmenter, drawn, written, tmp_p
         make(segmenter, drawn(6), tmp_path / "set")
 
 
+def test_a_smaller_count_never_takes_samples_away(segmenter, drawn, written, tmp_path):
+    """Also within one shard, and where a shard is not whole."""
+    make(segmenter, drawn(4), tmp_path / "set")
+    before = files(tmp_path / "set")
+    with pytest.raises(InputError, match="holds more than 2 images already, of 4"):
+        make(segmenter, drawn(2), tmp_path / "set")
+    assert files(tmp_path / "set") == before
+    make(segmenter, drawn(10), tmp_path / "set")
+    (tmp_path / "set" / "shard-000002.tar").unlink()
+    assert len(make(segmenter, drawn(8), tmp_path / "set")) == 8
+
+
 @pytest.mark.parametrize("processes", [2, 3, 5])
 def test_processes_share_the_work_without_talking(processes, segmenter, drawn, written, tmp_path):
     """Also when they start at once, and their number changes halfway."""
@@ -159,10 +176,26 @@ def test_two_processes_never_write_one_shard(segmenter, drawn, tmp_path):
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_a_shard_is_claimed_until_its_index_is_there(tmp_path):
+    """Between the two renames the partial file has lost its name already."""
+    with claimed(tmp_path, 0, range(4)) as first:
+        assert first is not None
+        Path(first.name).rename(tmp_path / "shard-000000.tar")
+        with claimed(tmp_path, 0, range(4)) as second:
+            assert second is None
+
+
 def test_what_killed_processes_left_is_cleared_away(segmenter, drawn, written, tmp_path):
     out = tmp_path / "set"
     make(segmenter, drawn(10), out)
-    for name in (".shard-000000.partial", ".shard-000001.index.partial", ".synthetic.x.json", ".index.y.html", ".lock"):
+    for name in (
+        ".shard-000000.partial",
+        ".shard-000000.lock",
+        ".shard-000001.index.partial",
+        ".synthetic.x.json",
+        ".index.y.html",
+        ".lock",
+    ):
         (out / name).write_bytes(b"half")
     make(segmenter, drawn(10), out)
     assert files(out) == files(written.path)
@@ -173,11 +206,11 @@ def test_what_killed_processes_left_is_cleared_away(segmenter, drawn, written, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": {"seed": 1}}, r"another seed \(0 there, 1 here\)"),
-        ({"source": {"sampling_steps": 3}}, "another sampling steps"),
-        ({"source": {"sampler": "ddim"}}, r"another sampler \(dpmsolver\+\+ there, ddim here\)"),
-        ({"batch_size": 4}, "another batch size"),
-        ({"shard_size": 5}, "another shard size"),
+        ({"source": {"seed": 1}}, r"otherwise \(seed: 0 there, 1 here\)"),
+        ({"source": {"sampling_steps": 3}}, r"\(sampling steps: 2 there, 3"),
+        ({"source": {"sampler": "ddim"}}, r"\(sampler: sde-dpmsolver\+\+ there, ddim here\)"),
+        ({"batch_size": 4}, r"\(batch size: 3 there"),
+        ({"shard_size": 5}, r"\(shard size: 4 there"),
     ],
 )
 def test_other_settings_are_refused(change, message, segmenter, drawn, written):
@@ -193,7 +226,7 @@ def test_another_model_is_refused_and_a_reloaded_one_is_not(segmenter, drawn, wr
     assert make(again, drawn(10), written.path).uncertainties.tolist() == written.uncertainties.tolist()
     with torch.no_grad():
         again.classifier.linear3.bias[0, 0] += 1
-    with pytest.raises(InputError, match="another model"):
+    with pytest.raises(InputError, match=r"\(model: "):
         make(again, drawn(10), written.path)
 
 
@@ -245,15 +278,27 @@ def test_photographs_keep_their_sizes_and_names(segmenter, tmp_path):
     assert (found[1].target == expected.mask.numpy()).all()
     small = make(segmenter, Photographs(tmp_path / "photos", longest_side=24), tmp_path / "small")
     assert {small.size(i) for i in range(4)} == {(24, 24)}
-    with pytest.raises(InputError, match="another longest side"):
+    with pytest.raises(InputError, match=r"\(longest side: None there, 24 here\)"):
         make(segmenter, Photographs(tmp_path / "photos", longest_side=24), tmp_path / "set")
+
+
+def test_photographs_whose_names_are_not_utf8(segmenter, tmp_path):
+    write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False)
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        (tmp_path / "photos" / "000000.png").rename(tmp_path / "photos" / name)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    found = make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
+    assert ShardFolder(found.path).sources == [name]
+    assert "caf?.png" in (found.path / "index.html").read_text(encoding="utf-8")
 
 
 def test_photographs_that_changed_are_another_source(segmenter, tmp_path):
     write_toy_folder(tmp_path / "photos", 2, seed=1, masks=False)
     make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
     write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False, first=2)
-    with pytest.raises(InputError, match="another images"):
+    with pytest.raises(InputError, match="files were added, removed or resized"):
         make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
 
 
@@ -266,9 +311,9 @@ def test_folders_without_a_readable_photograph(segmenter, tmp_path):
         make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
 
 
-@pytest.mark.parametrize("values", [{"count": 0}, {"shard_size": 0}])
+@pytest.mark.parametrize("values", [{"count": 0}, {"shard_size": 0}, {"count": 10**13}])
 def test_impossible_records(values):
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match=r"at least one|at most 4294967296"):
         SetRecord(**{"count": 1, "shard_size": 1, "settings": {}, **values})
 
 
@@ -278,6 +323,53 @@ def test_batches_of_nothing(segmenter, drawn):
     assert generation_module.Share() == Share(0, 1)
     with pytest.raises(InputError, match="RANK"):
         Share(2, 2)
+
+
+HOSTILE = {
+    "an entry that is a list": lambda index: index.update(entries=[[1], [2]]),
+    "infinite pixels": lambda index: index["entries"][0].update(pixels=[float("inf")] * 10),
+    "too few pixels": lambda index: index["entries"][0].update(pixels=[1]),
+    "a name for a number": lambda index: index["entries"][0].update(key="../x"),
+    "a place before the file": lambda index: index["entries"][0].update(image=[-5, 10]),
+    "a terabyte": lambda index: index["entries"][0].update(image=[512, 2**40]),
+    "a place beyond all": lambda index: index["entries"][0].update(mask=[2**70, 10]),
+    "a huge picture": lambda index: index["entries"][0].update(size=[2**70, 10]),
+    "endless uncertainty": lambda index: index["entries"][0].update(uncertainty=1e300),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_indexes_that_lie(change, written, tmp_path):
+    shutil.copytree(written.path, tmp_path / "set")
+    path = tmp_path / "set" / "shard-000001.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    with pytest.raises(InputError, match="run the generate command of this folder again"):
+        SyntheticSet(tmp_path / "set")
+
+
+@pytest.mark.parametrize("count", ["Infinity", "1" * 5000, "[]"])
+def test_records_that_lie(count, written, tmp_path):
+    shutil.copytree(written.path, tmp_path / "set")
+    path = tmp_path / "set" / "synthetic.json"
+    path.write_text(path.read_text().replace('"count": 10', f'"count": {count}'))
+    with pytest.raises(InputError, match=r"synthetic\.json"):
+        SyntheticSet(tmp_path / "set")
+
+
+def test_a_shard_that_vanishes_is_named(segmenter, drawn, tmp_path):
+    found = make(segmenter, drawn(2), tmp_path / "set")
+    (tmp_path / "set" / "shard-000000.tar").unlink()
+    with pytest.raises(InputError, match=r"shard-000000\.tar: sample 00000001 is damaged"):
+        found[1]
+
+
+def test_labels_of_a_student_depend_on_the_size_it_sees(tmp_path):
+    network = new_network(NetworkSpec("unet", "mobilenet_v2", 3, 10), 0)
+    small, large = (Student(network, TOY_CLASSES, View((side, side))) for side in (48, 96))
+    assert fingerprint(small) != fingerprint(large)
+    assert fingerprint(small) == fingerprint(Student(network, TOY_CLASSES, View((48, 48))))
 
 
 def test_a_damaged_picture_is_named(segmenter, drawn, tmp_path):

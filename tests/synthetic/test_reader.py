@@ -1,6 +1,8 @@
 """Sets are read one sample at a time, from shards and from the published files; what is wrong is said in one line."""
 
+import io
 import pickle
+import struct
 import tracemalloc
 import zipfile
 
@@ -114,6 +116,35 @@ def test_a_header_that_promises_more_than_there_is(arrays, tmp_path):
         archive.writestr("arr_0.npy", content.replace(b"(5, 6, 8, 3)", b"(9, 6, 8, 3)"))
     with pytest.raises(InputError, match=r"has \d+ bytes; its header promises \d+"):
         SyntheticSet(path)
+
+
+def test_a_header_with_negative_lengths(arrays, tmp_path):
+    with zipfile.ZipFile(published(tmp_path / "honest.npz", *arrays)) as archive:
+        content = archive.read("arr_0.npy")
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("arr_0.npy", content.replace(b"(5, 6, 8, 3)", b"(5,-6,-8, 3)"))
+    with pytest.raises(InputError, match=r"has the shape \(5, -6, -8, 3\)"):
+        SyntheticSet(path)
+
+
+def test_a_directory_that_promises_more_than_the_file(tmp_path):
+    """The sizes of the archive's own directory and of the array agree; the file ends before."""
+    path = tmp_path / "set.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("arr_0.npy", npy_bytes(np.zeros(1000, np.uint8)))
+    content = path.read_bytes().replace(b"(1000,)", b"(9000,)")
+    entry = content.rindex(b"PK\x01\x02")
+    stored = struct.unpack_from("<II", content, entry + 20)
+    path.write_bytes(content[: entry + 20] + struct.pack("<II", *(n + 8000 for n in stored)) + content[entry + 28 :])
+    with pytest.raises(InputError, match="longer than the file"):
+        SyntheticSet(path)
+
+
+def npy_bytes(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def test_subsets_and_slices(written):

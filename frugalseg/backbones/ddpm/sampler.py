@@ -15,7 +15,7 @@ from frugalseg.errors import InputError
 
 SIGNALS = (0.006, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 """Shares of an image in the noise at which sampling may begin. Less is as good as none, and more would be missed."""
-OUTSIDE = 0.005
+OUTSIDE = 0.012
 """Share of the values that may be impossible in what a network that knows a step makes of pure noise: from where this
 holds, images of the networks in docs/results.md came nearest to real ones."""
 PROBED = 32
@@ -114,7 +114,7 @@ class Sampler:
         seeds: Sequence[int],
         *,
         steps: int | None = None,
-        method: SamplingMethod = "dpmsolver++",
+        method: SamplingMethod = "sde-dpmsolver++",
         first: int | None = None,
         size: tuple[int, int] | None = None,
         batch_size: int = 16,

@@ -54,13 +54,13 @@ class DDPMGeneration:
     Attributes:
         sampler: the method.
         sampling_steps: evaluations of the network for an image.
-        first_step: the timestep that pure noise is taken for.
+        first_step: the timestep that pure noise is taken for; see `Sampler.noisiest_known_step` for None.
         precision: of the network while it samples.
     """
 
-    sampler: SamplingMethod = option("dpmsolver++", "how images are drawn; ddpm is the published way")
+    sampler: SamplingMethod = option("sde-dpmsolver++", "how images are drawn; ddpm is the published way")
     sampling_steps: int | None = option(None, "runs of the network for an image; without it 25, for ddpm all steps")
-    first_step: int | None = option(None, "diffusion step to begin at; a lower one helps briefly trained networks")
+    first_step: int | None = option(None, "diffusion step to begin at; without it the noisiest that the network knows")
     precision: Precision | None = option(None, "number format while sampling; without it bf16 on a GPU, else fp32")
 
     def __post_init__(self) -> None:

@@ -151,7 +151,7 @@ def test_a_backbone_generates_in_the_precision_asked_for(tiny_ddpm: Path) -> Non
     backbone = DDPMBackbone.from_checkpoint(tiny_ddpm, DDPMOptions())
     exact, rough = (backbone.generator(DDPMGeneration(sampling_steps=3, precision=p)) for p in (None, "bf16"))
     assert exact.settings() == {
-        "sampler": "dpmsolver++",
+        "sampler": "sde-dpmsolver++",
         "sampling_steps": 3,
         "first_step": exact.sampler.noisiest_known_step(),
         "precision": "fp32",
