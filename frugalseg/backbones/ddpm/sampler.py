@@ -1,5 +1,6 @@
 """Images from noise, and noise out of images, with the UNet and the noise schedule of a diffusers folder."""
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
@@ -19,7 +20,9 @@ OUTSIDE = 0.012
 """Share of the values that may be impossible in what a network that knows a step makes of pure noise: from where this
 holds, images of the networks in docs/results.md came nearest to real ones."""
 PROBED = 32
-"""Images that this share is counted over: one image's values stand or fall together."""
+"""Images that this share is counted over, for one image's values stand or fall together; of larger images fewer, 4 at
+least, of `VALUES` values together, for their networks take seconds for each."""
+VALUES = 2**18
 FEW_STEPS = 25
 """Evaluations of the network for an image, unless all steps are taken."""
 
@@ -79,7 +82,8 @@ class Sampler:
         of x0 are possible, or the last of those steps where none is.
         """
         shape = (self.unet.config.in_channels, *self.size)
-        noise = torch.randn(PROBED, *shape, generator=torch.Generator().manual_seed(0))
+        count = min(PROBED, max(4, VALUES // math.prod(shape)))
+        noise = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
         for step in dict.fromkeys(map(self.step_of_signal, SIGNALS)):
             t = torch.tensor(step, device=self.device)
             parts = [part.to(self.device) for part in noise.split(8)]
