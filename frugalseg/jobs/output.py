@@ -28,8 +28,12 @@ def spare_inputs(out: Path, *inputs: str | Path | None) -> None:
     """
     target = out.resolve()
     for given in inputs:
-        if given is not None and Path(given).exists() and Path(given).resolve().is_relative_to(target):
-            raise InputError(f"{out}: holds {given}, which this command reads; choose another output folder")
+        if given is None or not Path(given).exists():
+            continue
+        place = Path(given).resolve()
+        if place.is_relative_to(target):
+            what = "an input itself" if place == target else f"holds {given}"
+            raise InputError(f"{out}: {what}, which this command reads; choose another output folder")
 
 
 def require_new(folder: Path, overwrite: bool) -> None:
