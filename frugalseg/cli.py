@@ -410,7 +410,7 @@ def choose_device(name: str) -> str:
 
 def main() -> None:
     """Run a command: exit code 0 when it is done, 1 when the work failed, 2 when the input is wrong."""
-    from frugalseg.errors import InputError
+    from frugalseg.errors import InputError, WorkError
 
     try:
         app()
@@ -423,7 +423,7 @@ def main() -> None:
         place = error.filename or "the output folder"
         print(f"error: {place}: the disk is full; make room and run the same command again", file=sys.stderr)
         sys.exit(1)
-    except ArithmeticError as error:
+    except WorkError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:

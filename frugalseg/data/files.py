@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedRandom
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,30 @@ def locked(file: BufferedRandom, *, wait: bool = False) -> bool:
         return os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+@contextmanager
+def holding(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether this process alone has the lock file `path` while the block runs; the file is gone afterwards.
+
+    A lock ends with its process, so the file that a killed one leaves stops nobody.
+
+    Args:
+        path: of the lock, in a folder that exists.
+        wait: until the process that has it is done, rather than tell at once.
+    """
+    while True:
+        with path.open("a+b") as file:
+            if locked(file, wait=wait):
+                try:
+                    yield True
+                finally:
+                    with suppress(OSError):  # Windows deletes no open file
+                        path.unlink()
+                return
+        if not wait:
+            yield False
+            return
 
 
 def write_json(path: str | Path, value: Any) -> None:

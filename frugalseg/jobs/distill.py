@@ -13,7 +13,7 @@ from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.layout import find_layout
-from frugalseg.errors import InputError
+from frugalseg.errors import InputError, WorkError
 from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import alone, changed, empty, fingerprint, logged, require_new, scratch, spare_inputs
 from frugalseg.progress import Progress, silent
@@ -96,7 +96,7 @@ def distill_folder(
     Raises:
         InputError: something is missing or wrong, found before the training; `out` is in the way, or holds an input;
             or another run has the same `out`.
-        ArithmeticError: the training failed; or the student is in `out`, but without its ONNX file.
+        WorkError: the training failed; or the student is in `out`, but without its ONNX file.
     """
     spare_inputs(out, request.samples, request.validation, request.test)
     require_new(out, overwrite)
@@ -110,7 +110,7 @@ def distill_folder(
         require_new(out, overwrite)
         finish(work, place)
     if failure is not None:
-        raise ArithmeticError(f"{out}: the student is whole, but has no student.onnx: {failure}") from failure
+        raise WorkError(f"{out}: the student is whole, but has no student.onnx: {failure}") from failure
     return result
 
 
@@ -124,7 +124,7 @@ def carried_out(
 
     Raises:
         InputError: `work` holds something of the user's, or a state that cannot be read.
-        ArithmeticError: the loss is no longer finite.
+        WorkError: the loss is no longer finite.
     """
     command = describe(request, material)
     change = changed(work, command)
@@ -262,7 +262,7 @@ def exported(student: Student, folder: Path) -> Exception | None:
 
     try:
         difference = export_onnx(student, folder / "student.onnx")
-    except (ArithmeticError, InputError) as error:
+    except (WorkError, InputError) as error:
         log.error("no student.onnx: %s", error)
         return error
     log.info("student.onnx: probabilities as torch's within %.2g", difference)

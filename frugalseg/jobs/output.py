@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import locked, read_json, write_json
+from frugalseg.data.files import holding, read_json, write_json
 from frugalseg.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -79,16 +79,14 @@ def alone(folder: Path) -> Iterator[None]:
     """
     require_new(folder, overwrite=True)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    with path.open("a+b") as file:
-        if not locked(file):
-            raise InputError(f"{folder}: another run is at work here; wait for it, or choose another output folder")
-        try:
+    try:
+        with holding(folder / LOCK) as ours:
+            if not ours:
+                raise InputError(f"{folder}: another run is at work here; wait for it, or choose another output folder")
             yield
-        finally:
-            path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty: a run to go on with
-                folder.rmdir()
+    finally:
+        with suppress(OSError):  # not empty: a run to go on with
+            folder.rmdir()
 
 
 def scratch(folder: Path, command: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from frugalseg.data.files import write_json
+from frugalseg.errors import WorkError
 from frugalseg.pretraining.averaging import AveragedWeights
 from frugalseg.pretraining.compute import FlopCount
 from frugalseg.pretraining.run_folder import RunFolder
@@ -166,9 +167,9 @@ class RunLog(Callback):
             self.say(f"ended by {type(exception).__name__} in step {trainer.global_step}; continues from step {saved}")
 
     def require_finite(self, trainer: Trainer) -> None:
-        """Raise `ArithmeticError` where a loss since the last line of the log is infinite or not a number."""
+        """Raise `WorkError` where a loss since the last line of the log is infinite or not a number."""
         if self._losses and not bool(torch.stack(self._losses).isfinite().all()):
-            raise ArithmeticError(
+            raise WorkError(
                 f"the loss is no longer finite at step {trainer.global_step}; "
                 "begin again with a lower learning rate, or with bf16 or fp32 instead of fp16"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import atomic_path, locked, read_json, write_json
+from frugalseg.data.files import atomic_path, holding, read_json, write_json
 from frugalseg.errors import InputError
 
 
@@ -96,8 +96,8 @@ class RunFolder:
             yield
             return
         self.training.mkdir(parents=True, exist_ok=True)
-        with self.lock.open("a+b") as file:
-            if not locked(file):
+        with holding(self.lock) as ours:
+            if not ours:
                 raise InputError(f"{self.path}: another process is training in this folder; wait for it, or stop it")
             yield
 

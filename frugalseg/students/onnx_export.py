@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.files import atomic_path
-from frugalseg.errors import InputError
+from frugalseg.errors import InputError, WorkError
 from frugalseg.students.network import StudentNetwork
 from frugalseg.students.settings import StudentSettings
 from frugalseg.students.student import Student, View
@@ -63,7 +63,7 @@ def export_onnx(student: Student, path: str | Path) -> float:
 
     Raises:
         InputError: packages are missing, or the network has no ONNX counterpart.
-        ArithmeticError: onnxruntime's answers differ by more than `TOLERANCE`.
+        WorkError: onnxruntime's answers differ by more than `TOLERANCE`.
     """
     require_onnx()
     device = student.device
@@ -76,7 +76,7 @@ def export_onnx(student: Student, path: str | Path) -> float:
             except Exception as error:  # onnxruntime's have no base of their own
                 raise impossible(student, error) from None
             if difference > TOLERANCE:
-                raise ArithmeticError(f"{path}: onnxruntime and torch differ by {difference:.2g}; not written")
+                raise WorkError(f"{path}: onnxruntime and torch differ by {difference:.2g}; not written")
     finally:
         student.network.to(device)
     return difference

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.errors import InputError
+from frugalseg.errors import InputError, WorkError
 from frugalseg.pretraining.callbacks import Alarm, duration
 from frugalseg.pretraining.run import PRECISIONS, hardware, quiet_lightning
 from frugalseg.pretraining.settings import RunOptions
@@ -108,7 +108,7 @@ def train_student(
 
     Raises:
         InputError: no samples, an unknown name, an impossible setting, or a state in `work` that cannot be read.
-        ArithmeticError: the loss is no longer finite.
+        WorkError: the loss is no longer finite.
     """
     if not len(samples) or not len(validation):
         raise InputError(f"{len(samples)} samples and {len(validation)} validation images; give at least one of each")
@@ -232,7 +232,7 @@ class _Watch(pl.Callback):
             loss = float(torch.stack(self.losses).mean())
             self.losses.clear()
             if not loss < float("inf"):
-                raise ArithmeticError(f"the loss is no longer finite at step {step}; lower the learning rate, or fp32")
+                raise WorkError(f"the loss is no longer finite at step {step}; lower the learning rate, or fp32")
             now = time.monotonic()
             pace = (now - self.since) / max(1, step - self.step)
             self.since, self.step = now, step

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.files import FileError, locked, read_json
+from frugalseg.data.files import FileError, holding, read_json
 from frugalseg.data.masks import mask_image
 from frugalseg.synthetic.record import MOST, SetRecord
 
@@ -189,20 +189,16 @@ def claimed(folder: Path, number: int, numbers: range) -> Iterator[BufferedRando
     """
     path = folder / f".shard-{number:06d}.lock"
     partial = path.with_suffix(".partial")
-    with path.open("a+b") as lock:
-        # The lock has a file of its own, which keeps its name until shard and index both have theirs.
-        if not locked(lock):
+    # The lock has a file of its own, which keeps its name until shard and index both have theirs.
+    with holding(path) as ours:
+        if not ours or find_index(folder, number, numbers) is not None:
             yield None
             return
         try:
-            if find_index(folder, number, numbers) is not None:
-                yield None
-                return
             with partial.open("w+b") as file:
                 yield file
         finally:
             partial.unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -211,19 +207,11 @@ def alone(folder: Path) -> Iterator[None]:
 
     What is not a shard is written in such blocks only.
     """
-    path = folder / ".lock"
-    while True:
-        with path.open("a+b") as file:
-            if not locked(file, wait=True):
-                continue
-            try:
-                for stem in ("synthetic", "classes", "index"):
-                    for left in folder.glob(f".{stem}.*"):
-                        left.unlink()
-                yield
-            finally:
-                path.unlink()
-            return
+    with holding(folder / ".lock", wait=True):
+        for stem in ("synthetic", "classes", "index"):
+            for left in folder.glob(f".{stem}.*"):
+                left.unlink()
+        yield
 
 
 # Reading

@@ -1,8 +1,9 @@
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from frugalseg.data.files import FileError, atomic_path, read_json, write_json
+from frugalseg.data.files import FileError, atomic_path, holding, read_json, write_json
 from frugalseg.errors import InputError
 
 
@@ -31,6 +32,32 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space"):
         fail()
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_is_had_by_one_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    path.write_bytes(b"left by a killed process")
+    with holding(path) as first, holding(path) as second:
+        assert first and not second
+    assert not path.exists()
+    with holding(path) as again:
+        assert again
+
+
+def test_who_waits_for_a_lock_gets_it_after_the_other(tmp_path: Path) -> None:
+    path, order = tmp_path / ".lock", []
+
+    def come_second() -> None:
+        with holding(path, wait=True) as ours:
+            order.append(("second", ours))
+
+    with holding(path):
+        waiting = Thread(target=come_second)
+        waiting.start()
+        waiting.join(0.2)
+        order.append(("first", True))
+    waiting.join()
+    assert order == [("first", True), ("second", True)] and not path.exists()
 
 
 def test_json_round_trip_keeps_text(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.files import read_json, write_json
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy import TOY_CLASSES, toy_example, write_toy_folder
-from frugalseg.errors import InputError
+from frugalseg.errors import InputError, WorkError
 from frugalseg.jobs import distill
 from frugalseg.jobs.distill import DistillRequest, describe, distill_folder, gathered
 from frugalseg.jobs.evaluate import evaluate_folder
@@ -283,11 +283,11 @@ def test_a_kill_as_the_student_is_put_into_its_place(request_, finished, tmp_pat
 
 def test_a_failed_export_does_not_cost_the_student(request_, finished, tmp_path, monkeypatch):
     def export_onnx(student, path):
-        raise ArithmeticError("onnxruntime and torch differ by 0.5")
+        raise WorkError("onnxruntime and torch differ by 0.5")
 
     monkeypatch.setattr(onnx_export, "require_exportable", lambda *_: None)
     monkeypatch.setattr(onnx_export, "export_onnx", export_onnx)
-    with pytest.raises(ArithmeticError, match=r"student is whole, but has no student\.onnx: .* differ by 0\.5"):
+    with pytest.raises(WorkError, match=r"student is whole, but has no student\.onnx: .* differ by 0\.5"):
         distill_folder(replace(request_, onnx=True), tmp_path / "student")
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
     assert {p.name for p in (tmp_path / "student").iterdir()} == {p.name for p in finished[0].iterdir()}
