@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
 from frugalseg.pixel_prediction import PixelPrediction
 from frugalseg.progress import Progress, silent
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,19 +151,3 @@ def holds_student(folder: Path) -> bool:
     """Whether a model's folder holds a student; models without a ``kind`` are segmenters."""
     config = read_json(folder / "config.json")
     return isinstance(config, dict) and config.get("kind") == "student"
-
-
-def load_model(folder_or_hub_id: str | Path, *, device: "str | torch.device" = "cpu") -> MaskPredictor:
-    """The model in a folder or on the Hub, whichever kind it is.
-
-    Raises:
-        InputError: no such model, a damaged one, or one of a later format.
-    """
-    folder = model_folder(folder_or_hub_id)
-    if holds_student(folder):
-        from frugalseg.students.student import Student
-
-        return Student.from_pretrained(folder, device=device)
-    from frugalseg.segmenter import Segmenter
-
-    return Segmenter.from_pretrained(folder, device=device)

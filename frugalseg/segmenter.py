@@ -26,12 +26,12 @@ from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_classifier import PixelClassifier
 from frugalseg.pixel_prediction import EnsemblePredictor, PixelPrediction
 from frugalseg.pixel_set import PixelSet, Source, drop_small_regions
-from frugalseg.predictor import MaskPredictor, Prediction, holds_student, load_model, model_folder, whole_folder
+from frugalseg.predictor import MaskPredictor, Prediction, holds_student, model_folder, whole_folder
 from frugalseg.progress import Progress, silent
 from frugalseg.tiling import blend
 from frugalseg.windows import Window, cut, owned, windows
 
-__all__ = ["Prediction", "Segmenter", "Settings", "as_protocol", "model_folder"]
+__all__ = ["Prediction", "Segmenter", "Settings", "as_protocol", "load_model"]
 
 FORMAT = 1  # of a saved model; a reader refuses what is newer
 
@@ -244,7 +244,9 @@ class Segmenter(MaskPredictor):
         """
         folder = model_folder(folder_or_hub_id)
         if holds_student(folder):
-            return load_model(folder, device=device)  # type: ignore[return-value]
+            from frugalseg.students.student import Student
+
+            return Student.from_pretrained(folder, device=device)  # type: ignore[return-value]
         try:
             config = json.loads((folder / "config.json").read_text())
             if config["format"] > FORMAT:
@@ -260,6 +262,11 @@ class Segmenter(MaskPredictor):
             raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
         model.classifier.eval().to(model.device)
         return model
+
+
+def load_model(folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> MaskPredictor:
+    """The model in a folder or on the Hub, whichever kind it is; raises what `Segmenter.from_pretrained` raises."""
+    return Segmenter.from_pretrained(folder_or_hub_id, device=device)
 
 
 def as_protocol(protocol: str | TrainingProtocol) -> TrainingProtocol:

@@ -11,9 +11,9 @@ from frugalseg.errors import InputError
 from frugalseg.evaluation import Evaluation
 from frugalseg.experiments.recipe import FeatureRow, FolderData, StudentRow
 from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.predictor import MaskPredictor, load_model
+from frugalseg.predictor import MaskPredictor
 from frugalseg.progress import Progress, silent
-from frugalseg.segmenter import Segmenter
+from frugalseg.segmenter import Segmenter, load_model
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student

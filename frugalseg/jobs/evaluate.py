@@ -6,8 +6,9 @@ from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
-from frugalseg.predictor import load_model, model_folder
+from frugalseg.predictor import model_folder
 from frugalseg.progress import Progress, silent
+from frugalseg.segmenter import load_model
 
 
 def evaluate_folder(

@@ -14,14 +14,14 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.layout import image_folder
 from frugalseg.errors import InputError
 from frugalseg.jobs.output import logged, open_run, spare_inputs
-from frugalseg.predictor import MaskPredictor, load_model
+from frugalseg.predictor import MaskPredictor
 from frugalseg.progress import Progress, silent
-from frugalseg.segmenter import Segmenter
+from frugalseg.segmenter import Segmenter, load_model
 from frugalseg.students.student import Student
 from frugalseg.synthetic.annotation import write_for_annotation
 from frugalseg.synthetic.drawing import weights_fingerprint
 from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
-from frugalseg.synthetic.npz import require_writable, write_npz
+from frugalseg.synthetic.npz_writer import require_writable, write_npz
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import SHARD_SIZE
 from frugalseg.synthetic.sources import GeneratedImages, Photographs, Source, generator_of

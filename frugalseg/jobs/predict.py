@@ -11,8 +11,9 @@ from frugalseg.data.files import atomic_path
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
 from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
-from frugalseg.predictor import MaskPredictor, Prediction, load_model, model_folder
+from frugalseg.predictor import MaskPredictor, Prediction, model_folder
 from frugalseg.progress import Progress, silent
+from frugalseg.segmenter import load_model
 
 
 @dataclass(frozen=True)

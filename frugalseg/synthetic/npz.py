@@ -2,10 +2,9 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,10 +13,6 @@ from numpy.typing import NDArray
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import FileError, atomic_path
 from frugalseg.data.folder import classes_of_ids
-
-if TYPE_CHECKING:
-    from frugalseg.synthetic.reader import SyntheticSet
-    from frugalseg.synthetic.sources import Source
 
 LAYOUT = "uint8 images (N, H, W, 3), uint8 labels (N, H, W), perhaps latents, uncertainties (N,)"
 COPY_BYTES = 2**22
@@ -192,54 +187,3 @@ def unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> P
 
 
 # Writing
-
-
-def require_writable(path: Path, source: "Source", classes: ClassTable) -> None:
-    """Find out before the work whether `write_npz` will be able to write what comes of it.
-
-    Raises:
-        FileError: a folder is in the way, the folder of the file is missing, images of more than one size, or class
-            ids above 255.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        raise FileError(
-            path, "cannot be written: a folder, or in none", "give the name of a file in a folder that exists"
-        )
-    if max(classes.ids) > 255:
-        raise FileError(path, "class ids above 255 do not fit into its uint8 labels", "number the classes from 0")
-    sizes = source.sizes()
-    if len(sizes) > 1:
-        raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
-
-
-def write_npz(path: Path, dataset: "SyntheticSet") -> None:
-    """Write a set in the published layout, sample by sample: images, labels (as ids) and uncertainties.
-
-    Raises:
-        FileError: images of more than one size, which such a file cannot hold, or ids above 255.
-    """
-    sizes = {dataset.size(i) for i in range(len(dataset))}
-    if len(sizes) != 1:
-        raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
-    if max(dataset.classes.ids) > 255:
-        raise FileError(path, "class ids above 255 do not fit into its uint8 labels", "number the classes from 0")
-    ((height, width),) = sizes
-    number = len(dataset)
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        samples = (dataset[i].image for i in range(number))
-        write_member(archive, "arr_0", (number, height, width, 3), np.uint8, samples)
-        ids = (dataset.classes.to_ids(dataset[i].target).astype(np.uint8) for i in range(number))
-        write_member(archive, "arr_1", (number, height, width), np.uint8, ids)
-        write_member(archive, "arr_2", (number,), np.float32, [dataset.uncertainties])
-
-
-def write_member(
-    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]
-) -> None:
-    """One array, uncompressed, from parts that follow one another; always the same bytes for the same values."""
-    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-    with archive.open(info, "w", force_zip64=True) as out:
-        npy.write_array_header_1_0(out, header)
-        for part in parts:
-            out.write(np.ascontiguousarray(part, dtype).data)

@@ -8,7 +8,7 @@ import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter
 from frugalseg.data.toy import TOY_CLASSES
-from frugalseg.predictor import load_model
+from frugalseg.segmenter import load_model
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 

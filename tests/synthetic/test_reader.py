@@ -14,7 +14,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.toy import TOY_CLASSES
 from frugalseg.errors import InputError
 from frugalseg.synthetic import SyntheticSet
-from frugalseg.synthetic.npz import write_npz
+from frugalseg.synthetic.npz_writer import write_npz
 
 
 @pytest.fixture

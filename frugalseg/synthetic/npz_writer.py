@@ -1,0 +1,67 @@
+"""A set in the layout of the published files of synthetic images, which `frugalseg.synthetic.npz` reads."""
+
+import zipfile
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.files import FileError, atomic_path
+from frugalseg.synthetic.reader import SyntheticSet
+from frugalseg.synthetic.sources import Source
+
+
+def require_writable(path: Path, source: Source, classes: ClassTable) -> None:
+    """Find out before the work whether `write_npz` will be able to write what comes of it.
+
+    Raises:
+        FileError: a folder is in the way, the folder of the file is missing, images of more than one size, or class
+            ids above 255.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise FileError(
+            path, "cannot be written: a folder, or in none", "give the name of a file in a folder that exists"
+        )
+    require_layout(path, source.sizes(), classes)
+
+
+def require_layout(path: Path, sizes: Collection[tuple[int, int]], classes: ClassTable) -> None:
+    """`FileError` where such a file cannot hold images of these (H, W), or the ids of these classes."""
+    if max(classes.ids) > 255:
+        raise FileError(path, "class ids above 255 do not fit into its uint8 labels", "number the classes from 0")
+    if len(sizes) > 1:
+        raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
+
+
+def write_npz(path: Path, dataset: SyntheticSet) -> None:
+    """Write a set in the published layout, sample by sample: images, labels (as ids) and uncertainties.
+
+    Raises:
+        FileError: images of more than one size, which such a file cannot hold, or ids above 255.
+    """
+    number = len(dataset)
+    sizes = {dataset.size(i) for i in range(number)}
+    require_layout(path, sizes, dataset.classes)
+    ((height, width),) = sizes
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        samples = (dataset[i].image for i in range(number))
+        write_member(archive, "arr_0", (number, height, width, 3), np.uint8, samples)
+        ids = (dataset.classes.to_ids(dataset[i].target).astype(np.uint8) for i in range(number))
+        write_member(archive, "arr_1", (number, height, width), np.uint8, ids)
+        write_member(archive, "arr_2", (number,), np.float32, [dataset.uncertainties])
+
+
+def write_member(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: Any, parts: Iterable[NDArray[Any]]
+) -> None:
+    """One array, uncompressed, from parts that follow one another; always the same bytes for the same values."""
+    info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    with archive.open(info, "w", force_zip64=True) as out:
+        npy.write_array_header_1_0(out, header)
+        for part in parts:
+            out.write(np.ascontiguousarray(part, dtype).data)
