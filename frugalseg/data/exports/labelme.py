@@ -145,7 +145,7 @@ def _image_of(file: Path, root: Path, place: Path, images: Sequence[Path]) -> Pa
     if not is_labelme(document):
         return None
     name = document["imagePath"]
-    folders = [place, *(folder for folder in (root / "images", root) if folder != place)]
+    folders = [folder for folder in dict.fromkeys((place, root / "images", root)) if folder.is_dir()]
     image = find_image(name, root, folders)
     if image is None:
         raise missing_image(file, name, root, folders)
