@@ -171,7 +171,7 @@ def _class_findings(where: str, readable: Sequence[Scan], classes: ClassTable) -
     absent = [names[i] for i in classes.ids if not images[i]]
     if absent:
         yield Finding(
-            "warning", where, f"no pixel of: {listing(absent)}", "annotate some, or take the class out of classes.json"
+            "warning", where, f"no pixel of: {listing(absent)}", "annotate some, or take it out of the classes"
         )
     single = [f"{names[i]} ({images[i][0].name})" for i in classes.ids if len(images[i]) == 1]
     if single and len(readable) > 1:
