@@ -1,6 +1,7 @@
 """labelme: a JSON file of shapes beside each image, or elsewhere in the folder with the image's path in it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -113,10 +114,13 @@ def holds_labelme(files: Sequence[Path], images: Sequence[Path]) -> bool:
 def _layout(root: Path, place: Path, files: Sequence[Path], images: Sequence[Path]) -> Layout:
     problems: list[FileError] = []
     owners: dict[Path, list[Path]] = {}
+    stems: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        stems[image.stem].append(image)
     for file in files:
         try:
-            if (image := _image_of(file, root, place, images)) is not None:
-                owners.setdefault(image, []).append(file)
+            if (owner := _image_of(file, root, place, stems)) is not None:
+                owners.setdefault(owner, []).append(file)
         except FileError as error:
             problems.append(error)
     names = image_names(root, sorted(owners))
@@ -133,12 +137,12 @@ def _layout(root: Path, place: Path, files: Sequence[Path], images: Sequence[Pat
     )
 
 
-def _image_of(file: Path, root: Path, place: Path, images: Sequence[Path]) -> Path | None:
+def _image_of(file: Path, root: Path, place: Path, stems: Mapping[str, list[Path]]) -> Path | None:
     """The image beside a JSON file, or else the one it names; None for a file that is not of labelme.
 
     Where the name is enough, the file is not read: it may hold a copy of the image.
     """
-    beside = [image for image in images if image.stem == file.stem]
+    beside = stems.get(file.stem, [])
     if len(beside) == 1:
         return beside[0]
     document = read_document(file)
