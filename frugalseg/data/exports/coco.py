@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,18 +68,18 @@ class CocoImage:
 def coco_export(root: Path) -> Layout | None:
     """A folder with a COCO file in it or in its ``annotations/``."""
     for place in (root, root / "annotations"):
-        if (file := _coco_file(place)) is not None:
-            return _layout(root, file, CocoIndex.of(file, read_document(file)))
+        if (found := _coco_file(place)) is not None:
+            return _layout(root, found[0], CocoIndex.of(*found))
     return None
 
 
-def _coco_file(place: Path) -> Path | None:
-    """The one COCO file of a folder; None where there is none, or where labelme's files are."""
+def _coco_file(place: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The one COCO file of a folder and what is in it; None where there is none, or where labelme's files are."""
     stems = {p.stem for p in plain_files(place) if p.suffix.lower() in IMAGE_SUFFIXES}
     files = [file for file in json_files(place) if file.stem not in stems]
     # COCO's own folders hold captions and keypoints as well.
     files = [file for file in files if file.name.startswith("instances_")] or files
-    found = []
+    found: list[tuple[Path, dict[str, Any]]] = []
     for file in files:
         try:
             document = read_document(file)
@@ -87,9 +88,9 @@ def _coco_file(place: Path) -> Path | None:
         if is_labelme(document):
             return None
         if is_coco(document):
-            found.append(file)
+            found.append((file, document))
     if len(found) > 1:
-        message = f"several COCO files: {listing([file.name for file in found])}"
+        message = f"several COCO files: {listing([file.name for file, _ in found])}"
         raise FileError(place, message, "make a folder for each, with its images")
     return found[0] if found else None
 
