@@ -30,7 +30,7 @@ app.add_typer(pretrain_app, name="pretrain")
 INTERRUPTED = 130
 """The shell's exit code of what Ctrl-C ended."""
 
-Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, and classes.json if you like.")]
+Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, or an export of labelme, COCO or VOC.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
 Seed = Annotated[int, typer.Option(help="One seed, one result.")]
 Batch = Annotated[int, typer.Option(help="Images at once; more than 1 pays on a GPU only.", min=1)]

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.exports.labels import Vocabulary
 from frugalseg.data.files import FileError
-from frugalseg.data.folder import classes_of_ids, pairing_errors, unknown_ids
+from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
+from frugalseg.data.formats import find_layout, image_folder
 from frugalseg.data.images import images_in
-from frugalseg.data.layout import Layout, find_layout, image_folder
+from frugalseg.data.layout import Layout
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.data.text import count, listing
 
@@ -70,19 +72,26 @@ def check_folder(
     layout = find_layout(path)
     if test is None:
         test = _test_beside(layout)
-    findings = [_from_error(error) for error in pairing_errors(layout)]
-    scans = [scan_pair(*pair) for pair in layout.pairs]
-    findings += _merged(_from_error(error) for scan in scans for error in scan.errors)
-    classes, problems = _classes(layout, scans)
+    findings = [_from_error(error) for error in layout.problems]
+    classes, problems = _named_classes(layout)
     findings += problems
-    findings += _strange_values(layout, scans, classes)
+    scans = [scan_pair(*pair, classes or NO_CLASSES) for pair in layout.pairs if classes or not layout.by_name]
+    findings += _merged(_from_error(error) for scan in scans for error in scan.errors)
+    if classes is None and not layout.by_name and layout.classes is None:
+        classes, problems = _found_classes(layout, scans)
+        findings += problems
+    if layout.legend is None:
+        findings += _strange_values(layout, scans, classes)
     if classes is not None:
         findings += _unknown_ids(scans, classes)
         where = str(layout.classes or layout.path)
         readable = [scan for scan in scans if scan.pixels]
         findings += _class_findings(where, readable, classes)
         findings += _small_regions(where, readable, classes, small_regions)
+        if layout.by_name:
+            findings += _without_objects(readable, classes)
     findings += _image_findings(layout, scans)
+    findings += _unused(layout)
     findings += _identical(layout, scans, None if test is None else Path(test))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
@@ -99,12 +108,26 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
     return [Finding(key.level, listing(where), key.message, key.remedy) for key, where in groups.items()]
 
 
-def _classes(layout: Layout, scans: Sequence[Scan]) -> tuple[ClassTable | None, list[Finding]]:
-    """The folder's classes, as far as they can be known."""
-    try:
-        if layout.classes is not None:
+def _named_classes(layout: Layout) -> tuple[ClassTable | None, list[Finding]]:
+    """The classes of ``classes.json`` or of the format itself; None where the ids found must tell, or on errors."""
+    problems = []
+    if layout.classes is not None:
+        try:
             return ClassTable.from_json(layout.classes), []
-        found = {i for scan in scans for i in scan.pixels}
+        except FileError as error:
+            problems.append(_from_error(error))
+            if not layout.by_name:
+                return None, problems
+    try:
+        return (layout.legend(True) if layout.legend is not None else None), problems
+    except FileError as error:
+        return None, [*problems, _from_error(error)]
+
+
+def _found_classes(layout: Layout, scans: Sequence[Scan]) -> tuple[ClassTable | None, list[Finding]]:
+    """The ids found as classes, as far as they can be."""
+    found = {i for scan in scans for i in scan.pixels}
+    try:
         return (classes_of_ids(layout.path, found) if found else None), []
     except FileError as error:
         return None, [_from_error(error)]
@@ -148,14 +171,14 @@ def _class_findings(where: str, readable: Sequence[Scan], classes: ClassTable) -
     absent = [names[i] for i in classes.ids if not images[i]]
     if absent:
         yield Finding(
-            "warning", where, f"no pixel of: {listing(absent)}", "annotate some, or take the class out of classes.json"
+            "warning", where, f"no pixel of: {listing(absent)}", "annotate some, or take it out of the classes"
         )
     single = [f"{names[i]} ({images[i][0].name})" for i in classes.ids if len(images[i]) == 1]
     if single and len(readable) > 1:
         yield Finding(
             "warning", where, f"in one image only: {listing(single)}", "annotate the class in more images if you can"
         )
-    empty = [scan.mask_path.name for scan in readable if not any(scan.pixels.get(i) for i in classes.ids)]
+    empty = [scan.image_path.name for scan in readable if not any(scan.pixels.get(i) for i in classes.ids)]
     if empty:
         remedy = "annotate something in it, or move the pair away"
         yield Finding("warning", listing(empty), "nothing is annotated", remedy)
@@ -171,6 +194,23 @@ def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small
             message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
             remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
             yield Finding("info", where, message, remedy)
+
+
+def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
+    """Images that are background all over: empty indeed, or never looked at."""
+    outside = Vocabulary(classes).outside
+    bare = [scan.image_path.name for scan in scans if outside in classes.ids and set(scan.pixels) == {outside}]
+    if bare:
+        message = f"{count(len(bare), 'image')} without any object, background all over"
+        remedy = "as it should be where nothing is to be seen; take those out that nobody has annotated"
+        yield Finding("warning", listing(bare), message, remedy)
+
+
+def _unused(layout: Layout) -> Iterator[Finding]:
+    """Images that nobody annotated."""
+    if layout.unused:
+        unused = f"{count(len(layout.unused), 'image')} not annotated, not used"
+        yield Finding("info", str(layout.path), f"{unused}: {listing([path.name for path in layout.unused], 5)}")
 
 
 def _shares(where: str, scans: Sequence[Scan], classes: ClassTable) -> Finding:
@@ -208,7 +248,7 @@ def _identical(layout: Layout, scans: Sequence[Scan], test: Path | None) -> Iter
             yield Finding("warning", str(layout.path), f"identical images: {listing(names)}", "keep one of them")
     if test is None:
         return
-    for path in images_in(image_folder(test)):
+    for path in _images_of(test):
         try:
             twins = train.get(image_digest(path))
         except FileError as error:
@@ -217,6 +257,16 @@ def _identical(layout: Layout, scans: Sequence[Scan], test: Path | None) -> Iter
         if twins:
             message = f"the same picture as the training image {listing(twins)}"
             yield Finding("warning", str(path), message, "take it out of one of the two, or the score is too good")
+
+
+def _images_of(folder: Path) -> list[Path]:
+    """The images of a data folder, or those that lie in a folder."""
+    if not folder.is_dir():
+        return images_in(folder)  # says what is wrong
+    try:
+        return list(find_layout(folder).images.values())
+    except FileError:
+        return images_in(image_folder(folder))
 
 
 def _test_beside(layout: Layout) -> Path | None:

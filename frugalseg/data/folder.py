@@ -6,26 +6,28 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
+from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.files import FileError
+from frugalseg.data.formats import find_layout
 from frugalseg.data.images import image_size, read_image
-from frugalseg.data.layout import Layout, find_layout
-from frugalseg.data.masks import read_mask
-from frugalseg.data.text import count, listing
+from frugalseg.data.layout import Layout
+from frugalseg.data.text import listing
 
-__all__ = ["Example", "SegmentationFolder", "read_example"]
+__all__ = ["Example", "SegmentationFolder"]
 
 
 class SegmentationFolder(Sequence[Example]):
     """Annotated images, read one at a time when asked for.
 
     Attributes:
-        path: the folder that holds ``images/`` and ``masks/``, or images with ``.npy`` masks beside them.
-        classes: what the mask values mean.
-        names: stems of the files, sorted.
-        image_paths, mask_paths: the files, in the order of `names`.
+        path: the folder, in any of `frugalseg.data.formats.FORMATS`.
+        classes: what the ids of the annotations mean.
+        names: of the images: stems of the files, with their folders where several have the same.
+        image_paths, annotations: the files, in the order of `names`.
     """
 
     def __init__(self, path: str | Path, classes: ClassTable | None = None) -> None:
@@ -33,20 +35,30 @@ class SegmentationFolder(Sequence[Example]):
 
         Args:
             path: see `find_layout`; a folder that has ``train/`` stands for that.
-            classes: a trained model's, for example. Without it: ``classes.json`` of the folder, then of its parent; and
-                without that the ids found in the masks, which are all read for it.
+            classes: a trained model's, for example; labels that are words are found in it by name. Without it:
+                ``classes.json`` of the folder, then of its parent; without that the classes that the format names
+                itself, or the ids found in the masks, which are all read for it.
 
         Raises:
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
                 ``classes.json`` or (where it is missing) a mask that is wrong.
         """
         layout = find_layout(path)
-        _require_pairs(layout)
+        if layout.problems:
+            raise layout.problems[0]
         self.path = layout.path
         self.names = list(layout.images)
         self.image_paths = list(layout.images.values())
-        self.mask_paths = [layout.masks[name] for name in self.names]
+        self.annotations: list[Annotation] = [layout.masks[name] for name in self.names]
+        table = (layout.classes,) if layout.by_name and layout.classes and classes is None else ()
+        self._decisive = [*layout.decisive, *table]
         self.classes = classes or folder_classes(layout)
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that the examples come from, once."""
+        masks = [annotation.path for annotation in self.annotations]
+        return list(dict.fromkeys([*self.image_paths, *masks, *self._decisive]))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,25 +71,28 @@ class SegmentationFolder(Sequence[Example]):
         if isinstance(index, slice):
             part = copy(self)
             part.names = self.names[index]
-            part.image_paths, part.mask_paths = self.image_paths[index], self.mask_paths[index]
+            part.image_paths, part.annotations = self.image_paths[index], self.annotations[index]
             return part
-        return read_example(self.image_paths[index], self.mask_paths[index], self.classes)
+        image = read_image(self.image_paths[index])
+        return Example(self.names[index], image, self._target(index, (image.shape[0], image.shape[1])))
 
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, from its header."""
         return image_size(self.image_paths[index])
 
+    def target(self, index: int) -> NDArray[np.uint8]:
+        """(H, W) uint8 class positions, 255 where not annotated; of the image only the header is read."""
+        return self._target(index, self.size(index))
 
-def read_example(image_path: Path, mask_path: Path, classes: ClassTable) -> Example:
-    """One image and its mask; `FileError` where either is unreadable, sizes differ or an id is not of `classes`."""
-    image = read_image(image_path)
-    ids = read_mask(mask_path)
-    require_same_size(image_path, image.shape[:2], mask_path, ids.shape)
-    try:
-        target = classes.to_positions(ids)
-    except ValueError as error:
-        raise unknown_ids(mask_path, str(error), classes) from None
-    return Example(image_path.stem, image, target)
+    def _target(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """`FileError` where the annotation is unreadable, of another size, or holds an id that is not of `classes`."""
+        annotation = self.annotations[index]
+        ids = annotation.ids(size, self.classes)
+        require_same_size(self.image_paths[index], size, annotation.path, ids.shape)
+        try:
+            return self.classes.to_positions(ids)
+        except ValueError as error:
+            raise unknown_ids(annotation.path, str(error), self.classes) from None
 
 
 def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path, mask: tuple[int, ...]) -> None:
@@ -98,13 +113,19 @@ def unknown_ids(mask_path: Path, message: str, classes: ClassTable) -> FileError
 
 
 def folder_classes(layout: Layout) -> ClassTable:
-    """``classes.json``, or else the ids found in all masks."""
+    """``classes.json``, or else the format's own classes, or else the ids found in all masks."""
     if layout.classes is not None:
         return ClassTable.from_json(layout.classes)
+    if layout.legend is not None:
+        return layout.legend(False)
     ids: set[int] = set()
-    for path in layout.masks.values():
-        ids.update(np.unique(read_mask(path)).tolist())
+    for _, image, annotation in layout.pairs:
+        ids.update(np.unique(annotation.ids(image_size(image), NO_CLASSES)).tolist())
     return classes_of_ids(layout.path, ids)
+
+
+NO_CLASSES = ClassTable((), (), ())
+"""For annotations that hold ids themselves."""
 
 
 def classes_of_ids(folder: Path, ids: set[int]) -> ClassTable:
@@ -117,24 +138,3 @@ def classes_of_ids(folder: Path, ids: set[int]) -> ClassTable:
     if not len(table):
         raise FileError(folder, "no pixel of any mask is annotated (all are 255)", "annotate at least two classes")
     return table
-
-
-def pairing_errors(layout: Layout) -> list[FileError]:
-    """What keeps the files of a folder from being pairs: names that clash, images without mask, masks without image."""
-    errors = []
-    if layout.clashes:
-        names = listing([" and ".join(p.name for p in group) for group in layout.clashes])
-        errors.append(FileError(layout.path, f"files whose names clash: {names}", "keep one of each"))
-    if lonely := layout.images_without_mask:
-        message = f"{count(len(lonely), 'image')} without a mask: {listing(lonely)}"
-        errors.append(FileError(layout.path, message, "add a mask of the same name, or move the image away"))
-    if lonely := layout.masks_without_image:
-        message = f"{count(len(lonely), 'mask')} without an image: {listing(lonely)}"
-        errors.append(FileError(layout.path, message, "add the image of the same name, or move the mask away"))
-    return errors
-
-
-def _require_pairs(layout: Layout) -> None:
-    errors = pairing_errors(layout)
-    if errors:
-        raise errors[0]

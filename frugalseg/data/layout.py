@@ -1,99 +1,83 @@
-"""Where the images, masks and classes of a data folder are."""
+"""The files of a data folder, whatever its format."""
 
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from frugalseg.data.annotation import Annotation
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.files import FileError
-from frugalseg.data.images import images_in, same_stems
-from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES
+from frugalseg.data.text import listing
 
-EXPECTED = "expected images/ and masks/ with files of equal names, or a .npy mask beside each image"
+Legend = Callable[[bool], ClassTable]
+"""Gives the classes that a format names itself. True leaves out files that cannot be read, instead of a `FileError`."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files of a data folder, paired or not; nothing of them has been read.
+    """What a format has found in a folder.
 
     Attributes:
-        path: the folder that holds ``images/``, or the images themselves.
-        images, masks: files by stem, sorted.
-        clashes: groups of files that differ only in their suffix.
+        path: the folder.
+        images, masks: an image and its annotation by name, sorted; one may lack the other.
         classes: ``classes.json`` of the folder or else of its parent.
+        legend: the format's own classes; None where the ids found in the masks are the classes.
+        by_name: whether annotations find their classes in a table by name; otherwise they hold its ids.
+        problems: what keeps the files from being pairs.
+        unused: images that nobody annotated, in a format where that is usual.
+        decisive: more files that decide what the annotations mean.
     """
 
     path: Path
-    images: dict[str, Path]
-    masks: dict[str, Path]
-    clashes: list[list[Path]]
+    images: Mapping[str, Path]
+    masks: Mapping[str, Annotation]
     classes: Path | None
+    legend: Legend | None = None
+    by_name: bool = False
+    problems: tuple[FileError, ...] = ()
+    unused: tuple[Path, ...] = ()
+    decisive: tuple[Path, ...] = ()
 
     @property
-    def pairs(self) -> list[tuple[str, Path, Path]]:
-        """Name, image and mask of everything that is complete."""
-        return [(stem, path, self.masks[stem]) for stem, path in self.images.items() if stem in self.masks]
-
-    @property
-    def images_without_mask(self) -> list[str]:
-        """File names."""
-        return [path.name for stem, path in self.images.items() if stem not in self.masks]
-
-    @property
-    def masks_without_image(self) -> list[str]:
-        """File names."""
-        return [path.name for stem, path in self.masks.items() if stem not in self.images]
+    def pairs(self) -> list[tuple[str, Path, Annotation]]:
+        """Name, image and annotation of everything that is complete."""
+        return [(name, path, self.masks[name]) for name, path in self.images.items() if name in self.masks]
 
 
-def find_layout(path: str | Path) -> Layout:
-    """Recognise ``images/`` + ``masks/``, the published layout (``.npy`` beside each image), or a parent of ``train/``.
-
-    Raises:
-        FileError: the folder is missing, or is none of these.
-    """
-    root = Path(path)
-    beside = images_in(root)
-    if (root / "images").is_dir():
-        images, masks = images_in(root / "images"), _masks_in(root / "masks")
-    elif beside:
-        masks = [p for p in _files(root) if p.suffix.lower() == ".npy"]
-        images = beside
-        if not masks:
-            raise FileError(root, "images but no masks", EXPECTED)
-    elif (root / "train").is_dir():
-        return find_layout(root / "train")
-    else:
-        raise FileError(root, "no images here", EXPECTED)
-    if not images:
-        raise FileError(root / "images", "no images in this folder", EXPECTED)
-    return Layout(
-        root,
-        {p.stem: p for p in images},
-        {p.stem: p for p in masks},
-        same_stems(images) + same_stems(masks),
-        _classes_file(root),
-    )
-
-
-def image_folder(path: str | Path) -> Path:
-    """Where the images of a data folder are, whether it has masks or not."""
-    root = Path(path)
-    return root / "images" if (root / "images").is_dir() else root
-
-
-def _masks_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise FileError(folder, "no such folder", EXPECTED)
-    # Lossy files are kept, so that reading them says what is wrong with them.
-    masks = [p for p in _files(folder) if p.suffix.lower() in MASK_SUFFIXES | LOSSY_SUFFIXES]
-    if not masks:
-        raise FileError(folder, "no masks in this folder", EXPECTED)
-    return masks
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
-
-
-def _classes_file(root: Path) -> Path | None:
+def classes_file(root: Path) -> Path | None:
+    """``classes.json`` of a folder or else of its parent."""
     # `Path(".").parent` is itself, hence absolute.
     candidates = (root / "classes.json", root.absolute().parent / "classes.json")
     return next((p for p in candidates if p.is_file()), None)
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """The files of a folder but for hidden ones, by name; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
+
+
+def image_names(root: Path, paths: Iterable[Path]) -> dict[Path, str]:
+    """A name for each image: its stem, or its path within `root` without suffix where several have that stem."""
+    paths = list(paths)
+    stems = Counter(path.stem for path in paths)
+    return {
+        path: path.stem if stems[path.stem] == 1 else path.relative_to(root).with_suffix("").as_posix()
+        for path in paths
+    }
+
+
+def name_clashes(root: Path, names: Mapping[Path, str]) -> list[FileError]:
+    """The error for images of equal names, as a list of none or one."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for path, name in names.items():
+        groups[name].append(path.name)
+    clashes = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    return [clash_error(root, clashes)] if clashes else []
+
+
+def clash_error(root: Path, clashes: list[str]) -> FileError:
+    """The error for groups of files that differ only in their suffix."""
+    return FileError(root, f"files whose names clash: {listing(clashes)}", "keep one of each")

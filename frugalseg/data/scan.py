@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.annotation import Annotation
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import FileError
-from frugalseg.data.folder import SegmentationFolder, require_same_size, unknown_ids
-from frugalseg.data.images import read_image
-from frugalseg.data.masks import read_mask
+from frugalseg.data.folder import SegmentationFolder, require_same_size
+from frugalseg.data.images import image_size, read_image
 
 
 @dataclass
 class Scan:
-    """What is kept of an image and its mask.
+    """What is kept of an image and its annotation.
 
     Attributes:
-        name: their stem.
+        name: of the image.
         size: (H, W) of the image; None where it cannot be read, like `digest` and `brightest`.
         digest: of the decoded image.
         brightest: its largest value, 0 to 255.
-        pixels: how many pixels have each mask value; empty where the mask cannot be read.
+        pixels: how many pixels have each id; empty where the annotation cannot be read.
         errors: what went wrong.
     """
 
@@ -38,9 +38,9 @@ class Scan:
     errors: list[FileError] = field(default_factory=list)
 
 
-def scan_pair(name: str, image_path: Path, mask_path: Path) -> Scan:
-    """Read an image and its mask; what fails is noted, not raised."""
-    scan = Scan(name, image_path, mask_path)
+def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: ClassTable) -> Scan:
+    """Read an image and its annotation; what fails is noted, not raised."""
+    scan = Scan(name, image_path, annotation.path)
     try:
         image = read_image(image_path)
         scan.size = (image.shape[0], image.shape[1])
@@ -48,13 +48,14 @@ def scan_pair(name: str, image_path: Path, mask_path: Path) -> Scan:
     except FileError as error:
         scan.errors.append(error)
     try:
-        mask = read_mask(mask_path)
+        mask = annotation.ids(scan.size or image_size(image_path), classes)
         ids, counts = np.unique(mask, return_counts=True)
         scan.pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
         if scan.size is not None:
-            require_same_size(image_path, scan.size, mask_path, mask.shape)
+            require_same_size(image_path, scan.size, annotation.path, mask.shape)
     except FileError as error:
-        scan.errors.append(error)
+        if str(error) not in map(str, scan.errors):
+            scan.errors.append(error)
     return scan
 
 
@@ -97,17 +98,14 @@ class FolderSummary:
 
 
 def summary(folder: SegmentationFolder) -> FolderSummary:
-    """Count a folder's images and annotated pixels; masks are read, of images only the headers.
+    """Count a folder's images and annotated pixels; annotations are read, of images only the headers.
 
     Raises:
-        FileError: an image or a mask is unreadable, or a mask holds ids outside the classes.
+        FileError: an image or an annotation is unreadable, or holds ids outside the classes.
     """
     sizes = Counter(folder.size(i) for i in range(len(folder)))
     pixels = np.zeros((len(folder), len(folder.classes)), np.int64)
-    for i, path in enumerate(folder.mask_paths):
-        try:
-            positions = folder.classes.to_positions(read_mask(path))
-        except ValueError as error:
-            raise unknown_ids(path, str(error), folder.classes) from None
+    for i in range(len(folder)):
+        positions = folder.target(i)
         pixels[i] = np.bincount(positions.ravel(), minlength=NOT_ANNOTATED + 1)[: len(folder.classes)]
     return FolderSummary(dict(sizes), pixels)

@@ -49,7 +49,7 @@ def run_comparison(
     recipe = with_networks(recipe, folder, device=device)
     train, test = open_data(recipe.data, folder)
     check_rows(recipe, device, folder)
-    data = digest([*train.image_paths, *train.mask_paths, *test.image_paths, *test.mask_paths])
+    data = digest([*train.files, *test.files])
     runs: dict[str, list[Run]] = {}
     for row in recipe.rows:
         key = row_key(row, recipe, data, folder)

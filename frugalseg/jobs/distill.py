@@ -12,7 +12,7 @@ import numpy as np
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.data.layout import find_layout
+from frugalseg.data.formats import find_layout
 from frugalseg.errors import InputError, WorkError
 from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import alone, changed, empty, fingerprint, logged, require_new, scratch, spare_inputs
@@ -186,9 +186,10 @@ def open_samples(request: DistillRequest) -> tuple[SyntheticSet | SegmentationFo
 
 def require_same_classes(source: Path, classes: ClassTable, data: Path) -> None:
     """`InputError` where a data folder has a table of its own that names other classes than the samples'."""
-    file = find_layout(data).classes
-    if file is None:
-        return  # ids that the samples do not have are found as the masks are read
+    layout = find_layout(data)
+    file = layout.classes
+    if file is None or layout.by_name:
+        return  # what the samples do not have is found as the annotations are read
     own = ClassTable.from_json(file)
     theirs, ours = (dict(zip(table.ids, table.names, strict=True)) for table in (own, classes))
     different = sorted(i for i in theirs.keys() | ours.keys() if theirs.get(i) != ours.get(i))
@@ -239,7 +240,7 @@ def describe(request: DistillRequest, material: Material) -> dict[str, Any]:
 def contents(data: SyntheticSet | SegmentationFolder) -> list[Any]:
     """What tells whether a rerun sees the same samples: checksums where there are some, times of change elsewhere."""
     if isinstance(data, SegmentationFolder):
-        return fingerprint([*data.image_paths, *data.mask_paths])
+        return fingerprint(data.files)
     if data.path.is_file():
         return fingerprint([data.path])
     shards = range(SetRecord.read(data.path).shards)

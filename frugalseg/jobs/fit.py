@@ -101,7 +101,7 @@ def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> S
 
 def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolder) -> dict[str, Any]:
     """What the result of a fit depends on, as JSON values."""
-    files = [*dataset.image_paths, *dataset.mask_paths]
+    files = dataset.files
     checkpoint = Path(request.checkpoint) if request.checkpoint else None
     if checkpoint is not None and checkpoint.exists():
         weights = [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("**/*.safetensors"))

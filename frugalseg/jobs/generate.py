@@ -11,7 +11,7 @@ import torch
 
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.layout import image_folder
+from frugalseg.data.formats import image_folder
 from frugalseg.errors import InputError
 from frugalseg.jobs.output import logged, open_run, spare_inputs
 from frugalseg.predictor import MaskPredictor

@@ -35,7 +35,7 @@ def test_a_slice_is_a_smaller_folder_with_the_same_classes(tmp_path: Path) -> No
     folder = SegmentationFolder(data_folder(tmp_path, [halves(0, 1), halves(2, 3), halves(4, 5)]))
     part = folder[1:]
     assert isinstance(part, SegmentationFolder) and part.names == ["001", "002"] and part.classes == folder.classes
-    assert len(folder) == 3 and part[0].name == "001" and part.mask_paths[0].name == "001.png"
+    assert len(folder) == 3 and part[0].name == "001" and part.annotations[0].path.name == "001.png"
 
 
 def test_published_layout(tmp_path: Path) -> None:

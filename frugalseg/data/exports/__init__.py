@@ -1,0 +1,1 @@
+"""Data folders as annotation tools export them, read in place."""

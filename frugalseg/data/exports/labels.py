@@ -1,0 +1,65 @@
+"""Labels by name: what an export's words are in a class table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from frugalseg.data.classes import ClassTable, distinct_colors
+from frugalseg.data.files import FileError, printable
+from frugalseg.data.text import listing
+
+BACKGROUND = "background"
+IGNORED = "__ignore__"
+"""labelme's label for what is not annotated."""
+
+BLACK = (0, 0, 0)
+
+
+def is_background(label: str) -> bool:
+    """``background``, ``_background_``, ``Background``."""
+    return label.strip("_ ").casefold() == BACKGROUND
+
+
+class Vocabulary:
+    """What labels are in a class table.
+
+    Attributes:
+        outside: the id of pixels outside of all objects: that of the class "background", else `ignore_index`.
+    """
+
+    def __init__(self, classes: ClassTable) -> None:
+        self._ids = dict(zip(classes.names, classes.ids, strict=True))
+        self._ignored = classes.ignore_index
+        self._background = next((i for name, i in self._ids.items() if is_background(name)), None)
+        self.outside = classes.ignore_index if self._background is None else self._background
+
+    def id_of(self, label: str) -> int:
+        """The id of a label; ValueError where the table lacks it."""
+        found = self._ids.get(label)
+        if found is None and label == IGNORED:
+            found = self._ignored
+        if found is None and is_background(label):
+            found = self._background
+        if found is None:
+            known = listing([repr(name) for name in self._ids], 20)
+            raise ValueError(f"label {printable(label)!r} is none of the classes ({known})")
+        return found
+
+
+UNKNOWN_LABEL = "correct the label, or add it to classes.json"
+
+
+def named_table(path: Path, names: Mapping[int, str]) -> ClassTable:
+    """Background, id 0, black, and the classes of `names`; `FileError` naming `path` where they cannot be classes."""
+    ids = (0, *names)
+    colors = (BLACK, *distinct_colors(len(names)))
+    try:
+        return ClassTable(ids, (BACKGROUND, *names.values()), colors)
+    except ValueError as error:
+        raise FileError(path, str(error), "name each class once, with at most 254 in all") from None
+
+
+def require_label(path: Path, label: object) -> str:
+    """A label that can be the name of a class; `FileError` for any other."""
+    if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        raise FileError(path, f"the label {str(label)[:40]!r} is not a line of text", "rename the label")
+    return label

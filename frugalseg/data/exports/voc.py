@@ -1,0 +1,185 @@
+"""Pascal VOC: ``JPEGImages/`` and ``SegmentationClass/``, as PASCAL, CVAT and labelme's converter write them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary, is_background
+from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
+from frugalseg.data.files import FileError
+from frugalseg.data.images import images_in, opened, upright
+from frugalseg.data.layout import Layout, Legend, classes_file, plain_files
+from frugalseg.data.mask_folder import pairing_errors
+from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
+
+VOID = 255
+"""In indexed masks: not annotated, the rims of objects. Its colour is VOC's last one."""
+
+
+@dataclass(frozen=True)
+class VocMask:
+    """A mask of indices or of colours.
+
+    Attributes:
+        path: the picture.
+        legend: names and colours of the labels; None where VOC's own colours stand for ids.
+    """
+
+    path: Path
+    legend: VocLegend | None
+
+    def ids(self, size: tuple[int, int], classes: ClassTable) -> NDArray[np.int64]:
+        """(H, W) int64, see `Annotation`; without a legend the mask's own ids, whatever `classes` are."""
+        labels = self.labels()
+        if self.legend is None:
+            return labels
+        meaning = np.full(VOID + 1, NOT_ANNOTATED, np.int64)
+        vocabulary = Vocabulary(classes)
+        for label in np.unique(labels[labels != VOID]).tolist():
+            meaning[label] = self._id(label, self.legend, vocabulary)
+        meaning[VOID] = classes.ignore_index
+        ids: NDArray[np.int64] = meaning[labels]
+        return ids
+
+    def _id(self, label: int, legend: VocLegend, vocabulary: Vocabulary) -> int:
+        if label >= len(legend.names):
+            raise FileError(self.path, f"holds {label}, the legend has {len(legend.names)} labels", "add it there")
+        name = legend.names[label]
+        if is_background(name):
+            return vocabulary.outside
+        try:
+            return vocabulary.id_of(name)
+        except ValueError as error:
+            raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+
+    def labels(self) -> NDArray[np.int64]:
+        """(H, W) int64: places in the legend, or ids; 255 where it is void."""
+        if self.path.suffix.lower() == ".npy" or self.path.suffix.lower() in LOSSY_SUFFIXES:
+            return read_mask(self.path)
+        with opened(self.path) as image:
+            mode = image.mode
+            picture = upright(image) if mode in ("RGB", "RGBA") or (mode == "P" and self.legend is not None) else None
+            if picture is not None and mode == "P":
+                return self._of_palette(np.asarray(picture), np.asarray(picture.getpalette("RGB")).reshape(-1, 3))
+            if picture is not None:
+                return self._of_colors(np.asarray(picture)[..., :3])
+        return read_mask(self.path)
+
+    def _of_palette(self, values: NDArray[np.uint8], palette: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The palette's colours decide, not the order of the legend."""
+        found = np.unique(values)
+        colors = np.zeros((len(found), 3), np.uint8)
+        shown = found < len(palette)
+        colors[shown] = palette[found[shown]]
+        meaning = np.full(256, VOID, np.int64)
+        meaning[found[found != VOID]] = self._of_colors(colors[found != VOID][None])[0]
+        labels: NDArray[np.int64] = meaning[values]
+        return labels
+
+    def _of_colors(self, colors: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The label of each colour (H, W, 3)."""
+        known = voc_colors() if self.legend is None else [*self.legend.colors, voc_colors()[VOID]]
+        codes = _packed(np.asarray(known, np.uint8))
+        order = np.argsort(codes, kind="stable")
+        asked = _packed(colors)
+        places = np.minimum(np.searchsorted(codes, asked, sorter=order), len(codes) - 1)
+        labels = order[places]
+        strange = codes[labels] != asked
+        if strange.any():
+            red, green, blue = colors[strange][0].tolist()
+            remedy = f"give the folder a labelmap.txt with a line name:{red},{green},{blue}::"
+            raise FileError(self.path, f"the colour {red},{green},{blue} is that of no label", remedy)
+        if self.legend is not None:
+            labels = np.where(labels == len(self.legend.colors), VOID, labels)
+        return labels.astype(np.int64)
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """One number for each colour (..., 3)."""
+    wide = colors.astype(np.int32)
+    packed: NDArray[np.int32] = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    return packed
+
+
+def voc_export(root: Path) -> Layout | None:
+    """A folder of VOC's, or one that holds ``VOC2012/``, or ``VOCdevkit/VOC2012/``."""
+    places = [root, *sorted(root.glob("VOC[0-9]*")), *sorted(root.glob("VOCdevkit/VOC[0-9]*"))]
+    found = [place for place in places if _image_folder(place) and (place / "SegmentationClass").is_dir()]
+    if len(found) > 1:
+        raise FileError(root, f"holds several years ({', '.join(p.name for p in found)})", "name one of their folders")
+    return _layout(found[0]) if found else None
+
+
+def _image_folder(place: Path) -> Path | None:
+    folders = (place / "JPEGImages", place / "images")
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def _layout(root: Path) -> Layout:
+    legend = find_legend(root)
+    listed = listed_stems(root)
+    suffixes = MASK_SUFFIXES | LOSSY_SUFFIXES
+    masks = [p for p in plain_files(root / "SegmentationClass") if p.suffix.lower() in suffixes]
+    everything = images_in(_image_folder(root) or root)
+    if listed is not None:
+        masks = [p for p in masks if p.stem in listed]
+    if not masks:
+        raise FileError(root / "SegmentationClass", "no masks for the images", "export the masks again")
+    stems = {p.stem for p in masks}
+    images = [p for p in everything if p.stem in stems]
+    files = {p.stem: VocMask(p, legend) for p in masks}
+    return Layout(
+        root,
+        {p.stem: p for p in images},
+        files,
+        classes_file(root),
+        _legend(root, list(files.values()), legend),
+        by_name=legend is not None,
+        problems=tuple(pairing_errors(root, images, masks)),
+        unused=tuple(p for p in everything if p.stem not in stems),
+        decisive=() if legend is None else (legend.path,),
+    )
+
+
+def listed_stems(root: Path) -> set[str] | None:
+    """The images of ``ImageSets/Segmentation``: of ``trainval.txt`` or else ``train.txt``; None without them."""
+    for name in ("trainval.txt", "train.txt"):
+        path = root / "ImageSets" / "Segmentation" / name
+        if path.is_file():
+            return {line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
+    return None
+
+
+def _legend(root: Path, masks: Sequence[VocMask], legend: VocLegend | None) -> Legend:
+    """The labels of the legend, or else the ids found, with VOC's names where all are VOC's."""
+
+    def table(lenient: bool) -> ClassTable:
+        if legend is not None:
+            return legend.table()
+        found: set[int] = set()
+        for mask in masks:
+            try:
+                found.update(np.unique(mask.labels()).tolist())
+            except FileError:
+                if not lenient:
+                    raise
+        return _table_of(root, found - {VOID})
+
+    return table
+
+
+def _table_of(root: Path, found: set[int]) -> ClassTable:
+    try:
+        table = ClassTable.from_ids(found)
+    except ValueError as error:
+        raise FileError(root, f"in the masks, {error}", "export masks of class ids or of a legend's colours") from None
+    if not table.ids:
+        raise FileError(root, "no pixel of any mask is annotated (all are 255)", "annotate at least two classes")
+    if max(table.ids) >= len(VOC_NAMES):
+        return table
+    colors = voc_colors()
+    return ClassTable(table.ids, tuple(VOC_NAMES[i] for i in table.ids), tuple(colors[i] for i in table.ids))

@@ -1,0 +1,58 @@
+"""Which format a data folder has. A new format is one file and one line here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from frugalseg.data.exports.coco import coco_export
+from frugalseg.data.exports.documents import json_files, read_document
+from frugalseg.data.exports.labelme import labelme_export
+from frugalseg.data.exports.voc import voc_export
+from frugalseg.data.files import FileError
+from frugalseg.data.images import images_in
+from frugalseg.data.layout import Layout
+from frugalseg.data.mask_folder import mask_folder, published_folder
+
+FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
+    mask_folder,
+    coco_export,
+    voc_export,
+    published_folder,
+    labelme_export,
+)
+"""In this order each is asked whether a folder is its own; the first one gives the layout."""
+
+EXPECTED = (
+    "expected images/ and masks/ with files of equal names, a .npy mask beside each image, "
+    "or an export of labelme, COCO or VOC"
+)
+
+
+def find_layout(path: str | Path) -> Layout:
+    """The files of a data folder in any of `FORMATS`; a folder that has ``train/`` and is none itself stands for that.
+
+    Raises:
+        FileError: the folder is missing, or is none of these; or what should index it cannot be read.
+    """
+    root = Path(path)
+    beside = images_in(root)
+    for recognise in FORMATS:
+        if (layout := recognise(root)) is not None:
+            return layout
+    if not beside and not (root / "images").is_dir() and (root / "train").is_dir():
+        return find_layout(root / "train")
+    require_sound_json(root)
+    if (root / "images").is_dir():
+        raise FileError(root / "masks", "no such folder", EXPECTED)
+    raise FileError(root, "images but no masks" if beside else "no images here", EXPECTED)
+
+
+def require_sound_json(root: Path) -> None:
+    """`FileError` for a broken JSON file that may be why no format knows the folder."""
+    for file in (*json_files(root), *json_files(root / "annotations")):
+        read_document(file)
+
+
+def image_folder(path: str | Path) -> Path:
+    """Where the images of a data folder with or without masks are, if they lie as in ``images/`` + ``masks/``."""
+    root = Path(path)
+    return root / "images" if (root / "images").is_dir() else root

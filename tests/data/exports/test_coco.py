@@ -1,0 +1,182 @@
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frugalseg.data.check import check_folder
+from frugalseg.data.exports import documents
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.errors import InputError
+from tests.data.exports.helpers import classes_json, coco, square, write_json
+from tests.data.helpers import picture, save_image
+
+CATEGORIES = {1: "cell", 7: "axon"}
+
+
+@pytest.mark.parametrize(
+    ("file", "image"),
+    [
+        ("_annotations.coco.json", "a.png"),
+        ("annotations/instances_default.json", "images/a.png"),
+        ("annotations/instances_train.json", "images/train/a.png"),
+        ("annotations/instances_train2017.json", "train2017/a.png"),
+        ("result.json", "images/a.png"),
+        ("annotations.json", "images/a.png"),
+    ],
+)
+def test_where_tools_put_their_files(tmp_path: Path, file: str, image: str) -> None:
+    save_image(tmp_path / image, picture(0))
+    coco(tmp_path / file, ["a.png"], [(1, 7, [square(2, 3, 4)])], CATEGORIES)
+    folder = SegmentationFolder(tmp_path)
+    assert folder.names == ["a"] and folder.classes.ids == (0, 1, 7)
+    assert folder.classes.names == ("background", "cell", "axon")
+    assert (folder[0].target[3:7, 2:6] == 2).all() and (folder[0].target == 2).sum() == 16
+
+
+def test_roboflow_splits_and_its_unused_category(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        save_image(tmp_path / split / "a.png", picture(0))
+        file = coco(tmp_path / split / "_annotations.coco.json", ["a.png"], [(1, 1, [square(0, 0, 2)])], {1: "cell"})
+        document = json.loads(file.read_text())
+        document["categories"].insert(0, {"id": 0, "name": "cell", "supercategory": "none"})
+        write_json(file, document)
+    assert SegmentationFolder(tmp_path).path == tmp_path / "train"
+    assert SegmentationFolder(tmp_path / "valid").classes.ids == (0, 1)
+
+
+def test_moved_and_windows_paths_of_label_studio(tmp_path: Path) -> None:
+    for i, name in enumerate("ab"):
+        save_image(tmp_path / "images" / f"{name}.png", picture(i))
+    coco(
+        tmp_path / "result.json",
+        ["images\\a.png", "..\\..\\label-studio\\media\\upload\\4\\b.png"],
+        [(1, 0, [square(0, 0, 2)]), (2, 1, [square(0, 0, 3)])],
+        {0: "cell", 1: "axon"},
+    )
+    folder = SegmentationFolder(tmp_path)
+    # Its categories begin with 0, which is the background's.
+    assert folder.classes.ids == (0, 1, 2) and folder.classes.names[1:] == ("cell", "axon")
+    assert [(example.target == 0).sum() for example in folder] == [192 - 4, 192 - 9]
+
+
+def test_smaller_objects_lie_over_larger_ones_and_parts_unite(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    runs = {"counts": [0, 192], "size": [12, 16]}
+    two = [square(0, 0, 3), square(2, 2, 3)]
+    coco(tmp_path / "x.json", ["a.png"], [(1, 1, [square(1, 1, 1)]), (1, 7, two), (1, 1, runs)], CATEGORIES)
+    target = SegmentationFolder(tmp_path)[0].target
+    assert target[1, 1] == 1 and (target == 2).sum() == 9 + 9 - 1 - 1 and not (target == 0).any()
+
+
+def test_equal_stems_in_sub_folders_have_names_of_their_own(tmp_path: Path) -> None:
+    names = ["day1/a.png", "day2/a.png", "b.png"]
+    for i, name in enumerate(names):
+        save_image(tmp_path / "images" / name, picture(i))
+    coco(tmp_path / "x.json", names, [(2, 1, [square(0, 0, 2)])], CATEGORIES)
+    folder = SegmentationFolder(tmp_path)
+    assert folder.names == ["b", "images/day1/a", "images/day2/a"]
+    assert [int(example.target.sum()) for example in folder] == [0, 0, 4]
+    save_image(tmp_path / "images" / "b.bmp", picture(9))
+    coco(tmp_path / "x.json", ["b.png", "b.bmp"], [], CATEGORIES)
+    with pytest.raises(InputError, match="names clash"):
+        SegmentationFolder(tmp_path)
+
+
+def test_the_file_is_read_once_and_its_images_travel_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(5):
+        save_image(tmp_path / f"{i}.png", picture(i))
+    file = coco(
+        tmp_path / "x.json",
+        [f"{i}.png" for i in range(5)],
+        [(i, 1, [square(0, 0, i)]) for i in range(1, 6)],
+        CATEGORIES,
+    )
+    read: list[Path] = []
+    original = documents.read_json
+    monkeypatch.setattr(documents, "read_json", lambda path: (read.append(path), original(path))[1])
+    packed = pickle.dumps(SegmentationFolder(tmp_path))
+    assert read.count(file) == 1 and len(packed) < 5000
+    folder = pickle.loads(packed)
+    assert [int((example.target == 1).sum()) for example in folder] == [1, 4, 9, 16, 25]
+    assert folder.files == [*folder.image_paths, file] and read.count(file) == 1
+
+
+def test_numbers_of_train_and_test_may_differ(tmp_path: Path) -> None:
+    for split, categories in (("train", {1: "cell", 2: "axon"}), ("test", {1: "axon", 2: "cell"})):
+        save_image(tmp_path / split / "a.png", picture(0))
+        coco(tmp_path / split / "x.json", ["a.png"], [(1, 1, [square(0, 0, 2)])], categories)
+    train = SegmentationFolder(tmp_path / "train")
+    test = SegmentationFolder(tmp_path / "test", train.classes)
+    assert train[0].target.max() == 1 and test[0].target.max() == 2
+    classes_json(tmp_path, "cell", "axon")
+    assert (SegmentationFolder(tmp_path / "test")[0].target[5:] == 255).all()
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """A sound document with other values."""
+    return {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "segmentation": [square(0, 0, 3)]}],
+        "categories": [{"id": 1, "name": "cell"}],
+        **values,
+    }
+
+
+BOX = {"image_id": 1, "category_id": 1, "segmentation": [], "bbox": [0, 0, 3, 3]}
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (changed(annotations=[BOX]), "1 of 1 objects have no segmentation, at most a box; segmentation needs outlines"),
+        (changed(annotations=[{**BOX, "category_id": 9}]), "has the category 9, which is not listed"),
+        (changed(annotations=[{**BOX, "category_id": [9]}]), "has the category [9], which is not listed"),
+        (changed(annotations=[3]), "number 1 of annotations is not an object"),
+        (changed(categories=[{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]), "several categories are named a"),
+        (changed(categories=[{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]), "several categories have the id 1"),
+        (changed(categories=[{"id": -1, "name": "a"}]), "a category has the id -1"),
+        (changed(categories=[{"id": 1, "name": ""}]), "is not a line of text"),
+        (changed(images=[]), "lists no images"),
+        (changed(images=[{"id": 1}]), "image number 1 has no id or no file_name"),
+        (changed(images=[{"id": 1, "file_name": "a.png"}] * 2), "several images have the id 1"),
+        (changed(images=[{"id": i, "file_name": "a.png"} for i in (1, 2)]), "1 image listed more than once: a.png"),
+        (changed(images=[{"id": 1, "file_name": "b.png"}]), "names the image 'b.png', which is not there"),
+        (changed(images=[{"id": 1, "file_name": "../b.png"}]), "which leads out of the data folder"),
+        (changed(images=[{"id": 1, "file_name": "b\0" + "x" * 300}]), "which is not there"),
+        (changed(images=[{"id": i, "file_name": f"{i}.png"} for i in (1, 2)]), "2 of its images are not in the folder"),
+        (changed(images=[{"id": 1, "file_name": "a.png", "width": 9, "height": 9}]), "a.png is 9x9 (width x height)"),
+        (changed(annotations=[{**BOX, "segmentation": [[1, 1]]}]), "an object ('cell') of a.png: it has 1 points"),
+    ],
+)
+def test_wrong_files_are_one_line(tmp_path: Path, document: dict[str, Any], message: str) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    write_json(tmp_path / "x.json", document)
+    with pytest.raises(InputError) as error:
+        SegmentationFolder(tmp_path)[0]
+    assert message in str(error.value) and "x.json" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_broken_file_and_several_files(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    (tmp_path / "_annotations.coco.json").write_text("{")
+    with pytest.raises(InputError, match=r"_annotations\.coco\.json: not JSON"):
+        SegmentationFolder(tmp_path)
+    for name in ("_annotations.coco.json", "other.json"):
+        write_json(tmp_path / name, changed())
+    with pytest.raises(InputError, match=r"several COCO files: _annotations\.coco\.json, other\.json"):
+        SegmentationFolder(tmp_path)
+
+
+def test_the_doctor_names_images(tmp_path: Path) -> None:
+    for i, name in enumerate("abc"):
+        save_image(tmp_path / f"{name}.png", picture(i))
+    objects = [(1, 1, [square(0, 0, 3)]), (2, 1, [[1, 1]])]
+    coco(tmp_path / "x.json", ["a.png", "b.png", "c.png"], objects, CATEGORIES)
+    told = [str(finding) for finding in check_folder(tmp_path)]
+    assert any("x.json: an object ('cell') of b.png: it has 1 points, not at least 3" in line for line in told)
+    assert any("c.png: 1 image without any object" in line for line in told)
+    assert any("no pixel of: axon" in line for line in told)
+    assert np.array([line.startswith("error") for line in told]).sum() == 1

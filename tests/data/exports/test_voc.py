@@ -1,0 +1,128 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frugalseg.data.check import check_folder
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.exports.voc_legend import voc_colors
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.errors import InputError
+from tests.data.exports.helpers import classes_json, voc
+from tests.data.helpers import halves
+
+PALETTE = [value for color in voc_colors() for value in color]
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncell:250,50,83::\naxon:51,221,255::\n"
+
+
+def coloured(*colors: tuple[int, int, int]) -> np.ndarray:
+    """(12, 16, 3) in vertical stripes of equal width."""
+    return np.repeat(np.array(colors, np.uint8), 16 // len(colors), axis=0)[None].repeat(12, 0)
+
+
+def test_the_colours_are_those_of_the_devkit() -> None:
+    colors = voc_colors()
+    known = {1: (128, 0, 0), 2: (0, 128, 0), 8: (64, 0, 0), 15: (192, 128, 128), 20: (0, 64, 128)}
+    assert {i: colors[i] for i in known} == known and colors[255] == (224, 224, 192)
+
+
+def test_indexed_masks_have_the_names_of_voc(tmp_path: Path) -> None:
+    mask = halves(0, 15)
+    mask[:, 8] = 255
+    voc(tmp_path, {"a": mask, "b": halves(0, 8)}, PALETTE, spare=["c"])
+    folder = pickle.loads(pickle.dumps(SegmentationFolder(tmp_path)))
+    assert folder.names == ["a", "b"] and folder.classes.ids == (0, 8, 15)
+    assert folder.classes.names == ("background", "cat", "person")
+    assert folder[0].target[0].tolist() == [0] * 8 + [255] + [2] * 7
+    assert any("1 image not annotated, not used: c.png" in str(finding) for finding in check_folder(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["VOC2012", "VOCdevkit/VOC2012"])
+def test_the_parents_of_a_year(tmp_path: Path, place: str) -> None:
+    voc(tmp_path / place, {"a": halves(0, 15)}, PALETTE)
+    assert SegmentationFolder(tmp_path).path == tmp_path / place
+    voc(tmp_path / "VOC2007", {"a": halves(0, 15)}, PALETTE)
+    with pytest.raises(InputError, match="several years"):
+        SegmentationFolder(tmp_path)
+
+
+def test_lists_of_images(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 1), "b": halves(0, 2)}, PALETTE, spare=["c"])
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("b\n")
+    (lists / "train.txt").write_text("a\nc\n")
+    assert SegmentationFolder(tmp_path).names == ["a"]
+    (lists / "trainval.txt").write_text("a\nb\nc\n")
+    assert SegmentationFolder(tmp_path).names == ["a", "b"]
+
+
+def test_colours_of_cvat_are_matched_by_name(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": coloured((0, 0, 0), (51, 221, 255), (224, 224, 192), (250, 50, 83))})
+    (tmp_path / "labelmap.txt").write_text(LABELMAP)
+    folder = SegmentationFolder(tmp_path)
+    assert folder.classes == ClassTable(
+        (0, 1, 2), ("background", "cell", "axon"), ((0, 0, 0), (250, 50, 83), (51, 221, 255))
+    )
+    assert folder[0].target[0, ::4].tolist() == [0, 2, 255, 1] and tmp_path / "labelmap.txt" in folder.files
+    classes_json(tmp_path, "axon", "cell", first=3)
+    assert SegmentationFolder(tmp_path)[0].target[0, ::4].tolist() == [255, 0, 255, 1]
+    classes_json(tmp_path, "background", "cell")
+    with pytest.raises(InputError, match=r"a\.png: label 'axon' is none of the classes"):
+        SegmentationFolder(tmp_path)[0]
+
+
+def test_the_palette_of_an_indexed_mask_decides_not_the_order(tmp_path: Path) -> None:
+    palette = [0, 0, 0, 51, 221, 255, 250, 50, 83]
+    voc(tmp_path, {"a": halves(1, 2)}, palette)
+    (tmp_path / "labelmap.txt").write_text(LABELMAP)
+    assert SegmentationFolder(tmp_path)[0].target[0, ::8].tolist() == [2, 1]
+
+
+def test_class_names_of_labelme(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 1)}, PALETTE)
+    (tmp_path / "class_names.txt").write_text("_background_\ncell")
+    folder = SegmentationFolder(tmp_path)
+    assert folder.classes.names == ("_background_", "cell") and folder[0].target[0, ::8].tolist() == [0, 1]
+
+
+def test_voc_colours_without_a_legend(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": coloured((0, 0, 0), (64, 0, 0))})
+    assert SegmentationFolder(tmp_path).classes.names == ("background", "cat")
+
+
+def test_without_a_legend_masks_hold_ids(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 33)})
+    assert SegmentationFolder(tmp_path).classes.names == ("class 0", "class 33")
+    classes_json(tmp_path, *[f"c{i}" for i in range(34)])
+    assert SegmentationFolder(tmp_path)[0].target.max() == 33
+
+
+@pytest.mark.parametrize(
+    ("legend", "message"),
+    [
+        (
+            None,
+            r"a\.png: the colour 1,2,3 is that of no label; give the folder a labelmap\.txt with a line name:1,2,3::",
+        ),
+        (LABELMAP, "the colour 1,2,3 is that of no label"),
+        ("cell:1,2::", r"labelmap\.txt: the colour of 'cell' is '1,2'"),
+        ("cell:1,2,3::\ncell:3,2,1::", "name 'cell' is used by more than one class"),
+        ("cell:1,2,3::\naxon:1,2,3::", "two labels have the same colour"),
+        ("# nothing", "has 0 labels"),
+    ],
+)
+def test_wrong_colours_are_one_line(tmp_path: Path, legend: str | None, message: str) -> None:
+    voc(tmp_path, {"a": coloured((0, 0, 0), (1, 2, 3))})
+    if legend is not None:
+        (tmp_path / "labelmap.txt").write_text(legend)
+    with pytest.raises(InputError, match=message):
+        SegmentationFolder(tmp_path)[0]
+
+
+def test_a_mask_without_its_image(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 1), "b": halves(0, 1)}, PALETTE)
+    (tmp_path / "JPEGImages" / "b.png").unlink()
+    with pytest.raises(InputError, match=r"1 mask without an image: b\.png"):
+        SegmentationFolder(tmp_path)
