@@ -17,10 +17,9 @@ from benchmarks.layouts import LAYOUTS, QUICK_SHARE, SIDE
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.data.files import write_json
 from frugalseg.pixel_classifier import PixelClassifier
+from frugalseg.precision import PRECISIONS
 
 Result = TypeVar("Result")
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 LSUN_CLASSES = 29
 
@@ -29,7 +28,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     """The options of every benchmark."""
     options = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     options.add_argument("--device", default="cpu", help="cpu or cuda")
-    options.add_argument("--precision", choices=list(DTYPES), default="fp32", help="of our way; the literal is fp32")
+    options.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of our way; the literal is fp32")
     options.add_argument("--threads", type=int, help="of torch on the CPU; without it torch chooses")
     options.add_argument("--repeats", type=int, default=3, help="timed runs; the fastest counts")
     options.add_argument("--quick", action="store_true", help="small sizes: shows that the script works, not the speed")

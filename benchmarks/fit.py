@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import literal
-from benchmarks.common import DTYPES, LSUN_CLASSES, Clock, add_layouts, begin, parser, report
+from benchmarks.common import LSUN_CLASSES, Clock, add_layouts, begin, parser, report
 from benchmarks.layouts import LSUN_STEPS, Layout, chosen_layout
 from frugalseg.ensemble_training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
 from frugalseg.pixel_set import PixelSet, Source
+from frugalseg.precision import dtype_of
 
 SMALL = Layout("small network", ((96, 12), (96, 24), (64, 24), (64, 48)) * LSUN_STEPS, side=48)
 """A diffusion model for small images: 3 steps give 960 channels."""
@@ -61,7 +62,7 @@ def joint_rate(pixels: PixelSource, protocol: TrainingProtocol, options: argpars
                 torch.cuda.synchronize()
             readings.append((progress.step, *clock.read()))
 
-    precision = DTYPES[options.precision]
+    precision = dtype_of(options.precision)
     train_ensemble(
         pixels,
         LSUN_CLASSES,

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 from benchmarks.common import (
-    DTYPES,
     LSUN_CLASSES,
     add_layouts,
     begin,
@@ -37,6 +36,7 @@ from benchmarks.predict import literal_labels, literal_maps
 from frugalseg.ensemble_training import PROTOCOLS, train_ensemble
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_set import PixelSet, Source
+from frugalseg.precision import dtype_of
 
 MIB = 2**20
 
@@ -72,7 +72,7 @@ def beyond(work: Callable[[], object], device: torch.device) -> int:
 
 def predict(options: argparse.Namespace, layout: Layout, *, literally: bool) -> int:
     """Bytes of the classifier stage beyond the maps and the classifier."""
-    device, dtype = begin(options), DTYPES["fp32" if literally else options.precision]
+    device, dtype = begin(options), dtype_of("fp32" if literally else options.precision)
     maps = layout.random(device).to(dtype)
     classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
     if literally:
@@ -82,7 +82,7 @@ def predict(options: argparse.Namespace, layout: Layout, *, literally: bool) -> 
 
 def predict_whole(options: argparse.Namespace, *, literally: bool) -> int:
     """Bytes of a whole image beyond the diffusion model and the classifier."""
-    device, dtype = begin(options), DTYPES["fp32" if literally else options.precision]
+    device, dtype = begin(options), dtype_of("fp32" if literally else options.precision)
     backbone = lsun_backbone(device, dtype, quick=options.quick)
     classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
     image, predictor = images(1, backbone), classifier.predictor(dtype)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from benchmarks import literal
 from benchmarks.common import (
-    DTYPES,
     LSUN_CLASSES,
     add_layouts,
     begin,
@@ -36,13 +35,14 @@ from frugalseg.backbones.ddpm.noise import shared_noise
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.pixel_classifier import PixelClassifier
 from frugalseg.pixel_prediction import PixelPrediction
+from frugalseg.precision import dtype_of
 
 
 def classifier_stage(layout: Layout, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """From maps to labels."""
     maps = layout.random(device)
     classifier = trained_looking(maps.channels, LSUN_CLASSES, options.members, device)
-    dtype = DTYPES[options.precision]
+    dtype = dtype_of(options.precision)
     ours = maps.to(dtype)
 
     def literally() -> literal.LiteralPrediction:
@@ -58,7 +58,7 @@ def classifier_stage(layout: Layout, options: argparse.Namespace, device: torch.
 @torch.inference_mode()
 def whole_image(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """From an image to labels."""
-    dtype = DTYPES[options.precision]
+    dtype = dtype_of(options.precision)
     backbone = lsun_backbone(device, torch.float32, quick=options.quick)
     image = images(1, backbone)
     classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, options.members, device)
@@ -126,7 +126,7 @@ def throughput(options: argparse.Namespace, device: torch.device) -> dict[str, A
     """Images a second in batches, and the share of the measured matmul peak that the UNet part reaches."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    dtype = DTYPES[options.precision]
+    dtype = dtype_of(options.precision)
     backbone = lsun_backbone(device, dtype, quick=options.quick)
     if options.compile:
         from frugalseg.backbones.ddpm.backbone import compile_blocks

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import DTYPES, begin, parser, report
+from benchmarks.common import begin, parser, report
 from frugalseg.backbones import load_backbone
 from frugalseg.data.example import Example
 from frugalseg.data.files import read_json, write_json
@@ -29,6 +29,7 @@ from frugalseg.ensemble_training import train_ensemble, training_protocol
 from frugalseg.feature_maps import FeatureMaps
 from frugalseg.metrics import ConfusionMatrix
 from frugalseg.pixel_classifier import PixelClassifier
+from frugalseg.precision import dtype_of
 from frugalseg.segmenter import Segmenter
 from frugalseg.windows import cut
 
@@ -113,7 +114,7 @@ def main() -> None:
                     members=chosen.members,
                     seed=seed,
                     device=device,
-                    precision=DTYPES[chosen.precision],
+                    precision=dtype_of(chosen.precision),
                     checkpoint=chosen.work / f"{name}-{seed}.state",
                 )
                 times = {"seconds": history.seconds, "cpu_seconds": time.process_time() - begun}

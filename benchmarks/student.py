@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import (
-    DTYPES,
     LSUN_CLASSES,
     begin,
     fastest,
@@ -23,6 +22,7 @@ from benchmarks.common import (
     trained_looking,
 )
 from frugalseg.data.classes import ClassTable
+from frugalseg.precision import dtype_of
 from frugalseg.predictor import MaskPredictor
 from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, chosen_depth, new_network
@@ -31,7 +31,7 @@ from frugalseg.students.student import Student, View
 
 def teacher(options: argparse.Namespace, device: torch.device) -> Segmenter:
     """The published layout with an ensemble on its maps."""
-    backbone = lsun_backbone(device, DTYPES[options.precision], quick=options.quick)
+    backbone = lsun_backbone(device, dtype_of(options.precision), quick=options.quick)
     model = Segmenter(backbone, device=device)
     model.classes = classes()
     model.classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, 10, device)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from frugalseg.errors import InputError
 from frugalseg.options import option
+from frugalseg.precision import Precision, check_precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 LONGEST_SIDE = 128
 """Without a size given, larger images are trained on at this many pixels along their longer side."""
 
@@ -52,8 +52,7 @@ class TrainingSettings:
             raise InputError(f"ema_decay is {self.ema_decay}; give a number from 0 to below 1, such as 0.999")
         if self.warmup_steps < 0 or self.seed < 0:
             raise InputError("warmup_steps and seed must not be negative")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        check_precision(self.precision)
         if self.image_size is not None and min(self.image_size) < 1:
             raise InputError(f"image_size is {self.image_size}; give height and width in pixels")
 

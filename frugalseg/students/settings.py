@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from frugalseg.errors import InputError
 from frugalseg.options import option
-
-Precision = Literal["fp32", "bf16", "fp16"]
+from frugalseg.precision import Precision, check_precision
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class StudentSettings:
             raise InputError(f"depth is {self.depth}; give 3, 4 or 5")
         if self.size is not None and min(self.size) < 1:
             raise InputError(f"size is {self.size}; give height and width in pixels")
-        if self.precision not in (None, "fp32", "bf16", "fp16"):
-            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        if self.precision is not None:
+            check_precision(self.precision)
         if self.seed < 0:
             raise InputError("seed must not be negative")
 

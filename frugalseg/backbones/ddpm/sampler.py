@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, SamplingMethod
 from frugalseg.errors import InputError
+from frugalseg.precision import dtype_of
 
 SIGNALS = (0.006, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 """Shares of an image in the noise at which sampling may begin. Less is as good as none, and more would be missed."""
@@ -284,7 +285,7 @@ class DDPMGenerator:
     def __init__(self, unet: Any, scheduler: Any, options: DDPMGeneration) -> None:
         device = next(unet.parameters()).device
         precision = options.precision or ("fp32" if device.type == "cpu" else "bf16")
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        dtype = dtype_of(precision)
         if next(unet.parameters()).dtype != dtype:
             unet = nn.Module.to(deepcopy(unet), dtype=dtype)
         self.sampler = Sampler(unet, scheduler)

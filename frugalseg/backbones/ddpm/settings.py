@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import LONGEST_SIDE, Precision, TrainingSettings, nearest_multiple
+from frugalseg.precision import Precision, check_precision
+from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]
@@ -68,8 +69,8 @@ class DDPMGeneration:
             raise InputError(f"no sampler {self.sampler!r}; known: {', '.join(SAMPLERS)}")
         if self.sampling_steps is not None and self.sampling_steps < 1:
             raise InputError(f"sampling_steps is {self.sampling_steps}; at least one is needed")
-        if self.precision not in (None, *get_args(Precision)):
-            raise InputError(f"precision {self.precision!r}: known are {', '.join(get_args(Precision))}")
+        if self.precision is not None:
+            check_precision(self.precision)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone, Tap
@@ -12,8 +11,8 @@ from frugalseg.backbones.mae.checkpoint import load_encoder, save_network
 from frugalseg.backbones.mae.network import Encoder, normalised, random_network
 from frugalseg.backbones.mae.settings import MAEOptions
 from frugalseg.errors import InputError
+from frugalseg.precision import dtype_of
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PAPER_BLOCKS = 12
 
 
@@ -42,7 +41,7 @@ class MAEBackbone(Backbone):
             raise InputError(f"blocks {', '.join(map(str, beyond))}: this network has blocks 0 to {shape.depth - 1}")
         self.inputs = bool(options.inputs)
         self.precision = options.precision or "fp32"
-        self.encoder = encoder.to(DTYPES[self.precision])
+        self.encoder = encoder.to(dtype_of(self.precision))
         name = "in" if self.inputs else "block"
         self.taps = tuple(Tap(f"{name}{block}", shape.width, shape.patch) for block in self.blocks)
         self.stride = shape.patch

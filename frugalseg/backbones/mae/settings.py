@@ -6,7 +6,8 @@ from pathlib import Path
 
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import LONGEST_SIDE, Precision, TrainingSettings, nearest_multiple
+from frugalseg.precision import Precision, check_precision
+from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
 
 HEAD_WIDTH = 64
 """Channels of an attention head in vision transformers of all usual sizes; the decoder's heads are half as wide."""
@@ -36,8 +37,8 @@ class MAEOptions:
             raise InputError(f"blocks {', '.join(map(str, blocks)) or 'empty'}: give one or more, from 0, each once")
         if self.heads is not None and self.heads < 1:
             raise InputError(f"heads is {self.heads}; give the number of attention heads, 1 or more")
-        if self.precision not in (None, "fp32", "bf16", "fp16"):
-            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        if self.precision is not None:
+            check_precision(self.precision)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
 from frugalseg.errors import InputError
+from frugalseg.precision import dtype_of
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's colours, which all published networks expect to be taken out."""
 
@@ -39,7 +39,7 @@ class SwAVBackbone(Backbone):
         super().__init__()
         # Channels-last is a tenth faster on CPUs, but its convolutions round more: not where exactness is asked for.
         self.format = torch.contiguous_format if options.precision == "fp32" else torch.channels_last
-        self.network = network.to(DTYPES[options.precision]).to(memory_format=self.format)
+        self.network = network.to(dtype_of(options.precision)).to(memory_format=self.format)
         self.options = options
         self.native_size = native_size
         self.taps = choose_taps(network.shape, options)
@@ -60,7 +60,7 @@ class SwAVBackbone(Backbone):
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `Backbone.maps`: layer by layer, in the dtype of the chosen precision."""
         normal = (images.float() - self.get_buffer("mean")) / self.get_buffer("std")
-        normal = normal.to(DTYPES[self.options.precision]).contiguous(memory_format=self.format)
+        normal = normal.to(dtype_of(self.options.precision)).contiguous(memory_format=self.format)
         wanted = [tap.name for tap in self.taps]
         found: dict[str, Tensor] = {}
         for name, entering, leaving in self.network.walk(normal):

@@ -7,7 +7,8 @@ from typing import Literal
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import Precision, TrainingSettings, nearest_multiple
+from frugalseg.precision import Precision, check_precision
+from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
 
 LONGEST_SIDE = 256
 """Without a size given, larger images are trained on at this many pixels along their longer side."""
@@ -45,8 +46,7 @@ class SwAVOptions:
                 raise InputError(f"layers {given}: give one or more of 1 to {LEVELS}, each once")
         if self.every < 1:
             raise InputError(f"every is {self.every}; give 1 for each block, 2 for each second, and so on")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        check_precision(self.precision)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from frugalseg.backbones.timm.network import Design, build, choose_layers, inter
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.pretraining.settings import Precision
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from frugalseg.precision import Precision, dtype_of
 
 
 class TimmBackbone(Backbone):
@@ -41,7 +39,7 @@ class TimmBackbone(Backbone):
     def __init__(self, design: Design, network: nn.Module, layers: tuple[int, ...], precision: Precision) -> None:
         super().__init__()
         self.design, self.layers, self.precision = design, layers, precision
-        self.network = network.to(DTYPES[precision]).to(memory_format=torch.channels_last)
+        self.network = network.to(dtype_of(precision)).to(memory_format=torch.channels_last)
         self.taps, self.only_size = measure(network, layers, design.input_size)
         self.stride = max(tap.stride for tap in self.taps)
         height, width = (max(1, round(side / self.stride)) * self.stride for side in design.input_size)
@@ -76,7 +74,7 @@ class TimmBackbone(Backbone):
         height, width = images.shape[-2:]
         normal = (images.float() - self.get_buffer("mean")) / self.get_buffer("std")
         normal = normal if self.only_size is None else resized(normal, self.only_size)
-        normal = normal.to(DTYPES[self.precision], memory_format=torch.channels_last)
+        normal = normal.to(dtype_of(self.precision), memory_format=torch.channels_last)
         maps = intermediates(self.network, normal, self.layers)
         if self.only_size is None:
             return maps

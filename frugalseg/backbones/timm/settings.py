@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from frugalseg.errors import InputError
 from frugalseg.options import option
-from frugalseg.pretraining.settings import Precision
+from frugalseg.precision import Precision, check_precision
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,4 @@ class TimmOptions:
         layers = self.layers
         if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 0):
             raise InputError(f"layers {', '.join(map(str, layers)) or 'empty'}: give one or more, from 0, each once")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise InputError(f"precision {self.precision!r} is unknown; give fp32, bf16 or fp16")
+        check_precision(self.precision)
