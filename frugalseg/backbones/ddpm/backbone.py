@@ -12,9 +12,7 @@ from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
 from frugalseg.backbones.ddpm.sampler import DDPMGenerator
 from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
-from frugalseg.errors import InputError
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from frugalseg.precision import dtype_of, precision_of
 
 
 class DDPMBackbone(Backbone):
@@ -58,8 +56,7 @@ class DDPMBackbone(Backbone):
         Raises:
             InputError: no checkpoint, one that cannot be used, or settings out of range.
         """
-        if options.precision not in DTYPES:
-            raise InputError(f"precision {options.precision!r}: known are {', '.join(DTYPES)}")
+        dtype = dtype_of(options.precision)
         unet, scheduler = load_network(checkpoint, **options.guided())
         settings = choose_settings(
             len(block_shapes(unet)),
@@ -71,7 +68,7 @@ class DDPMBackbone(Backbone):
             noise_seed=options.noise_seed,
             noise_draws=options.noise_draws,
         )
-        lay_out(unet, dtype=DTYPES[options.precision])
+        lay_out(unet, dtype=dtype)
         if options.compile:
             compile_blocks(unet)
         return cls(unet, scheduler, settings)
@@ -117,8 +114,8 @@ class DDPMBackbone(Backbone):
         return values[0] if len(values) == 1 else values.float().mean(0).to(values.dtype)
 
     def config(self) -> dict[str, Any]:
-        """See `Backbone.config`."""
-        return self.settings.to_json()
+        """See `Backbone.config`: what is read, and in which precision the network runs."""
+        return {**self.settings.to_json(), "precision": precision_of(self.unet.dtype)}
 
     def save_weights(self, folder: Path) -> None:
         """A diffusers pipeline folder: ``model_index.json``, ``unet/`` and ``scheduler/``."""
@@ -129,8 +126,11 @@ class DDPMBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`."""
+        # Models of earlier versions name no precision: they ran in float32 whatever they were fitted in.
+        precision = config.get("precision", "fp32")
+        settings = {name: value for name, value in config.items() if name != "precision"}
         unet, scheduler = load_network(folder)
-        return cls(lay_out(unet), scheduler, FeatureSettings.from_json(config))
+        return cls(lay_out(unet, dtype=dtype_of(precision)), scheduler, FeatureSettings.from_json(settings))
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -70,6 +72,26 @@ def test_lower_precision_is_close(precision, tiny_ddpm, backbone):
         assert (a - b.float()).square().mean().sqrt() < {"bf16": 0.02, "fp16": 0.003}[precision] * a.std()
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_survives_saving(precision, tiny_ddpm, tmp_path):
+    low = load_backbone("ddpm", tiny_ddpm, timesteps=(50, 250), blocks=(0, 2), precision=precision)
+    low.save_pretrained(tmp_path)
+    again = load_saved_backbone(tmp_path)
+    assert again.unet.dtype == low.unet.dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    assert all(torch.equal(a, b) for a, b in zip(low(images()).maps, again(images()).maps, strict=True))
+
+
+def test_a_model_of_an_earlier_version_runs_in_float32(backbone, tmp_path):
+    """What was saved without a precision has always been loaded in float32."""
+    backbone.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "backbone.json").read_text())
+    del config["precision"]
+    (tmp_path / "backbone.json").write_text(json.dumps(config))
+    again = load_saved_backbone(tmp_path)
+    assert again.unet.dtype == torch.float32
+    assert all(torch.equal(a, b) for a, b in zip(backbone(images()).maps, again(images()).maps, strict=True))
+
+
 def test_save_load_and_random_weights(backbone, tmp_path):
     backbone.save_pretrained(tmp_path)
     again = load_saved_backbone(tmp_path)
@@ -117,6 +139,8 @@ def test_options_of_another_kind_are_refused(tiny_ddpm):
         load_backbone("ddpm", tiny_ddpm, layers=(1,))
     with pytest.raises(InputError, match="head_channels: only for published"):
         load_backbone("ddpm", tiny_ddpm, head_channels=64)
+    with pytest.raises(InputError, match="precision 'fp8' is unknown"):
+        load_backbone("ddpm", tiny_ddpm, precision="fp8")
     with pytest.raises(InputError, match="known: colour, ddpm"):
         load_backbone("dpm")
 
