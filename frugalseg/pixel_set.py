@@ -91,7 +91,8 @@ class PixelSet:
         """Store the maps of a source (a batch of one); sources come in order."""
         for tap, rows, values in zip(self.taps, self._rows, maps.maps, strict=True):
             first, end = self._first[tap.stride][source : source + 2].tolist()
-            rows[first:end] = values[0].flatten(1).t().clamp(-LARGEST_HALF, LARGEST_HALF)
+            # In bfloat16 the limit itself would be rounded to a number that half precision lacks.
+            rows[first:end] = values[0].flatten(1).t().float().clamp(-LARGEST_HALF, LARGEST_HALF)
         self.done = source + 1
         if self._folder is not None:
             write_json(self._folder / "progress.json", {"key": self._key(), "done": self.done})

@@ -60,6 +60,16 @@ def test_an_interrupted_set_goes_on(tmp_path):
     assert sum(f.stat().st_size for f in tmp_path.glob("*.f16")) == stored_bytes(TAPS, [s.network for s in sources])
 
 
+def test_maps_beyond_half_precision_stay_finite():
+    """bfloat16 reaches further than float16, and rounds the greatest float16 up."""
+    source = Source((4, 4), np.zeros((4, 4), np.uint8))
+    values = torch.tensor([1e30, -1e30, 65504.0, 1.0], dtype=torch.bfloat16)
+    pixels = PixelSet((Tap("a", 1, 2),), [source])
+    pixels.put(0, FeatureMaps([values.view(1, 1, 2, 2)], (4, 4)))
+    found = pixels.features(torch.arange(16))
+    assert found.isfinite().all() and found.max() == 65504 and found.min() == -65504
+
+
 @pytest.mark.parametrize("minimum", [0, 1, 3])
 def test_small_regions_are_dropped(minimum):
     target = np.array([[0, 0, 1, 1], [0, 2, 255, 1]], np.uint8)
