@@ -42,6 +42,15 @@ def augment(
     Returns:
         New images and targets. What comes from beyond the frame is the mirror image.
     """
+    # Autocast would round the coordinates to bfloat16: near the border that is a pixel at 512.
+    with torch.autocast(images.device.type, enabled=False):
+        return _changed(images, targets, settings, generator)
+
+
+def _changed(
+    images: Tensor, targets: Tensor, settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """See `augment`."""
     grid = F.affine_grid(random_affine(len(images), settings, generator), list(images.shape), align_corners=False)
     grid = grid.to(images.device)
     moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
