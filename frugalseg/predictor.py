@@ -118,14 +118,29 @@ def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[N
 
 @contextmanager
 def whole_folder(folder: str | Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` when the block ends well."""
-    folder = Path(folder)
-    partial_folder = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
+    """A new folder that takes the place of `folder` when the block ends well; else that one stays.
+
+    Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
+    """
+    folder = Path(folder).resolve()  # "." has no name
+    partial_folder, old = (folder.with_name(f".{folder.name}.{part}") for part in ("partial", "old"))
+    _tidy(folder, partial_folder, old)
     partial_folder.mkdir(parents=True)
-    yield partial_folder
-    shutil.rmtree(folder, ignore_errors=True)
-    partial_folder.rename(folder)
+    try:
+        yield partial_folder
+        if folder.is_dir():
+            folder.rename(old)
+        partial_folder.rename(folder)
+    finally:
+        _tidy(folder, partial_folder, old)
+
+
+def _tidy(folder: Path, partial_folder: Path, old: Path) -> None:
+    """Leave one folder of the three: `folder`, or where there is none the old one, under its name."""
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+    for left in (old, partial_folder):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def model_folder(folder_or_hub_id: str | Path) -> Path:
