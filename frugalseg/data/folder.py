@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
-from frugalseg.data.classes import ClassTable
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.files import FileError
 from frugalseg.data.formats import find_layout
 from frugalseg.data.images import image_size, read_image
 from frugalseg.data.layout import Layout
 from frugalseg.data.text import listing
+from frugalseg.progress import Progress, silent
 
 __all__ = ["Example", "SegmentationFolder"]
 
@@ -93,6 +94,16 @@ class SegmentationFolder(Sequence[Example]):
             return self.classes.to_positions(ids)
         except ValueError as error:
             raise unknown_ids(annotation.path, str(error), self.classes) from None
+
+
+def check_annotated(data: SegmentationFolder, progress: Progress = silent) -> None:
+    """Read every image and annotation of a folder; `FileError` for a wrong one, or where nothing is annotated."""
+    annotated = False
+    for number in range(len(data)):
+        annotated |= bool((data[number].target != NOT_ANNOTATED).any())
+        progress(f"check {data.path.name}", number + 1, len(data))
+    if not annotated:
+        raise FileError(data.path, "no pixel is annotated", "give annotated images")
 
 
 def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path, mask: tuple[int, ...]) -> None:

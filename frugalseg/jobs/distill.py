@@ -3,15 +3,15 @@
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.files import write_json
-from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.formats import find_layout
 from frugalseg.errors import InputError, WorkError
 from frugalseg.evaluation import Evaluation
@@ -19,7 +19,7 @@ from frugalseg.jobs.output import alone, changed, empty, fingerprint, logged, re
 from frugalseg.progress import Progress, silent
 from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings
 from frugalseg.students.student import Student
-from frugalseg.students.training import Trained, prepared, train_student
+from frugalseg.students.training import Trained, chosen_precision, prepared, train_student
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD as SYNTHETIC_RECORD
@@ -41,7 +41,8 @@ class DistillRequest:
         drop: share of the samples, the most uncertain, to leave out; a data folder has no uncertainties and keeps all.
         published_filter: drop as the published code does, see `frugalseg.synthetic.filter.PUBLISHED_STRAY`.
         onnx: also write ``student.onnx``.
-        device: where to run.
+        device: where to run. It chooses the precision where `settings` leave that open; a training that is under way
+            goes on elsewhere in the same precision alone.
         workers: processes that read samples.
     """
 
@@ -181,6 +182,9 @@ def open_samples(request: DistillRequest) -> tuple[SyntheticSet | SegmentationFo
         return SyntheticSet(path), None
     if not path.is_file():
         raise InputError(f"{path}: no such folder or file; give what generate wrote, an .npz, or a data folder")
+    layout = find_layout(request.validation)
+    if layout.by_name and layout.classes is None:
+        raise InputError(f"{path}: nothing says which class each of its numbers is; put a classes.json beside it")
     return SyntheticSet(path, SegmentationFolder(request.validation).classes), request.validation
 
 
@@ -201,16 +205,6 @@ def require_same_classes(source: Path, classes: ClassTable, data: Path) -> None:
         )
 
 
-def check_annotated(data: SegmentationFolder, progress: Progress) -> None:
-    """Read every image and mask of a folder; `InputError` for a wrong one, or where nothing is annotated."""
-    annotated = False
-    for number in range(len(data)):
-        annotated |= bool((data[number].target != NOT_ANNOTATED).any())
-        progress(f"check {data.path.name}", number + 1, len(data))
-    if not annotated:
-        raise InputError(f"{data.path}: no pixel is annotated; give annotated images")
-
-
 def check_network(request: DistillRequest, material: Material) -> None:
     """Build the network, and export it where that is asked for, before the long work."""
     settings, network = prepared(material.samples, material.classes, request.settings, request.device)
@@ -223,10 +217,14 @@ def check_network(request: DistillRequest, material: Material) -> None:
 
 
 def describe(request: DistillRequest, material: Material) -> dict[str, Any]:
-    """What the training depends on, as JSON values: whatever else is asked for does not begin it anew."""
+    """What the training depends on, as JSON values: whatever else is asked for does not begin it anew.
+
+    The device counts only where it chooses the precision.
+    """
+    settings = replace(request.settings, precision=chosen_precision(request.settings, request.device))
     command = {
         "command": "distill",
-        "settings": asdict(request.settings),
+        "settings": asdict(settings),
         "drop": request.drop,
         "published_filter": request.published_filter,
         "classes": asdict(material.classes),

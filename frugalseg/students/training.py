@@ -18,6 +18,7 @@ from torch import Tensor
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.errors import InputError, WorkError
+from frugalseg.precision import Precision
 from frugalseg.pretraining.callbacks import Alarm, duration
 from frugalseg.pretraining.run import PRECISIONS, hardware, quiet_lightning
 from frugalseg.pretraining.settings import RunOptions
@@ -138,13 +139,17 @@ def prepared(
     depth = settings.depth or chosen_depth(settings.architecture, wanted)
     spec = NetworkSpec(settings.architecture, settings.encoder, depth, len(classes))
     network = new_network(spec, settings.seed)
-    on_gpu = device.startswith("cuda")
-    precision = settings.precision or ("bf16" if on_gpu else "fp32")
-    if precision == "fp16" and not on_gpu:
+    precision = chosen_precision(settings, device)
+    if precision == "fp16" and not device.startswith("cuda"):
         raise InputError("precision fp16 trains on CUDA devices only; give bf16 or fp32")
     size = chosen_size(samples, network.stride, settings.size)
     require_size(network, size)
     return replace(settings, depth=depth, size=size, precision=precision), network
+
+
+def chosen_precision(settings: StudentSettings, device: str) -> Precision:
+    """The number format of a training: the given one, or that of the device."""
+    return settings.precision or ("bf16" if device.startswith("cuda") else "fp32")
 
 
 class _Lesson(pl.LightningModule):

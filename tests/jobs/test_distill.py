@@ -152,8 +152,25 @@ def test_what_the_training_does_not_depend_on_may_change(request_, finished, tmp
     assert steps_of(request_, out) == []
     assert same_weights(out, finished[0])
     assert {p.name for p in out.iterdir()} == {p.name for p in finished[0].iterdir()}
+
+
+def test_a_device_may_change_where_it_does_not_choose_the_precision(request_):
     material = gathered(request_, silent)
-    assert describe(replace(more, device="cuda"), material) == describe(request_, material)
+
+    def described(precision, device):
+        return describe(replace(request_, settings=replace(QUICK, precision=precision), device=device), material)
+
+    assert described("bf16", "cuda") == described("bf16", "cpu")
+    assert described(None, "cuda") == described("bf16", "cuda")
+    assert described(None, "cpu") == described("fp32", "cpu") != described(None, "cuda")
+
+
+def test_another_precision_begins_anew(request_, tmp_path, caplog):
+    """What was begun on a GPU, in its bf16, is not taken up in fp32."""
+    begun = replace(request_, settings=replace(QUICK, precision="bf16"))
+    interrupted(begun, tmp_path / "student")
+    assert steps_of(request_, tmp_path / "student") == list(range(1, 9))
+    assert "changed: precision (bf16, now fp32)" in caplog.text
 
 
 def test_a_student_within_its_data_goes_on(request_, folders, tmp_path):
