@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from frugalseg.backbones.ddpm.source import BUILTIN, builtin
 from frugalseg.data.example import Example
 from frugalseg.data.files import atomic_path, read_json, write_json
-from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
 from frugalseg.data.toy import write_toy_folder
 from frugalseg.errors import InputError
@@ -48,6 +48,8 @@ def run_comparison(
     folder = Path(folder)
     recipe = with_networks(recipe, folder, device=device)
     train, test = open_data(recipe.data, folder)
+    for part in (train, test):
+        check_annotated(part)
     check_rows(recipe, device, folder)
     data = digest([*train.files, *test.files])
     runs: dict[str, list[Run]] = {}

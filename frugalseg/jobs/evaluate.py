@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from frugalseg.data.files import write_json
-from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
 from frugalseg.predictor import model_folder
@@ -33,12 +33,13 @@ def evaluate_folder(
         progress: told of each image.
 
     Raises:
-        InputError: the model or the data cannot be read, or their classes differ.
+        InputError: the model or the data cannot be read, their classes differ, or no pixel is annotated.
     """
     if out is not None:
         spare_inputs(out, model, data)
     predictor = load_model(model, device=device)
     dataset = SegmentationFolder(data, predictor.classes)
+    check_annotated(dataset, progress)
     if out is not None:
         weights = model_folder(model) / predictor.weights_file
         open_run(out, {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}, overwrite)

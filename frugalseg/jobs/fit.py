@@ -112,6 +112,7 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         "checkpoint": request.checkpoint,
         "backbone": {**request.backbone, **backbone.config()},
         "settings": dict(request.settings),
+        "classes": asdict(dataset.classes),
         "files": fingerprint(files),
     }
     result: dict[str, Any] = json.loads(json.dumps(command, default=asdict))

@@ -44,6 +44,8 @@ def predict_folder(
 ) -> int:
     """Segment every image of a folder (or one image) into indexed PNG masks of the images' own sizes.
 
+    A rerun leaves out images whose mask is there, unless the image has changed since.
+
     Args:
         model: folder of a saved model, or a Hub id.
         images: a folder, or one image.
@@ -69,7 +71,7 @@ def predict_folder(
     command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
     open_run(out, command, overwrite)
     predictor.classes.to_json(out / "classes.json")
-    missing = [path for path in paths if not (out / f"{path.stem}.png").is_file()]
+    missing = [path for path in paths if not is_done(path, out / f"{path.stem}.png")]
     opened: list[tuple[Path, NDArray[np.uint8]]] = []
     found = predictor.predict(_remember(missing, opened), batch_size=batch_size)
     for number, prediction in enumerate(found, 1):
@@ -78,6 +80,15 @@ def predict_folder(
         write_mask(out / f"{path.stem}.png", prediction.mask, predictor.classes)
         progress("predict", len(paths) - len(missing) + number, len(paths))
     return len(missing)
+
+
+def is_done(image: Path, mask: Path) -> bool:
+    """Whether an image's mask is there and was written after the image, or the image came to its place."""
+    if not mask.is_file():
+        return False
+    image_status = image.stat()
+    # A copy may keep the time at which its original was written.
+    return mask.stat().st_mtime_ns >= max(image_status.st_mtime_ns, image_status.st_ctime_ns)
 
 
 def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
@@ -91,7 +102,7 @@ def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -
 def write_extras(
     out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, predictor: MaskPredictor, extras: Extras
 ) -> None:
-    """The files that `extras` asks for; before the mask, whose presence marks an image as done."""
+    """The files that `extras` asks for; before the mask, whose presence and time mark an image as done."""
     from PIL import Image
 
     pictures: dict[str, NDArray[np.uint8]] = {}

@@ -1,6 +1,7 @@
 """Killed at any moment, a run goes on and ends as if nothing had happened; nothing half-written is ever left."""
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from frugalseg.data import files
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.masks import write_mask
+from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
 from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.errors import InputError
 from frugalseg.jobs.evaluate import evaluate_folder
@@ -23,6 +26,7 @@ from frugalseg.jobs.output import alone
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from tests.jobs.interrupt import Stop, stop_at
+from tests.test_cli import mistake
 
 QUICK = replace(PROTOCOLS["default"], steps=30)
 
@@ -87,6 +91,36 @@ def test_a_fit_of_something_else_does_not_take_up_the_old_one(request_, tmp_path
     assert ("features", 0, 4) in seen
 
 
+def test_a_fit_notices_other_classes(request_, toy_train, tmp_path, caplog):
+    """The table is part of the model, and of what the masks mean."""
+    data = tmp_path / "data"
+    shutil.copytree(toy_train, data)
+    changed = replace(request_, data=data)
+    with pytest.raises(Stop):
+        fit_folder(changed, tmp_path / "model", progress=stop_at("train", 1))
+    names = ("sky", *TOY_CLASSES.names[1:])
+    ClassTable(TOY_CLASSES.ids, names, TOY_CLASSES.colors).to_json(data / "classes.json")
+    seen = []
+    segmenter = fit_folder(changed, tmp_path / "model", progress=lambda *report: seen.append(report))
+    assert "changed: names" in caplog.text and ("features", 0, 4) in seen
+    assert segmenter.classes.names == names
+
+
+@pytest.mark.parametrize("out", [None, "page"])
+def test_nothing_to_evaluate_on(out, model, toy_test, tmp_path, capsys):
+    data = tmp_path / "data"
+    shutil.copytree(toy_test, data)
+    masks = sorted((data / "masks").iterdir())
+    for path in masks[:-1]:
+        write_mask(path, np.full((48, 48), 255), TOY_CLASSES)
+    evaluation = evaluate_folder(model, data, out and tmp_path / out)
+    assert len(evaluation.images) == 3 and np.isnan(evaluation.images[0].miou)
+    write_mask(masks[-1], np.full((48, 48), 255), TOY_CLASSES)
+    options = [] if out is None else ["-o", tmp_path / "other"]
+    said = mistake("evaluate", model, data, "--device", "cpu", *options, capsys=capsys)
+    assert said.endswith("no pixel is annotated; give annotated images") and not (tmp_path / "other").exists()
+
+
 def test_predict_goes_on_and_refuses_foreign_folders(model, toy_test, tmp_path):
     images, out = toy_test / "images", tmp_path / "masks"
     with pytest.raises(Stop):
@@ -102,6 +136,24 @@ def test_predict_goes_on_and_refuses_foreign_folders(model, toy_test, tmp_path):
     assert predict_folder(model, images, out, extras=Extras(True, True, True), overwrite=True) == 3
     for kind, suffix in (("overlays", "png"), ("uncertainty", "png"), ("probabilities", "npy")):
         assert len(list((out / kind).glob(f"*.{suffix}"))) == 3
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_an_image_that_changed_is_segmented_again(keep_time, model, toy_test, tmp_path):
+    """Also where a copy brings an old time with it: the image is newer in its place than the mask."""
+    images, out = tmp_path / "images", tmp_path / "masks"
+    shutil.copytree(toy_test / "images", images)
+    extras = Extras(overlays=True, uncertainty=True)
+    assert predict_folder(model, images, out, extras=extras) == 3
+    assert predict_folder(model, images, out, extras=extras) == 0
+    first, second, _ = sorted(images.iterdir())
+    before = {path: path.read_bytes() for path in out.rglob("*.png")}
+    (shutil.copy2 if keep_time else shutil.copy)(second, first)
+    assert predict_folder(model, images, out, extras=extras) == 1
+    for place in (out, out / "overlays", out / "uncertainty"):
+        one, other = (place / f"{path.stem}.png" for path in (first, second))
+        assert one.read_bytes() == other.read_bytes() != before[one]
+    assert predict_folder(model, images, out, extras=extras) == 0
 
 
 def test_masks_hold_the_predicted_ids(model, toy_test, tmp_path):
