@@ -12,8 +12,7 @@ from PIL import Image
 from tests.data.helpers import picture, save_image
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())
-"""What pycocotools 2.0.11 and labelme 6.3.1 (with Pillow 13.0.0) themselves draw: made once with ``frPyObjects``,
-``encode`` and ``decode`` of the one, ``shape_to_mask`` and ``shapes_to_label`` of the other."""
+"""What pycocotools and labelme themselves draw; `make_golden.py` beside it made it."""
 
 SIZE: tuple[int, int] = tuple(GOLDEN["size"])
 
