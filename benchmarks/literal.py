@@ -97,8 +97,8 @@ def train(
     """Train one member in place, as published.
 
     Args:
-        model: as `classifier` gives it.
-        features: (N, D) float32, all of them in memory.
+        model: as `classifier` gives it, on any device.
+        features: (N, D) float32, all of them in memory; a batch at a time goes to the model's device.
         labels: (N,) int64.
         batch_size: pixels a batch; what is left over at an epoch's end is dropped.
         order: the rows' order in each epoch; without it the loader shuffles.
@@ -110,9 +110,11 @@ def train(
     loader = DataLoader(data, batch_size=batch_size, shuffle=order is None, sampler=sampler, drop_last=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     stop, report = EarlyStop(), Trained(0, [])
+    device = next(model.parameters()).device
     model.train()
     for epoch in range(epochs):
         for x, y in loader:
+            x, y = x.to(device), y.to(device)
             optimizer.zero_grad()
             loss = F.cross_entropy(model(x), y)
             loss.backward()

@@ -2,8 +2,9 @@
 
 Prediction: the classifier stage on random maps in the layout of the paper's networks (--layout); with --unet the whole
 image through the diffusion model. Training set: the maps of --images annotated images of that layout in half precision,
-filled and trained on; the literal way stores 4 bytes a feature and pixel (that product is stated, not allocated). On a
-CPU the figure is the high-water mark of the resident set, on a GPU that of the allocator.
+filled and trained on, on the CPU whatever --device says, for that is where it lies; the literal way stores 4 bytes a
+feature and pixel (that product is stated, not allocated). On a CPU the figure is the high-water mark of the resident
+set, on a GPU that of the allocator.
 """
 
 import argparse
@@ -97,8 +98,12 @@ def predict_whole(options: argparse.Namespace, *, literally: bool) -> int:
 
 
 def training_set(options: argparse.Namespace, layout: Layout) -> int:
-    """Bytes of the training set of `options.images` images and of some steps of training on it."""
-    device, side = begin(options), layout.side
+    """Bytes of the training set of `options.images` images and of some steps of training on it.
+
+    On the CPU always: the set lies in its memory, also when a GPU is trained on, whose counter would not see it.
+    """
+    begin(options)
+    device, side = torch.device("cpu"), layout.side
     rng = np.random.default_rng(0)
 
     def fill_and_train(folder: Path | None) -> None:

@@ -65,7 +65,7 @@ def drawn(
 
 def measured(options: argparse.Namespace, backbone: Backbone, folder: Path) -> tuple[int, list[dict[str, Any]]]:
     """The number of real images that are compared with, and the rows of the table."""
-    network = features_of(options.features)
+    network = features_of(options.features).to(options.device)
     real = pooled_features(network, (read_image(path) for path in list_images(options.images)[: 4 * options.count]))
     own = kernel_distance(real[::2], real[1::2])
     rows = [{"way": "real images, halves", "steps": 0, "s an image": 0.0, "KID": own[0], "KID ±": own[1]}]
