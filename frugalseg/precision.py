@@ -1,5 +1,7 @@
 """The number formats that networks run in, by the names that users give them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from frugalseg.errors import InputError
@@ -35,3 +37,20 @@ def precision_of(dtype: "torch.dtype") -> Precision:
         if dtype_of(name) == dtype:
             return name
     raise ValueError(f"{dtype} is the dtype of no precision")
+
+
+@contextmanager
+def tf32_products(device: "torch.device | str") -> Iterator[None]:
+    """Within the block a CUDA device multiplies float32 matrices in TF32, as it computes convolutions anyway.
+
+    Nothing changes on other devices, and afterwards everything is as it was.
+    """
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    if torch.device(device).type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frugalseg.errors import InputError
-from frugalseg.precision import PRECISIONS, check_precision, dtype_of, precision_of
+from frugalseg.precision import PRECISIONS, check_precision, dtype_of, precision_of, tf32_products
 
 
 def test_names_and_dtypes_are_the_same_thing():
@@ -28,3 +28,12 @@ def test_a_setting_is_checked_without_torch():
     code += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("device", "inside"), [("cpu", "highest"), ("mps", "highest"), ("cuda", "high")])
+def test_tf32_is_for_cuda_alone_and_ends_with_the_block(device, inside):
+    assert torch.get_float32_matmul_precision() == "highest"
+    with pytest.raises(KeyError), tf32_products(device):
+        assert torch.get_float32_matmul_precision() == inside
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == "highest"

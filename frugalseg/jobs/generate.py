@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
 from frugalseg.errors import InputError
 from frugalseg.jobs.output import logged, open_run, spare_inputs
+from frugalseg.precision import tf32_products
 from frugalseg.predictor import MaskPredictor
 from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Segmenter, load_model
@@ -42,7 +41,7 @@ class GenerateRequest:
         longest_side: of photographs; larger ones are made smaller.
         options: how images are drawn, by field of the family's dataclass of generation.
         seed: of the whole set.
-        batch_size: images drawn and labelled at once; None: 8, on a GPU 64.
+        batch_size: images drawn at once; None: 8, on a GPU 64. See `generate` for labels.
         shard_size: images a shard.
         npz: also write this file, in the published layout.
         family: of a checkpoint that stands for a model.
@@ -107,8 +106,6 @@ def generate_folder(
     share = share_of_environment()
     if overwrite and share.processes > 1:
         raise InputError("--overwrite: only with a single process; empty the folder first")
-    if request.device != "cpu":
-        torch.set_float32_matmul_precision("high")  # labels: TF32 in the classifier, as convolutions have it anyway
     spare_inputs(out, request.model, request.images)
     model = load_model(request.model, device=own_device(request.device))
     batch_size = request.batch_size or default_batch(request.device)
@@ -120,7 +117,8 @@ def generate_folder(
     with logged(out / (LOG if share.rank == 0 else f"generate-{share.rank}.log")):
         log.info("process %d of %d: %s, %s", share.rank, share.processes, request, record)
         told = progress if share.rank == 0 else silent  # bars of many processes would overwrite each other
-        write_shards(model, source, record, out, share=share, progress=told)
+        with tf32_products(request.device):
+            write_shards(model, source, record, out, share=share, progress=told)
         complete = finish(out, record)
         log.info("%s", "complete" if complete else "own shards done; other processes are still at work")
     if not complete:

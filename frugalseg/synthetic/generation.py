@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from frugalseg.errors import InputError
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LOG = "generate.log"
 PAGE = "index.html"
+LABELLED = 8  # images that a GPU labels at once, however many it draws
 ENCODERS = 4  # threads that compress pictures while the network works on the next batch
 
 
@@ -67,7 +69,8 @@ def generate(
         model: labels the images and says how uncertain it is.
         source: `GeneratedImages` or `Photographs`.
         out: folder of the set.
-        batch_size: images drawn and labelled at once; batches never reach from one shard into the next.
+        batch_size: images drawn at once; batches never reach from one shard into the next. They are labelled at once,
+            too, on a GPU `LABELLED` at a time.
         shard_size: images a shard.
         overwrite: empty `out` first, whatever it holds.
         progress: told of each image.
@@ -190,9 +193,10 @@ def encoded(
 ) -> Iterator[EncodedSample]:
     """The samples of a shard, encoded in the background while the next batch is drawn and labelled."""
     waiting: list[Future[EncodedSample]] = []
+    at_once = labelled_at_once(model, batch_size)
     for start in range(0, len(numbers), batch_size):
         pictures = source.pictures(numbers[start : start + batch_size])
-        found = model.predict_positions([picture.image for picture in pictures], batch_size=batch_size)
+        found = model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
         under_way = waiting
         waiting = []
         for picture, labels in zip(pictures, found, strict=True):
@@ -204,6 +208,16 @@ def encoded(
             waiting.append(encoders.submit(encode, sample, model.classes))
         yield from (future.result() for future in under_way)
     yield from (future.result() for future in waiting)
+
+
+def labelled_at_once(model: MaskPredictor, batch_size: int) -> int:
+    """Images of a batch that go through the model together.
+
+    Labels take several times the memory of drawing, in float32 and at several diffusion steps. A CPU takes the whole
+    batch: other parts round otherwise, and sets of earlier versions could not be continued with the same bytes.
+    """
+    device: torch.device = model.device  # type: ignore[attr-defined]
+    return batch_size if device.type == "cpu" else min(batch_size, LABELLED)
 
 
 def told(samples: Iterator[EncodedSample], progress: Progress, done: int, total: int) -> Iterator[EncodedSample]:

@@ -22,7 +22,15 @@ from frugalseg.students.student import Student, View
 from frugalseg.synthetic import Photographs, SyntheticSet, generate
 from frugalseg.synthetic import generation as generation_module
 from frugalseg.synthetic import shards as shards_module
-from frugalseg.synthetic.generation import Share, fingerprint, finish, open_set, record_of, write_shards
+from frugalseg.synthetic.generation import (
+    Share,
+    fingerprint,
+    finish,
+    labelled_at_once,
+    open_set,
+    record_of,
+    write_shards,
+)
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shards import ShardFolder, alone, claimed
 from frugalseg.synthetic.sources import seed_of
@@ -63,6 +71,24 @@ def test_each_sample_is_its_seeds_image_with_the_models_labels(written, segmente
         assert sample.uncertainty == pytest.approx(found.image_uncertainty, rel=1e-3)
         assert sample.uncertainty == written.uncertainties[number]
         assert (sample.name, sample.seed) == (f"{number:08d}", seed_of(0, number))
+
+
+@pytest.mark.parametrize(("device", "at_once"), [("cpu", [64, 3]), ("cuda", [8, 3]), ("meta", [8, 3])])
+def test_a_gpu_labels_a_large_batch_in_parts(device, at_once, segmenter, monkeypatch):
+    """On a CPU other parts would round otherwise, and the bytes of a set would change."""
+    monkeypatch.setattr(segmenter, "device", torch.device(device))
+    assert [labelled_at_once(segmenter, size) for size in (64, 3)] == at_once
+
+
+def test_parts_of_a_batch_have_the_labels_of_the_batch(segmenter, drawn, tmp_path, monkeypatch):
+    """As a GPU takes them, but for its rounding."""
+    whole = make(segmenter, drawn(10), tmp_path / "whole", batch_size=10, shard_size=10)
+    monkeypatch.setattr(generation_module, "labelled_at_once", lambda model, batch_size: 4)
+    parts = make(segmenter, drawn(10), tmp_path / "parts", batch_size=10, shard_size=10)
+    for a, b in zip(whole, parts, strict=True):
+        assert (a.image == b.image).all()
+        assert (a.target == b.target).mean() > 0.99
+    np.testing.assert_allclose(parts.uncertainties, whole.uncertainties, rtol=1e-3)
 
 
 def test_seeds_within_a_set_never_meet():
