@@ -93,6 +93,14 @@ class Segmenter(MaskPredictor):
             raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
         self.native = native
 
+    def moved(self, device: str | torch.device) -> Self:
+        """This model on a device."""
+        self.device = torch.device(device)
+        self.backbone.to(self.device)
+        if hasattr(self, "classifier"):
+            self.classifier.to(self.device)
+        return self
+
     # Fitting
 
     def fit(
@@ -254,14 +262,15 @@ class Segmenter(MaskPredictor):
             settings = config["settings"]
             settings["network_size"] = settings["network_size"] and tuple(settings["network_size"])
             settings["protocol"] = TrainingProtocol(**settings["protocol"])
-            model = cls(load_saved_backbone(folder / "backbone"), device=device, **settings)
+            model = cls(load_saved_backbone(folder / "backbone"), **settings)
             model.classes = ClassTable.from_json(folder / "classes.json")
             model.classifier = PixelClassifier(**config["classifier"])
             model.classifier.load_state_dict(read_tensors(folder / cls.weights_file))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
-        model.classifier.eval().to(model.device)
-        return model
+        model.classifier.eval()
+        # Out here, for a device that fails or is full says nothing of the model.
+        return model.moved(device)
 
 
 def load_model(folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> MaskPredictor:

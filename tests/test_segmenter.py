@@ -10,6 +10,7 @@ from frugalseg.data.mirrored import Mirrored
 from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.pixel_prediction import vote
+from frugalseg.precision import dtype_of
 
 QUICK = replace(PROTOCOLS["default"], steps=60)
 
@@ -50,6 +51,26 @@ def test_evaluation_counts_what_predict_says(fitted, toy_test):
     right = sum(int((fitted.classes.to_positions(f) == t).sum()) for f, t in zip(found, truth, strict=True))
     assert result.metrics()["pixel_accuracy"] == pytest.approx(right / sum(t.size for t in truth))
     assert list(result.metrics()["per_image"]) == dataset.names
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_model_of_lower_precision_stays_one(precision, tiny_ddpm, toy_train, tmp_path):
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1, 2), precision=precision)
+    model = quick(backbone).fit(SegmentationFolder(toy_train))
+    model.save_pretrained(tmp_path / "model")
+    again = Segmenter.from_pretrained(tmp_path / "model")
+    assert again.backbone.unet.dtype == backbone.unet.dtype == dtype_of(precision)
+    (image,) = pictures((40, 60))
+    (found,), (expected,) = again.predict([image]), model.predict([image])
+    assert (found.mask == expected.mask).all()
+    assert (found.probabilities == expected.probabilities).all()
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="takes a device that is not there")
+def test_a_device_that_fails_is_no_fault_of_the_model(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "model")
+    with pytest.raises(RuntimeError, match="mps"):
+        Segmenter.from_pretrained(tmp_path / "model", device="mps")
 
 
 def test_a_saved_model_predicts_the_same(fitted, tmp_path):
