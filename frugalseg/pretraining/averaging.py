@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -16,6 +17,15 @@ class AveragedWeights(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         super().__init__(use_buffers=False, multi_avg_fn=ema_update(decay))
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the copy where the training will be.
+
+        Lightning calls this before it moves the module to its GPU: a copy beside the module would stay on the CPU, and
+        cost a transfer of all weights in every step and pictures drawn there.
+        """
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
 
     @property
     def average(self) -> Any:
