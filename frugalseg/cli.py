@@ -30,6 +30,8 @@ app.add_typer(pretrain_app, name="pretrain")
 INTERRUPTED = 130
 """The shell's exit code of what Ctrl-C ended."""
 
+NO_MEMORY = "the GPU has no memory left; give a smaller --batch-size than now, or --device cpu"
+
 Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, or an export of labelme, COCO or VOC.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
 Seed = Annotated[int, typer.Option(help="One seed, one result.")]
@@ -295,7 +297,8 @@ def generate(
     npz: Annotated[Path | None, typer.Option(help="Also write this .npz, in the published layout.")] = None,
     seed: Seed = 0,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images drawn and labelled at once. Default: 8, on a GPU 64.", min=1)
+        int | None,
+        typer.Option(help="Images at once; a GPU draws them so, and labels 8 at most. Default: 8, on a GPU 64.", min=1),
     ] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -403,9 +406,20 @@ def choose_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=name)
+    except out_of_memory():
+        raise
     except (RuntimeError, AssertionError):
         raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
     return name
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """What torch raises where a device's memory does not suffice; nothing while torch, which takes long, is not loaded.
+
+    For ``except``, which evaluates its expression only once something was raised.
+    """
+    torch = sys.modules.get("torch")
+    return () if torch is None else (torch.OutOfMemoryError,)
 
 
 def main() -> None:
@@ -425,6 +439,9 @@ def main() -> None:
         sys.exit(1)
     except WorkError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except out_of_memory():
+        print(f"error: {NO_MEMORY}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer's answer to Ctrl-C

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from frugalseg import cli
@@ -128,6 +129,22 @@ def test_a_full_disk_is_one_line_and_exit_code_1(data, tmp_path, capsys, monkeyp
     code, _, err = run("predict", model, data / "images", "-o", tmp_path / "masks", capsys=capsys)
     assert code == 1
     assert "the disk is full; make room and run the same command again" in err
+    assert "Traceback" not in err
+
+
+def no_memory(*args, **kwargs):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 12.90 GiB.")
+
+
+@pytest.mark.parametrize("full", ["stack", "empty"])
+def test_a_full_gpu_is_one_line_and_exit_code_1(full, data, tmp_path, capsys, monkeypatch):
+    """Found in the middle of the work, or when the device is tried."""
+    monkeypatch.setattr(torch, full, no_memory)
+    arguments = ["fit", data, "--backbone", "colour", "-o", tmp_path / "model", "--device", "cpu"]
+    code, _, err = run(*arguments, capsys=capsys)
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "no memory left" in line and "--batch-size" in line
     assert "Traceback" not in err
 
 
