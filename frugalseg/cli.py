@@ -30,7 +30,7 @@ app.add_typer(pretrain_app, name="pretrain")
 INTERRUPTED = 130
 """The shell's exit code of what Ctrl-C ended."""
 
-NO_MEMORY = "the GPU has no memory left; give a smaller --batch-size than now, or --device cpu"
+NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --batch-size, or with --device cpu"
 
 Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, or an export of labelme, COCO or VOC.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]

@@ -14,6 +14,9 @@ from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, Featu
 from frugalseg.backbones.ddpm.source import load_network
 from frugalseg.precision import dtype_of, precision_of
 
+COMPILED_VERSIONS = 256
+"""Of a block's function, one for each kind of block and size of its input; as many as dynamo allows in all."""
+
 
 class DDPMBackbone(Backbone):
     """A diffusion model's UNet, run only as deep as the deepest tap, all steps and images in one batch.
@@ -151,10 +154,19 @@ def lay_out(unet: Any, **place: Any) -> Any:
     return nn.Module.to(unet, memory_format=torch.channels_last, **place)
 
 
-def compile_blocks(unet: Any) -> None:
-    """Compile each residual block and attention in place: the walk stays lazy, and equal blocks compile once."""
+def compile_blocks(unet: Any, **options: Any) -> None:
+    """Compile each residual block and attention in place: the walk stays lazy, and equal blocks compile once.
+
+    Args:
+        unet: a `diffusers.UNet2DModel`.
+        options: of `torch.compile`.
+    """
+    # All residual blocks share one function, and dynamo leaves what goes beyond its limit uncompiled: 8 versions of a
+    # function, where the LSUN networks have more kinds of blocks, and each size of image or batch needs its own.
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, COMPILED_VERSIONS)
     levels = [*unet.down_blocks, *unet.up_blocks, *([unet.mid_block] if unet.mid_block is not None else [])]
     for level in levels:
         for part in [*level.resnets, *(getattr(level, "attentions", None) or ())]:
             if part is not None:
-                part.compile(dynamic=False)
+                part.compile(dynamic=False, **options)

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
+from frugalseg.backbones.ddpm.backbone import DDPMBackbone, compile_blocks
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
+from frugalseg.backbones.ddpm.settings import FeatureSettings
 from frugalseg.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
@@ -90,6 +92,29 @@ def test_a_model_of_an_earlier_version_runs_in_float32(backbone, tmp_path):
     again = load_saved_backbone(tmp_path)
     assert again.unet.dtype == torch.float32
     assert all(torch.equal(a, b) for a, b in zip(backbone(images()).maps, again(images()).maps, strict=True))
+
+
+def test_every_kind_of_block_is_compiled():
+    """Dynamo gives up on a function after 8 versions of it, unless it is told otherwise."""
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    widths = (4, 8, 12, 16, 20)
+    kinds = {"down_block_types": ("DownBlock2D",) * 5, "up_block_types": ("UpBlock2D",) * 5}
+    unet = UNet2DModel(sample_size=16, block_out_channels=widths, layers_per_block=1, norm_num_groups=4, **kinds)
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    torch.compiler.reset()
+    compile_blocks(unet.eval(), backend=backend)
+    backbone = DDPMBackbone(unet, DDPMScheduler(), FeatureSettings((50,), (9,)))
+    backbone(images(1, (16, 16)))
+    assert len(compiled) == 17  # 16 kinds of residual blocks and an attention; 9 with dynamo's own limit
+    backbone(images(1, (16, 16)))
+    assert len(compiled) == 17
+    torch.compiler.reset()
 
 
 def test_save_load_and_random_weights(backbone, tmp_path):
