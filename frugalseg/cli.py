@@ -257,7 +257,10 @@ def predict(
     batch_size: Batch = 1,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write an indexed PNG mask for each image, at the image's own size. A killed run goes on when run again."""
+    """Write an indexed PNG mask for each image, at the image's own size.
+
+    A killed run goes on when run again; of a finished one, only images that have changed since are done again.
+    """
     from frugalseg.jobs.predict import Extras, predict_folder
     from frugalseg.progress import bars
 
