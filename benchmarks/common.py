@@ -126,6 +126,8 @@ def report(title: str, rows: Sequence[Mapping[str, Any]], options: argparse.Name
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

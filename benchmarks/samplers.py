@@ -47,8 +47,8 @@ def features_of(text: str | None) -> Backbone:
 
 def drawn(
     backbone: Backbone, sampler: str, steps: int, options: argparse.Namespace, folder: Path
-) -> tuple[Path, float]:
-    """The folder of the first images of the seed 0, and seconds an image; nan where an earlier call has drawn some."""
+) -> tuple[Path, float | None]:
+    """The folder of the first images of the seed 0, and seconds an image; None where an earlier call has drawn some."""
     chosen = {
         "sampler": sampler,
         "sampling_steps": steps,
@@ -60,7 +60,7 @@ def drawn(
     there = place.is_dir()
     began = time.perf_counter()
     draw_images(GeneratedImages(generator, options.count), place, batch_size=options.batch)
-    return place, float("nan") if there else (time.perf_counter() - began) / options.count
+    return place, None if there else (time.perf_counter() - began) / options.count
 
 
 def measured(options: argparse.Namespace, backbone: Backbone, folder: Path) -> tuple[int, list[dict[str, Any]]]:

@@ -1,0 +1,65 @@
+"""Each benchmark script runs, on small sizes: what it measures is not looked at."""
+
+import json
+import sys
+from importlib import import_module
+
+import pytest
+
+from frugalseg.data.toy import write_toy_folder
+
+QUICK = ("--quick", "--repeats", "1")
+SIDE = 192
+"""Of images that are large enough for every sixteenth pixel to be one of many."""
+# What each is called with, and the number of rows in its table.
+SCRIPTS = {
+    "fit": (("--members", "2", "--steps", "3"), 5),
+    "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
+    "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
+    "student": (("--batch", "2"), 2),
+}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs a script in this process: what it wrote as JSON."""
+
+    def script(name, *arguments):
+        path = tmp_path / "result.json"
+        monkeypatch.setattr(sys, "argv", [name, *QUICK, "--json", str(path), *map(str, arguments)])
+        import_module(f"benchmarks.{name}").main()
+        return json.loads(path.read_text())
+
+    return script
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_runs(name, run, capsys):
+    arguments, rows = SCRIPTS[name]
+    result = run(name, *arguments)
+    assert len(result["rows"]) == rows
+    assert result["title"] in capsys.readouterr().out
+
+
+def test_samplers(run, tiny_ddpm, tmp_path):
+    write_toy_folder(tmp_path / "photos", 24, seed=1, masks=False)
+    arguments = ("--checkpoint", tiny_ddpm, "--images", tmp_path / "photos", "--keep", tmp_path / "drawn")
+    first, again = (run("samplers", *arguments)["rows"] for _ in range(2))
+    assert [(row["way"], row["steps"]) for row in first] == [("real images, halves", 0), ("dpmsolver++", 2)]
+    assert first[1]["s an image"] > 0 and again[1]["s an image"] is None
+    assert first[1]["KID"] == again[1]["KID"]
+
+
+def test_protocols(run, tiny_ddpm, tmp_path):
+    data = tmp_path / "data"
+    write_toy_folder(data / "train", 2, seed=1, size=SIDE)
+    write_toy_folder(data / "test", 1, seed=1, size=SIDE, first=1000)
+    result = run("protocols", data, "--checkpoint", tiny_ddpm, "--work", tmp_path / "work")
+    assert [row["protocol"] for row in result["rows"]] == ["default", "paper"]
+
+
+@pytest.mark.slow
+def test_memory(run):
+    """Starts a process for each figure."""
+    result = run("memory", "--unet", "--images", "2", "--members", "2")
+    assert len(result["rows"]) == 3
