@@ -12,6 +12,7 @@ import typer
 from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
 from frugalseg.cli_options import accepting, flags_of, merged_flags, parse_size, values
 from frugalseg.cli_output import print_findings, print_metrics
+from frugalseg.device import NO_MEMORY, choose_device, out_of_memory
 from frugalseg.options import options_of
 from frugalseg.students.settings import StudentSettings
 
@@ -29,8 +30,6 @@ app.add_typer(pretrain_app, name="pretrain")
 
 INTERRUPTED = 130
 """The shell's exit code of what Ctrl-C ended."""
-
-NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --batch-size, or with --device cpu"
 
 Data = Annotated[Path, typer.Argument(help="A data folder: images/ and masks/, or an export of labelme, COCO or VOC.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps, ... Without it the GPU if there is one.")]
@@ -397,32 +396,6 @@ def convert(
     require_new(out, overwrite)
     convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)
     typer.echo(f"diffusers folder: {out}")
-
-
-def choose_device(name: str) -> str:
-    """`name`, or for ``auto`` the GPU if there is one; `InputError` for a device that this machine lacks."""
-    import torch
-
-    from frugalseg.errors import InputError
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except out_of_memory():
-        raise
-    except (RuntimeError, AssertionError):
-        raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
-    return name
-
-
-def out_of_memory() -> tuple[type[Exception], ...]:
-    """What torch raises where a device's memory does not suffice; nothing while torch, which takes long, is not loaded.
-
-    For ``except``, which evaluates its expression only once something was raised.
-    """
-    torch = sys.modules.get("torch")
-    return () if torch is None else (torch.OutOfMemoryError,)
 
 
 def main() -> None:

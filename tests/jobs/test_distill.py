@@ -20,7 +20,6 @@ from frugalseg.errors import InputError, WorkError
 from frugalseg.jobs import distill
 from frugalseg.jobs.distill import DistillRequest, describe, distill_folder, gathered
 from frugalseg.jobs.evaluate import evaluate_folder
-from frugalseg.jobs.output import empty, spare_inputs
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.progress import silent
 from frugalseg.students import onnx_export
@@ -226,16 +225,6 @@ def test_what_a_kill_leaves_before_the_record_is_nobodys(request_, tmp_path):
     assert {path.name for path in work.iterdir()} == {"distill.log", "run.json", "training"}
 
 
-def test_the_record_is_deleted_last(tmp_path, monkeypatch):
-    """Killed while it empties the folder, a run must find it again as its own."""
-    for name in ("a", "run.json", "z"):
-        (tmp_path / name).touch()
-    seen = []
-    monkeypatch.setattr(type(tmp_path), "unlink", lambda path: seen.append(path.name))
-    empty(tmp_path)
-    assert sorted(seen[:2]) == ["a", "z"] and seen[2:] == ["run.json"]
-
-
 def test_a_folder_that_is_half_emptied_is_of_no_run(request_, tmp_path, monkeypatch):
     """Killed while it throws away what another request began, a run leaves nothing that the other would go on with."""
 
@@ -327,17 +316,6 @@ def test_inputs_are_spared(which, request_, folders, tmp_path):
         with pytest.raises(InputError, match="which this command reads"):
             distill_folder(request, out, overwrite=True)
     assert len(list((data / "images").iterdir())) == len(list((folders / which / "images").iterdir()))
-
-
-def test_what_spare_inputs_refuses(tmp_path, monkeypatch):
-    (tmp_path / "data" / "images").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "data")
-    monkeypatch.chdir(tmp_path / "data")
-    for out in (Path(), Path(".."), tmp_path / "link", tmp_path / "data" / "images"):
-        with pytest.raises(InputError, match="choose another output folder"):
-            spare_inputs(out, None, "nothing", tmp_path / "data" / "images")
-    spare_inputs(tmp_path / "data" / "images" / "student", tmp_path / "data" / "images")
-    spare_inputs(tmp_path / "dat", tmp_path / "data", None, "google/ddpm-cat-256")
 
 
 @pytest.mark.parametrize(("protocol", "kept"), [("default", range(15)), ("paper", range(5, 20))])
