@@ -6,6 +6,8 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -153,12 +155,22 @@ def lsun_backbone(device: torch.device, dtype: torch.dtype, *, quick: bool = Fal
         dtype: of its weights and activations.
         quick: the tiny golden network instead, which has the same kinds of layers.
     """
-    from diffusers import UNet2DModel
-
     from frugalseg.backbones.ddpm.backbone import lay_out
-    from frugalseg.backbones.ddpm.checkpoint import convert, read_layout, unet_config
+    from frugalseg.backbones.ddpm.decoder import block_shapes
     from frugalseg.backbones.ddpm.settings import choose_settings
     from frugalseg.backbones.ddpm.source import new_scheduler
+
+    unet = lay_out(deepcopy(_published_unet(quick)), dtype=dtype, device=device)
+    backbone = DDPMBackbone(unet, new_scheduler(), choose_settings(len(block_shapes(unet)), 1000))
+    return backbone.eval().requires_grad_(False).to(device)
+
+
+@cache
+def _published_unet(quick: bool) -> Any:
+    """The network of `lsun_backbone`, on the CPU in float32; to fill half a billion weights takes half a minute."""
+    from diffusers import UNet2DModel
+
+    from frugalseg.backbones.ddpm.checkpoint import convert, read_layout, unet_config
 
     golden = import_module("tests.golden.golden")
     name = "guided_diffusion_tiny" if quick else "guided_diffusion_lsun256"
@@ -166,9 +178,7 @@ def lsun_backbone(device: torch.device, dtype: torch.dtype, *, quick: bool = Fal
     layout, width = read_layout(published, name), 16 if quick else 64
     unet = UNet2DModel(**unet_config(layout, SIDE // QUICK_SHARE if quick else SIDE, width))
     unet.load_state_dict(convert(published, layout, width, False))
-    blocks = len(layout.channels) * (layout.blocks + 1)
-    backbone = DDPMBackbone(lay_out(unet, dtype=dtype), new_scheduler(), choose_settings(blocks, 1000))
-    return backbone.eval().requires_grad_(False).to(device)
+    return unet
 
 
 def images(count: int, backbone: DDPMBackbone) -> Tensor:

@@ -126,6 +126,7 @@ class RunLog(Callback):
             "step": trainer.global_step,
             "images": trainer.global_step * self.batch_size,
             "seconds": round(seconds, 1),
+            "images_per_second": self._rate,
             "loss": self._last_loss,
             "step_flops": self.compute.step_flops,
         }
@@ -135,6 +136,7 @@ class RunLog(Callback):
         self._start = self._line_time = time.monotonic()
         self._line_step = trainer.global_step
         self._last_loss: float | None = None
+        self._rate: float | None = None
         if trainer.is_global_zero:
             if self.about:
                 self.say(self.about)
@@ -184,7 +186,8 @@ class RunLog(Callback):
         pace = (now - self._line_time) / max(steps, 1)
         self._line_time, self._line_step = now, trainer.global_step
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        values = {"loss": self._last_loss, "learning_rate": rate, "images_per_second": self.batch_size / pace}
+        self._rate = self.batch_size / pace
+        values = {"loss": self._last_loss, "learning_rate": rate, "images_per_second": self._rate}
         if trainer.is_global_zero:
             trainer.logger.log_metrics(values, trainer.global_step)
             # What the family itself logs, such as how evenly SwAV's assignments are spread.
@@ -192,7 +195,7 @@ class RunLog(Callback):
             left = duration((trainer.max_steps - trainer.global_step) * pace)
             self.say(
                 f"step {trainer.global_step}/{trainer.max_steps}  loss {self._last_loss:.5f}  {of_family}"
-                f"lr {rate:.2e}  {self.batch_size / pace:.1f} images/s  {left} left"
+                f"lr {rate:.2e}  {self._rate:.1f} images/s  {left} left"
             )
 
 
