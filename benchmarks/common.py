@@ -17,9 +17,9 @@ from torch import Tensor
 
 from benchmarks.layouts import LAYOUTS, QUICK_SHARE, SIDE
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
-from frugalseg.data.files import write_json
-from frugalseg.pixel_classifier import PixelClassifier
-from frugalseg.precision import PRECISIONS
+from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.support.files import write_json
+from frugalseg.support.precision import PRECISIONS
 
 Result = TypeVar("Result")
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from benchmarks import literal
 from benchmarks.common import LSUN_CLASSES, Clock, add_layouts, begin, parser, report
 from benchmarks.layouts import LSUN_STEPS, Layout, chosen_layout
-from frugalseg.ensemble_training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
-from frugalseg.pixel_set import PixelSet, Source
-from frugalseg.precision import dtype_of
+from frugalseg.classifier.pixel_set import PixelSet, Source
+from frugalseg.classifier.training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
+from frugalseg.support.precision import dtype_of
 
 SMALL = Layout("small network", ((96, 12), (96, 24), (64, 24), (64, 48)) * LSUN_STEPS, side=48)
 """A diffusion model for small images: 3 steps give 960 channels."""

@@ -20,10 +20,10 @@ from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.backbones.ddpm.sampler import Sampler
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration
 from frugalseg.backbones.generator import ImageGenerator
+from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.data.classes import ClassTable
-from frugalseg.pixel_classifier import PixelClassifier
-from frugalseg.precision import tf32_products
 from frugalseg.segmenter import Segmenter
+from frugalseg.support.precision import tf32_products
 from frugalseg.synthetic.generation import labelled_at_once
 from frugalseg.synthetic.sources import GeneratedImages, generator_of
 

@@ -12,7 +12,7 @@ from frugalseg.backbones.mae.settings import MAEOptions
 from frugalseg.backbones.swav.backbone import choose_taps
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
-from frugalseg.feature_maps import FeatureMaps
+from frugalseg.features.feature_maps import FeatureMaps
 
 SIDE = 256
 QUICK_SHARE = 8

@@ -34,10 +34,10 @@ from benchmarks.common import (
 )
 from benchmarks.layouts import Layout, chosen_layout
 from benchmarks.predict import literal_labels, literal_maps
-from frugalseg.ensemble_training import PROTOCOLS, train_ensemble
-from frugalseg.feature_maps import FeatureMaps
-from frugalseg.pixel_set import PixelSet, Source
-from frugalseg.precision import dtype_of
+from frugalseg.classifier.pixel_set import PixelSet, Source
+from frugalseg.classifier.training import PROTOCOLS, train_ensemble
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.precision import dtype_of
 
 MIB = 2**20
 

@@ -32,10 +32,10 @@ from benchmarks.layouts import Layout, chosen_layout
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone, compile_blocks
 from frugalseg.backbones.ddpm.decoder import walk
 from frugalseg.backbones.ddpm.noise import shared_noise
-from frugalseg.feature_maps import FeatureMaps
-from frugalseg.pixel_classifier import PixelClassifier
-from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.precision import dtype_of
+from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.precision import dtype_of
 
 
 def classifier_stage(layout: Layout, options: argparse.Namespace, device: torch.device) -> dict[str, Any]:

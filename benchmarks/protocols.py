@@ -22,16 +22,16 @@ from torch import Tensor
 
 from benchmarks.common import begin, parser, report
 from frugalseg.backbones import load_backbone
+from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.classifier.training import train_ensemble, training_protocol
 from frugalseg.data.example import Example
-from frugalseg.data.files import read_json, write_json
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.ensemble_training import train_ensemble, training_protocol
-from frugalseg.feature_maps import FeatureMaps
-from frugalseg.metrics import ConfusionMatrix
-from frugalseg.pixel_classifier import PixelClassifier
-from frugalseg.precision import dtype_of
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.windows import cut
+from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.segmenter import Segmenter
-from frugalseg.windows import cut
+from frugalseg.support.files import read_json, write_json
+from frugalseg.support.precision import dtype_of
 
 
 class Thinned(Sequence[Example]):

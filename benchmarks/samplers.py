@@ -20,9 +20,9 @@ from benchmarks.common import begin, parser, report
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.backbones.ddpm.settings import SAMPLERS
 from frugalseg.data.images import list_images, read_image
-from frugalseg.errors import InputError
 from frugalseg.experiments.distance import kernel_distance, pooled_features
-from frugalseg.synthetic.drawing import draw_images, drawing_name
+from frugalseg.support.errors import InputError
+from frugalseg.synthetic.drawn import draw_images, drawing_name
 from frugalseg.synthetic.sources import GeneratedImages, generator_of
 
 

@@ -22,11 +22,11 @@ from benchmarks.common import (
     trained_looking,
 )
 from frugalseg.data.classes import ClassTable
-from frugalseg.precision import dtype_of
-from frugalseg.predictor import MaskPredictor
+from frugalseg.model import MaskPredictor
 from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, chosen_depth, new_network
 from frugalseg.students.student import Student, View
+from frugalseg.support.precision import dtype_of
 
 
 def teacher(options: argparse.Namespace, device: torch.device) -> Segmenter:

@@ -9,7 +9,7 @@ import numpy as np
 from sheet import sheet
 
 from frugalseg import Segmenter, load_backbone
-from frugalseg.data.toy import TOY_CLASSES, toy_example
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.report.pictures import mask_picture, uncertainty_map
 
 COLUMNS, SIDE = 10, 96

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from frugalseg import FeatureMaps, load_backbone
 from frugalseg.data.images import read_image
-from frugalseg.data.toy import toy_example
+from frugalseg.data.toy.dataset import toy_example
 from frugalseg.report.page import Figure, Page
 from frugalseg.report.pictures import Pixels, uncertainty_map
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from PIL import Image
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
-from frugalseg.data.files import atomic_path
 from frugalseg.data.images import list_images, read_image
 from frugalseg.data.masks import write_mask
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.report.pictures import overlay
+from frugalseg.support.files import atomic_path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

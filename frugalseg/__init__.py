@@ -10,15 +10,16 @@ model.save_pretrained("model")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from frugalseg.support.version import __version__
+
 if TYPE_CHECKING:
     from frugalseg.backbones import load_backbone
+    from frugalseg.classifier.ensemble import PixelClassifier
     from frugalseg.data.folder import SegmentationFolder
-    from frugalseg.errors import InputError
-    from frugalseg.feature_maps import FeatureMaps
-    from frugalseg.pixel_classifier import PixelClassifier
+    from frugalseg.features.feature_maps import FeatureMaps
     from frugalseg.segmenter import Prediction, Segmenter
+    from frugalseg.support.errors import InputError
 
-__version__ = "0.1.0"
 __all__ = [
     "FeatureMaps",
     "InputError",
@@ -26,15 +27,16 @@ __all__ = [
     "Prediction",
     "SegmentationFolder",
     "Segmenter",
+    "__version__",
     "load_backbone",
 ]
 
 # Resolved at first use, so that `frugalseg --help` need not wait for torch.
 _HOMES = {
-    "FeatureMaps": "frugalseg.feature_maps",
-    "InputError": "frugalseg.errors",
-    "PixelClassifier": "frugalseg.pixel_classifier",
-    "Prediction": "frugalseg.predictor",
+    "FeatureMaps": "frugalseg.features.feature_maps",
+    "InputError": "frugalseg.support.errors",
+    "PixelClassifier": "frugalseg.classifier.ensemble",
+    "Prediction": "frugalseg.model",
     "SegmentationFolder": "frugalseg.data.folder",
     "Segmenter": "frugalseg.segmenter",
     "load_backbone": "frugalseg.backbones",

@@ -1,5 +1,5 @@
 """``python -m frugalseg``."""
 
-from frugalseg.cli import main
+from frugalseg.cli.app import main
 
 main()

@@ -16,20 +16,27 @@ from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
 from frugalseg.backbones.weights import read_tensors
+from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.classifier.pixel_set import PixelSet, Source, drop_small_regions
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.training import (
+    PROTOCOLS,
+    TrainingHistory,
+    TrainingProtocol,
+    train_ensemble,
+    training_protocol,
+)
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
-from frugalseg.data.files import write_json
 from frugalseg.data.mirrored import Mirrored
-from frugalseg.ensemble_training import PROTOCOLS, TrainingHistory, TrainingProtocol, train_ensemble, training_protocol
-from frugalseg.errors import InputError
-from frugalseg.feature_maps import FeatureMaps
-from frugalseg.pixel_classifier import PixelClassifier
-from frugalseg.pixel_prediction import EnsemblePredictor, PixelPrediction
-from frugalseg.pixel_set import PixelSet, Source, drop_small_regions
-from frugalseg.predictor import MaskPredictor, Prediction, holds_student, model_folder, whole_folder
-from frugalseg.progress import Progress, silent
-from frugalseg.tiling import blend
-from frugalseg.windows import Window, cut, owned, windows
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.windows import Window, cut, owned, windows
+from frugalseg.model import MaskPredictor, Prediction, holds_student, model_folder, whole_folder
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import write_json
+from frugalseg.support.progress import Progress, silent
+from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings", "as_protocol", "load_model"]
 
@@ -232,8 +239,6 @@ class Segmenter(MaskPredictor):
 
     def config(self) -> dict[str, Any]:
         """Everything about the model but its weights, as JSON values."""
-        from frugalseg import __version__
-
         return {
             "format": FORMAT,
             "frugalseg": __version__,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.toy.dataset import write_toy_folder
 
 
 def save_tiny_ddpm(folder, *, size=16, widths=(8, 16), seed=0):

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.toy.dataset import write_toy_folder
 
 QUICK = ("--quick", "--repeats", "1")
 SIDE = 192

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from frugalseg.data.toy import TOY_CLASSES
+from frugalseg.data.toy.dataset import TOY_CLASSES
 from tests.golden import golden
 from tests.report.reading import check_offline
 

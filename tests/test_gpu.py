@@ -18,17 +18,17 @@ from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.ddpm.sampler import Sampler
 from frugalseg.backbones.ddpm.settings import SAMPLERS
-from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
-from frugalseg.ensemble_training import PROTOCOLS
+from frugalseg.classifier.training import PROTOCOLS
+from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.jobs.generate import GenerateRequest, generate_folder
-from frugalseg.precision import dtype_of
-from frugalseg.pretraining.averaging import AveragedWeights
-from frugalseg.pretraining.job import pretrain
+from frugalseg.jobs.pretrain import pretrain
 from frugalseg.pretraining.settings import RunOptions
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.onnx_export import export_onnx
 from frugalseg.students.student import Student, View
 from frugalseg.students.training import train_student
+from frugalseg.support.precision import dtype_of
+from frugalseg.training.averaging import AveragedWeights
 from tests.backbones.ddpm.test_pretrain import TINY as TINY_DDPM
 from tests.backbones.mae.test_pretrain import TINY as TINY_MAE
 from tests.backbones.swav.test_pretrain import TINY as TINY_SWAV
@@ -246,7 +246,7 @@ def run_python(*arguments):
 FULL = """
 import sys
 import torch
-from frugalseg.cli import main
+from frugalseg.cli.app import main
 torch.cuda.set_per_process_memory_fraction(1e-6)
 main()
 """

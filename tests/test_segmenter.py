@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
+from frugalseg.classifier.prediction import vote
+from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
-from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.jobs.estimate import estimate_fit
-from frugalseg.pixel_prediction import vote
-from frugalseg.precision import dtype_of
+from frugalseg.support.precision import dtype_of
 
 QUICK = replace(PROTOCOLS["default"], steps=60)
 

@@ -82,7 +82,14 @@ def told(name: str, line: Sequence[str], folder: Path, seconds: float) -> list[s
 def pretraining(options: argparse.Namespace, folder: Path, seconds: float) -> list[str]:
     """The command of the last stage."""
     line = [sys.executable, "-m", "benchmarks.gpu.pretraining", "--work", str(folder / PRETRAINING)]
-    line += ["--seconds", str(int(seconds - ENDING)), "--device", options.device, "--json", str(result_of(PRETRAINING, folder))]
+    line += [
+        "--seconds",
+        str(int(seconds - ENDING)),
+        "--device",
+        options.device,
+        "--json",
+        str(result_of(PRETRAINING, folder)),
+    ]
     if options.quick:
         return [*line, "--quick"]
     return [*line, "--recipe", str(options.recipe.resolve()), "--data", str(options.data.resolve())]

@@ -15,14 +15,14 @@ from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file
 
 from benchmarks.common import machine
-from frugalseg.data.files import write_json
-from frugalseg.data.toy import write_toy_folder
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.networks import TrainingFacts, checkpoint_of, folders_of, settings_of
 from frugalseg.experiments.recipe import Recipe, load_recipe, parse_recipe
-from frugalseg.pretraining.job import pretrain
-from frugalseg.pretraining.run_folder import RunFolder
+from frugalseg.jobs.pretrain import pretrain
 from frugalseg.pretraining.settings import RunOptions
+from frugalseg.support.files import write_json
+from frugalseg.training.run_folder import RunFolder
 
 PROBE = 60
 """Steps after which the rate is known."""
@@ -30,7 +30,7 @@ SPARE = 0.06
 """Share of a network's time that is kept for saving it and drawing pictures."""
 COMPARISON = 45
 """Seconds that are kept for the comparison."""
-QUICK_NETWORKS = {
+QUICK_NETWORKS: dict[str, dict[str, Any]] = {
     "ddpm": {"base_channels": 8, "multipliers": [1, 2], "layers": 1, "attention_levels": 0},
     "mae": {"patch": 4, "width": 64, "depth": 2, "decoder_width": 32, "decoder_depth": 1},
 }
@@ -92,23 +92,16 @@ def leave_weights(network: Path, name: str, folder: Path) -> None:
     """Write all weights of a network's folder in half precision, in files under 16 MB."""
     folder.mkdir(exist_ok=True)
     for path in sorted(network.rglob("*.safetensors")):
-        halves = {key: values.half() if values.is_floating_point() else values for key, values in weights(path).items()}
-        save_torch_state_dict(
-            halves, folder, filename_pattern=f"{name}{{suffix}}.safetensors", max_shard_size="15MB", is_main_process=False
-        )
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file."""
-    found: dict[str, torch.Tensor] = load_file(path)
-    return found
+        tensors: dict[str, torch.Tensor] = load_file(path)
+        halves = {key: values.half() if values.is_floating_point() else values for key, values in tensors.items()}
+        save_torch_state_dict(halves, folder, filename_pattern=f"{name}{{suffix}}.safetensors", max_shard_size="15MB")
 
 
 def quick_recipe(work: Path) -> Recipe:
     """Two tiny networks and their features on a few built-in images, which are written below `work`."""
     for part, count, seed in (("train", 3, 1), ("test", 2, 2)):
         write_toy_folder(work / "data" / part, count, seed)
-    settings = {"image_size": [48, 48], "batch_size": 4, "precision": "fp32"}
+    settings: dict[str, Any] = {"image_size": [48, 48], "batch_size": 4, "precision": "fp32"}
     return parse_recipe(
         {
             "title": "dry run",

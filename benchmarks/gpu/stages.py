@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from frugalseg.data.files import write_json
+from frugalseg.support.files import write_json
 
 ROOT = Path(__file__).parents[2]
 TEST_PROCESSES, TEST_THREADS = 6, 2
-"""Tests side by side, where pytest-xdist is there, and threads of each: with all cores each, they wait for each other."""
+"""Tests side by side, where pytest-xdist is installed, and threads of each: with all cores each, they get nowhere."""
 TAIL = 4000
 """Characters of a stage's output that its record keeps."""
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import family_named, generating
-from frugalseg.errors import InputError
-from frugalseg.feature_maps import FeatureMaps
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
 LISTED = 10

@@ -9,13 +9,13 @@ from typing import Literal
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.labels import Vocabulary
-from frugalseg.data.files import FileError
 from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
 from frugalseg.data.formats import find_layout, image_folder
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
-from frugalseg.data.text import count, listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import count, listing
 
 __all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
 

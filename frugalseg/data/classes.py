@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frugalseg.data.files import FileError, read_json, write_json
-from frugalseg.data.text import listing
+from frugalseg.support.files import FileError, read_json, write_json
+from frugalseg.support.text import listing
 
 Color = tuple[int, int, int]
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
-from frugalseg.data.files import FileError
 from frugalseg.data.formats import find_layout
 from frugalseg.data.images import image_size, read_image
 from frugalseg.data.layout import Layout
-from frugalseg.data.text import listing
-from frugalseg.progress import Progress, silent
+from frugalseg.support.files import FileError
+from frugalseg.support.progress import Progress, silent
+from frugalseg.support.text import listing
 
 __all__ = ["Example", "SegmentationFolder"]
 

@@ -7,10 +7,10 @@ from frugalseg.data.exports.coco import coco_export
 from frugalseg.data.exports.documents import json_files, read_document
 from frugalseg.data.exports.labelme import labelme_export
 from frugalseg.data.exports.voc import voc_export
-from frugalseg.data.files import FileError
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.mask_folder import mask_folder, published_folder
+from frugalseg.support.files import FileError
 
 FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
     mask_folder,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from frugalseg.data.files import FileError
-from frugalseg.data.text import listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import listing
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import FileError
-from frugalseg.data.text import listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import listing
 
 Legend = Callable[[bool], ClassTable]
 """Gives the classes that a format names itself. True leaves out files that cannot be read, instead of a `FileError`."""

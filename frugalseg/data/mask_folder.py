@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import FileError
 from frugalseg.data.images import images_in, same_stems
 from frugalseg.data.layout import Layout, clash_error, classes_file, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
-from frugalseg.data.text import count, listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import count, listing
 
 PAIRS = "expected images/ and masks/ with files of equal names"
 

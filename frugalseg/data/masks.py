@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from frugalseg.data.classes import MAX_ID, ClassTable
-from frugalseg.data.files import FileError, atomic_path
 from frugalseg.data.images import MAX_PIXELS, opened, upright
+from frugalseg.support.files import FileError, atomic_path
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})

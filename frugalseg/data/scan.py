@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.files import FileError
 from frugalseg.data.folder import SegmentationFolder, require_same_size
 from frugalseg.data.images import image_size, read_image
+from frugalseg.support.files import FileError
 
 
 @dataclass

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.backbones.ddpm.source import BUILTIN, builtin
+from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
-from frugalseg.data.files import atomic_path, read_json, write_json
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
-from frugalseg.data.toy import write_toy_folder
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.networks import training_facts, with_networks
 from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, Row, StudentRow, ToyData
 from frugalseg.experiments.results import Comparison, Run, slug
 from frugalseg.experiments.rows import Around, build, check_rows
-from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.progress import Progress, silent
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import atomic_path, read_json, write_json
+from frugalseg.support.progress import Progress, silent
 
 STAGES = {"draw": (0, 10), "features": (0, 15), "generate": (10, 15), "train": (15, 70), "evaluate": (70, 100)}
 """Where, in per cent of a run, each stage of a method begins and ends on the progress bar."""
@@ -65,7 +65,7 @@ def run_comparison(
     networks = [asdict(facts) for facts in training_facts(recipe)]
     written = {**result.to_json(), "networks": networks, "recipe": recipe.model_dump(mode="json")}
     write_json(folder / "results.json", written)
-    from frugalseg.experiments.page import comparison_page
+    from frugalseg.experiments.comparison_page import comparison_page
 
     comparison_page(result, recipe, train, test, load_pictures(folder, recipe)).save(result.page)
     return result

@@ -6,7 +6,7 @@ from typing import Any
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.experiments.results import Comparison
-from frugalseg.progress import Progress, silent
+from frugalseg.support.progress import Progress, silent
 
 NETWORK = "builtin:toy_ddpm"
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from frugalseg.data.files import read_json
-from frugalseg.errors import InputError
 from frugalseg.experiments.recipe import FeatureRow, FolderData, NetworkRecipe, Recipe, parse_recipe
-from frugalseg.pretraining.job import images_of, pretrain, pretrainable_family
-from frugalseg.pretraining.run_folder import RunFolder
+from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
+from frugalseg.training.run_folder import RunFolder
 
 
 def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", bar: bool = False) -> Recipe:
@@ -76,7 +76,7 @@ class TrainingFacts:
         size: (height, width) of the training images.
         images: how many were seen, counting repetitions.
         weights: numbers in its files.
-        flops: operations in all, see `frugalseg.pretraining.compute.FlopCount`; None where they were not counted.
+        flops: operations in all, see `frugalseg.training.compute.FlopCount`; None where they were not counted.
         seconds: of training, on whatever machine it was.
     """
 

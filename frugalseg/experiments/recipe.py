@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from frugalseg.backbones.registry import FAMILIES
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -62,7 +62,7 @@ class FeatureRow(Strict):
         random_weights: replace the network's weights by random ones, another draw each run.
         options: the family's own, such as ``timesteps`` and ``blocks``.
         segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
-            of `frugalseg.training_protocol.TrainingProtocol` that differ from the one named by ``base``.
+            of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
     """
 
     kind: Literal["features"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.metrics import ConfusionMatrix
+from frugalseg.metrics.confusion import ConfusionMatrix
 
 MEASURES = {
     "miou": "mIoU",

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from frugalseg.backbones.registry import family_named
+from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
-from frugalseg.errors import InputError
-from frugalseg.evaluation import Evaluation
 from frugalseg.experiments.recipe import FeatureRow, Recipe, Row, StudentRow, UNetRow
-from frugalseg.options import options_of
-from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.progress import Progress
+from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import options_of
+from frugalseg.support.progress import Progress
 
 if TYPE_CHECKING:
     from frugalseg.segmenter import Segmenter
@@ -88,7 +88,7 @@ def build_segmenter(row: FeatureRow, seed: int, device: str) -> "Segmenter":
 
 def varied_protocol(changes: dict[str, Any]) -> Any:
     """A `TrainingProtocol`: the one named ``base`` (``default``) with the other keys changed."""
-    from frugalseg.training_protocol import training_protocol
+    from frugalseg.classifier.protocol import training_protocol
 
     own = {key: value for key, value in changes.items() if key != "base"}
     return replace(training_protocol(changes.get("base", "default")), **{"name": "varied", **own})

@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
-from frugalseg.data.toy import write_toy_folder
-from frugalseg.errors import InputError
-from frugalseg.evaluation import Evaluation
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.recipe import FeatureRow, FolderData, StudentRow
-from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.predictor import MaskPredictor
-from frugalseg.progress import Progress, silent
+from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.model import MaskPredictor
 from frugalseg.segmenter import Segmenter, load_model
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
-from frugalseg.synthetic.drawing import digest_of, draw_images, drawing_name
+from frugalseg.synthetic.drawn import digest_of, draw_images, drawing_name
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 
 AT_ONCE = 32

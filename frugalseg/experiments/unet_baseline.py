@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frugalseg.classifier.prediction import PixelPrediction, vote
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.evaluation import Evaluation
-from frugalseg.pixel_prediction import PixelPrediction, vote
-from frugalseg.progress import Progress, silent
+from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import MEAN, STD
+from frugalseg.support.progress import Progress, silent
 
 
 @dataclass(frozen=True)

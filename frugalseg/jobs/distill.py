@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.formats import find_layout
-from frugalseg.errors import InputError, WorkError
-from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import alone, changed, empty, fingerprint, logged, require_new, scratch, spare_inputs
-from frugalseg.progress import Progress, silent
+from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings
 from frugalseg.students.student import Student
 from frugalseg.students.training import Trained, chosen_precision, prepared, train_student
+from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.files import write_json
+from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD as SYNTHETIC_RECORD
@@ -272,7 +272,7 @@ def tested(
     request: DistillRequest, student: Student, test: SegmentationFolder, folder: Path, progress: Progress
 ) -> Evaluation:
     """The one evaluation on the test images, with its page."""
-    from frugalseg.report.evaluation import Gallery, evaluation_page
+    from frugalseg.report.evaluation_page import Gallery, evaluation_page
 
     gallery = Gallery(student.classes)
     batch_size = request.settings.batch_size if student.device.type == "cuda" else 1

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from frugalseg.classifier.pixel_set import PixelSet, Source, stored_bytes
+from frugalseg.classifier.training import train_ensemble
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.ensemble_training import train_ensemble
-from frugalseg.pixel_set import PixelSet, Source, stored_bytes
+from frugalseg.features.windows import Window, cut
 from frugalseg.segmenter import Segmenter
-from frugalseg.windows import Window, cut
 
 PROBED = 5  # batches that are timed
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from frugalseg.data.files import write_json
 from frugalseg.data.folder import SegmentationFolder, check_annotated
-from frugalseg.evaluation import Evaluation
 from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
-from frugalseg.predictor import model_folder
-from frugalseg.progress import Progress, silent
+from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.model import model_folder
 from frugalseg.segmenter import load_model
+from frugalseg.support.files import write_json
+from frugalseg.support.progress import Progress, silent
 
 
 def evaluate_folder(
@@ -45,7 +45,7 @@ def evaluate_folder(
         open_run(out, {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}, overwrite)
     if out is None:
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
-    from frugalseg.report.evaluation import Gallery, evaluation_page
+    from frugalseg.report.evaluation_page import Gallery, evaluation_page
 
     gallery = Gallery(predictor.classes)
     evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)

@@ -11,11 +11,11 @@ from typing import Any
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.errors import InputError
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import alone, empty, fingerprint, logged, require_new, scratch, spare_inputs
-from frugalseg.progress import Progress, silent
 from frugalseg.segmenter import Segmenter, Settings
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Any
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
-from frugalseg.errors import InputError
 from frugalseg.jobs.output import logged, open_run, spare_inputs
-from frugalseg.precision import tf32_products
-from frugalseg.predictor import MaskPredictor
-from frugalseg.progress import Progress, silent
+from frugalseg.model import MaskPredictor
 from frugalseg.segmenter import Segmenter, load_model
 from frugalseg.students.student import Student
-from frugalseg.synthetic.annotation import write_for_annotation
-from frugalseg.synthetic.drawing import weights_fingerprint
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import tf32_products
+from frugalseg.support.progress import Progress, silent
+from frugalseg.synthetic.drawn import weights_fingerprint
 from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
+from frugalseg.synthetic.hand_over import write_for_annotation
 from frugalseg.synthetic.npz_writer import require_writable, write_npz
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import SHARD_SIZE

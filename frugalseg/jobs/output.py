@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import holding, read_json, write_json
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import holding, read_json, write_json
 
 log = logging.getLogger(__name__)
 

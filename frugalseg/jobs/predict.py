@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.data.files import atomic_path
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
 from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
-from frugalseg.predictor import MaskPredictor, Prediction, model_folder
-from frugalseg.progress import Progress, silent
+from frugalseg.model import MaskPredictor, Prediction, model_folder
 from frugalseg.segmenter import load_model
+from frugalseg.support.files import atomic_path
+from frugalseg.support.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from frugalseg.errors import InputError
-from frugalseg.options import option
-from frugalseg.precision import Precision, check_precision
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
+from frugalseg.support.precision import Precision, check_precision
 
 LONGEST_SIDE = 128
 """Without a size given, larger images are trained on at this many pixels along their longer side."""

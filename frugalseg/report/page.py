@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import atomic_path
 from frugalseg.report.pictures import Pixels, fit_within, heat_colors
 from frugalseg.report.plots import DARK, LIGHT, Plot
+from frugalseg.support.files import atomic_path
 
 LONGEST_SIDE = 640
 """Pictures are made smaller to this, so that a page of photographs stays a few megabytes."""

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
+from frugalseg.features.windows import Size, Window, cut, fitted_size
 from frugalseg.pretraining.settings import nearest_multiple
-from frugalseg.pretraining.stream import SAMPLE, Order, StepStream, random_numbers
-from frugalseg.windows import Size, Window, cut, fitted_size
+from frugalseg.training.stream import SAMPLE, Order, StepStream, random_numbers
 
 PROBED = 64
 LONGEST_SIDE = 512

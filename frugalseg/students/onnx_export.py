@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import atomic_path
-from frugalseg.errors import InputError, WorkError
 from frugalseg.students.network import StudentNetwork
 from frugalseg.students.settings import StudentSettings
 from frugalseg.students.student import Student, View
+from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.files import atomic_path
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4

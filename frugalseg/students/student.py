@@ -15,14 +15,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.classifier.prediction import PixelPrediction, entropy, image_uncertainty
+from frugalseg.classifier.tiling import blend
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import read_json, write_json
-from frugalseg.errors import InputError
-from frugalseg.pixel_prediction import PixelPrediction, entropy, image_uncertainty
-from frugalseg.predictor import MaskPredictor, model_folder, whole_folder
+from frugalseg.features.windows import Window, cut, windows
+from frugalseg.model import MaskPredictor, model_folder, whole_folder
 from frugalseg.students.network import NetworkSpec, StudentNetwork
-from frugalseg.tiling import blend
-from frugalseg.windows import Window, cut, windows
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json, write_json
+from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
 OVERLAP = 0.25
@@ -112,8 +113,6 @@ class Student(MaskPredictor):
 
     def config(self) -> dict[str, Any]:
         """Everything about the student but its weights, as JSON values."""
-        from frugalseg import __version__
-
         return {
             "format": FORMAT,
             "kind": "student",

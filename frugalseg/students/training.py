@@ -17,13 +17,7 @@ from torch import Tensor
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.errors import InputError, WorkError
-from frugalseg.precision import Precision
-from frugalseg.pretraining.callbacks import Alarm, duration
-from frugalseg.pretraining.run import PRECISIONS, hardware, quiet_lightning
 from frugalseg.pretraining.settings import RunOptions
-from frugalseg.pretraining.stream import STEP, random_numbers
-from frugalseg.progress import Progress, silent
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.batches import SampleStream, chosen_size, most_frequent_size, sample_loader
 from frugalseg.students.loss import segmentation_loss
@@ -37,6 +31,12 @@ from frugalseg.students.network import (
 )
 from frugalseg.students.settings import Schedule, StudentSettings
 from frugalseg.students.student import Student, View
+from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.precision import Precision
+from frugalseg.support.progress import Progress, silent
+from frugalseg.training.callbacks import Alarm, duration
+from frugalseg.training.stream import STEP, random_numbers
+from frugalseg.training.trainer import PRECISIONS, hardware, quiet_lightning
 
 log = logging.getLogger("frugalseg")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 PUBLISHED_STRAY = 30
 """The published code keeps places 30 to N - n + 30 of the ascending order: the 30 most certain samples are lost, and

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from frugalseg.errors import InputError
-from frugalseg.predictor import MaskPredictor
-from frugalseg.progress import Progress, silent
-from frugalseg.synthetic.drawing import weights_fingerprint
-from frugalseg.synthetic.gallery import gallery_page
+from frugalseg.model import MaskPredictor
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress, silent
+from frugalseg.synthetic.drawn import weights_fingerprint
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD, SHARD_SIZE, SetRecord
+from frugalseg.synthetic.set_gallery import gallery_page
 from frugalseg.synthetic.shards import (
     EncodedSample,
     LabelledImage,

@@ -11,8 +11,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.files import FileError, atomic_path
 from frugalseg.data.folder import classes_of_ids
+from frugalseg.support.files import FileError, atomic_path
 
 LAYOUT = "uint8 images (N, H, W, 3), uint8 labels (N, H, W), perhaps latents, uncertainties (N,)"
 COPY_BYTES = 2**22

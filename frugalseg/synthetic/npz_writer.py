@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import FileError, atomic_path
+from frugalseg.support.files import FileError, atomic_path
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.sources import Source
 

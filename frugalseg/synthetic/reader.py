@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.data.files import FileError
+from frugalseg.support.files import FileError
 from frugalseg.synthetic.npz import PublishedArrays
 from frugalseg.synthetic.record import RECORD
 from frugalseg.synthetic.shards import ShardFolder

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import FileError, read_json, write_json
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError, read_json, write_json
 
 RECORD = "synthetic.json"
 FORMAT = 1  # of a set; a reader refuses what is newer

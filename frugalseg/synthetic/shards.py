@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.files import FileError, holding, read_json
 from frugalseg.data.masks import mask_image
+from frugalseg.support.files import FileError, holding, read_json
 from frugalseg.synthetic.record import MOST, SetRecord
 
 HEADER = 512  # bytes before a file in a tar

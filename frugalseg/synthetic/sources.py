@@ -15,9 +15,9 @@ from PIL import Image
 from frugalseg.backbones import Backbone
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import family_named
-from frugalseg.data.files import FileError
 from frugalseg.data.images import image_size, list_images, read_image
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 
 log = logging.getLogger(__name__)
 

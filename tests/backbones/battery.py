@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from frugalseg.backbones import load_saved_backbone
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 def images(backbone, rows=4, columns=6, count=2, seed=0):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.backbones import load_backbone
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 
 

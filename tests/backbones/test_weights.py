@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from frugalseg.data.check import Finding, check_folder
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.data.helpers import data_folder, halves, picture, save_image
 
 

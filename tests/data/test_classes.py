@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.data.classes import ClassTable, distinct_colors
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 channel = st.integers(0, 255)
 

@@ -8,7 +8,7 @@ import pytest
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import Example, SegmentationFolder
 from frugalseg.data.scan import summary
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.data.helpers import data_folder, halves, picture, save_image
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from frugalseg.data.files import FileError
 from frugalseg.data.images import TURNS, image_size, list_images, read_image, require_distinct_stems
+from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, picture, save_image
 
 

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import FileError
 from frugalseg.data.masks import read_mask, write_mask
+from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, grey_png, picture, save_image
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)

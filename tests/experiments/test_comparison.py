@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from frugalseg.errors import InputError
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.experiments.results import Comparison
+from frugalseg.support.errors import InputError
 from tests.report.reading import check_offline
 
 QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from frugalseg.data.toy import write_toy_folder
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.networks import TrainingFacts, with_networks
 from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.support.errors import InputError
 
 SETTINGS = {"image_size": [8, 8], "steps": 2, "batch_size": 2, "base_channels": 8, "multipliers": [1, 2], "layers": 1}
 

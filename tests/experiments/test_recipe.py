@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from frugalseg.errors import InputError
 from frugalseg.experiments.demo import demo_recipe
 from frugalseg.experiments.recipe import load_recipe, parse_recipe, replace_checkpoint, replaced
 from frugalseg.experiments.rows import build
+from frugalseg.support.errors import InputError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

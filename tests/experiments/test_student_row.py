@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from frugalseg.data.toy import write_toy_folder
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.support.errors import InputError
 from tests.report.reading import check_offline
 
 QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugalseg.data.toy import TOY_CLASSES, toy_example
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.experiments.unet_baseline import UNetBaseline, UNetSettings
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.loss import segmentation_loss

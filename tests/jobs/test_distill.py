@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.files import read_json, write_json
 from frugalseg.data.masks import write_mask
-from frugalseg.data.toy import TOY_CLASSES, toy_example, write_toy_folder
-from frugalseg.errors import InputError, WorkError
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
 from frugalseg.jobs import distill
 from frugalseg.jobs.distill import DistillRequest, describe, distill_folder, gathered
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.predict import Extras, predict_folder
-from frugalseg.progress import silent
 from frugalseg.students import onnx_export
 from frugalseg.students.settings import student_settings
 from frugalseg.students.student import Student
+from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.files import read_json, write_json
+from frugalseg.support.progress import silent
 from frugalseg.synthetic import Photographs, generate
+from tests.cli.test_cli import mistake
 from tests.jobs.interrupt import Stop, stop_at
-from tests.test_cli import mistake
 
 QUICK = student_settings(
     architecture="fpn", encoder="mobilenet_v2", epochs=4, least_steps=0, validations=2, batch_size=2

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from frugalseg.data.exports import labels
-from frugalseg.data.toy import toy_example
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import toy_example
 from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.recipe import parse_recipe
 from frugalseg.jobs.distill import DistillRequest, distill_folder
 from frugalseg.students.settings import student_settings
+from frugalseg.support.errors import InputError
 from tests.data.exports.helpers import box, classes_json, coco, labelme, square
 from tests.data.helpers import picture, save_image
 from tests.jobs.interrupt import Stop, stop_at

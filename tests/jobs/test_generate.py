@@ -14,16 +14,16 @@ import pytest
 from PIL import Image
 
 from frugalseg.backbones import load_backbone
+from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.masks import write_mask
-from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
-from frugalseg.ensemble_training import PROTOCOLS
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
+from frugalseg.support.errors import InputError
 from frugalseg.synthetic import SyntheticSet
 from tests.jobs.test_resume import QUICK, Stop, stop_at
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from frugalseg.errors import InputError
 from frugalseg.jobs.output import empty, spare_inputs
+from frugalseg.support.errors import InputError
 
 
 def test_the_record_is_deleted_last(tmp_path, monkeypatch):

@@ -14,19 +14,19 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from frugalseg.data import files
+from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.masks import write_mask
-from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
-from frugalseg.ensemble_training import PROTOCOLS
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.output import alone
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
+from frugalseg.support import files
+from frugalseg.support.errors import InputError
+from tests.cli.test_cli import mistake
 from tests.jobs.interrupt import Stop, stop_at
-from tests.test_cli import mistake
 
 QUICK = replace(PROTOCOLS["default"], steps=30)
 

@@ -24,9 +24,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from frugalseg.backbones import load_backbone
-from frugalseg.errors import InputError
-from frugalseg.pretraining.job import pretrain, stored_settings
+from frugalseg.jobs.pretrain import pretrain, stored_settings
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.support.errors import InputError
 
 OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3, bar=False)
 
@@ -37,7 +37,7 @@ DIES = """
 import os, signal, sys
 from importlib import import_module
 from frugalseg.backbones.registry import FAMILIES
-from frugalseg.pretraining.job import pretrain
+from frugalseg.jobs.pretrain import pretrain
 from tests.pretraining.battery import OPTIONS
 
 checks = getattr(import_module(sys.argv[1]), sys.argv[2])
@@ -58,7 +58,7 @@ TWO = """
 import sys
 from dataclasses import replace
 from importlib import import_module
-from frugalseg.pretraining.job import pretrain
+from frugalseg.jobs.pretrain import pretrain
 from tests.pretraining.battery import OPTIONS
 
 checks = getattr(import_module(sys.argv[1]), sys.argv[2])

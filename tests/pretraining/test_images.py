@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frugalseg.data.images import list_images
-from frugalseg.errors import InputError
 from frugalseg.pretraining.images import TrainingImages, fingerprint, fit_to_size, median_size
+from frugalseg.support.errors import InputError
 
 sides = st.integers(1, 60)
 

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugalseg.data.toy import TOY_CLASSES, toy_example
-from frugalseg.evaluation import Evaluation
-from frugalseg.pixel_prediction import PixelPrediction
-from frugalseg.report.evaluation import Gallery, evaluation_page
+from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.report.evaluation_page import Gallery, evaluation_page
 from frugalseg.report.page import Cell, Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture
 from frugalseg.report.plots import class_bars, class_dots, confusion_grid, curves

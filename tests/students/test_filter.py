@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 
 

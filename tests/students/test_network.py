@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from frugalseg.errors import InputError
 from frugalseg.students.network import NetworkSpec, chosen_depth, new_network, require_size
+from frugalseg.support.errors import InputError
 
 TINY = NetworkSpec("unet", "resnet18", 3, 5)
 

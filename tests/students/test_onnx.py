@@ -7,12 +7,12 @@ import onnxruntime
 import pytest
 import torch
 
-from frugalseg.data.toy import TOY_CLASSES, toy_example
-from frugalseg.errors import InputError, WorkError
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.students import onnx_export
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.onnx_export import export_onnx
 from frugalseg.students.student import Student, View
+from frugalseg.support.errors import InputError, WorkError
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from frugalseg.errors import InputError
-from frugalseg.options import options_of
 from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings, student_settings
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import options_of
 
 
 def test_the_paper_protocol_is_the_published_one():

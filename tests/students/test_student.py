@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter
-from frugalseg.data.toy import TOY_CLASSES
+from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.segmenter import load_model
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View

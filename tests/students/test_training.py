@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from frugalseg.data.toy import TOY_CLASSES, toy_example
-from frugalseg.errors import InputError, WorkError
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.students import training
 from frugalseg.students.settings import StudentSettings
 from frugalseg.students.training import train_student
+from frugalseg.support.errors import InputError, WorkError
 
 # FPN drops units out at random: a resumed training must draw the same ones.
 QUICK = StudentSettings(

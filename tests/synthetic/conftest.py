@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from frugalseg.backbones import load_backbone
+from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.ensemble_training import PROTOCOLS
 from frugalseg.segmenter import Segmenter
 from frugalseg.synthetic import GeneratedImages, generate, generator_of
 

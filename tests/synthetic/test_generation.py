@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from frugalseg.data.toy import TOY_CLASSES, write_toy_folder
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
+from frugalseg.support.errors import InputError
 from frugalseg.synthetic import Photographs, SyntheticSet, generate
 from frugalseg.synthetic import generation as generation_module
 from frugalseg.synthetic import shards as shards_module

@@ -11,8 +11,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.toy import TOY_CLASSES
-from frugalseg.errors import InputError
+from frugalseg.data.toy.dataset import TOY_CLASSES
+from frugalseg.support.errors import InputError
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.npz_writer import write_npz
 
@@ -187,7 +187,7 @@ def test_writing_the_published_layout(written, tmp_path):
 
 
 def test_sets_that_an_npz_cannot_hold(segmenter, tmp_path):
-    from frugalseg.data.toy import write_toy_folder
+    from frugalseg.data.toy.dataset import write_toy_folder
     from frugalseg.synthetic import Photographs, generate
 
     write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False)

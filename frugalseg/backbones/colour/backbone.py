@@ -8,7 +8,7 @@ from torch import Tensor
 
 from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.colour.settings import ColourOptions
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 class ColourBackbone(Backbone):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from frugalseg.errors import InputError
-from frugalseg.options import option
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
 
 
 @dataclass(frozen=True)

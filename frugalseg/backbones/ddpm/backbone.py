@@ -12,7 +12,7 @@ from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
 from frugalseg.backbones.ddpm.sampler import DDPMGenerator
 from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
-from frugalseg.precision import dtype_of, precision_of
+from frugalseg.support.precision import dtype_of, precision_of
 
 COMPILED_VERSIONS = 256
 """Of a block's function, one for each kind of block and size of its input; as many as dynamo allows in all."""

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from frugalseg.backbones.weights import complain, load_strictly, read_tensors
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 NORM_GROUPS = 32  # guided-diffusion's normalization() is GroupNorm(32, channels)
 

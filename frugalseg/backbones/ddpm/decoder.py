@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 KNOWN_BLOCKS = {"UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"}
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 SHORTEST_SIDE_INSIDE = 6
 """Levels are added until the shorter side of the deepest maps would fall below this many pixels."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, SamplingMethod
-from frugalseg.errors import InputError
-from frugalseg.precision import dtype_of
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import dtype_of
 
 SIGNALS = (0.006, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
 """Shares of an image in the noise at which sampling may begin. Less is as good as none, and more would be missed."""

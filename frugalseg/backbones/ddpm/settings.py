@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
-from frugalseg.errors import InputError
-from frugalseg.options import option
-from frugalseg.precision import Precision, check_precision
 from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
+from frugalseg.support.precision import Precision, check_precision
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 BUILTIN = "builtin:"
 

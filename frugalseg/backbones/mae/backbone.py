@@ -10,8 +10,8 @@ from frugalseg.backbones.base import Backbone, Tap
 from frugalseg.backbones.mae.checkpoint import load_encoder, save_network
 from frugalseg.backbones.mae.network import Encoder, normalised, random_network
 from frugalseg.backbones.mae.settings import MAEOptions
-from frugalseg.errors import InputError
-from frugalseg.precision import dtype_of
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import dtype_of
 
 PAPER_BLOCKS = 12
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, MaskedAutoencoder
 from frugalseg.backbones.mae.settings import HEAD_WIDTH
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.data.files import read_json, write_json
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DROPPED = ("decoder_", "mask_token")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from frugalseg.pretraining.stream import random_numbers
+from frugalseg.training.stream import random_numbers
 
 STRETCH = 4 / 3
 """How much wider or narrower than the image a window may be, in proportion; as in torchvision's RandomResizedCrop."""

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from frugalseg.errors import InputError
-from frugalseg.options import option
-from frugalseg.precision import Precision, check_precision
 from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
+from frugalseg.support.precision import Precision, check_precision
 
 HEAD_WIDTH = 64
 """Channels of an attention head in vision transformers of all usual sizes; the decoder's heads are half as wide."""

@@ -12,8 +12,8 @@ from frugalseg.backbones.swav.checkpoint import load_folder, load_network, save_
 from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
-from frugalseg.errors import InputError
-from frugalseg.precision import dtype_of
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import dtype_of
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's colours, which all published networks expect to be taken out."""

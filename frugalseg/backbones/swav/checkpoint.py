@@ -11,8 +11,8 @@ from torch import Tensor
 from frugalseg.backbones.swav.network import ResNet, build_network
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.data.files import read_json, write_json
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PREFIX = "module."

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
-from frugalseg.errors import InputError
-from frugalseg.options import option
-from frugalseg.precision import Precision, check_precision
 from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
+from frugalseg.support.precision import Precision, check_precision
 
 LONGEST_SIDE = 256
 """Without a size given, larger images are trained on at this many pixels along their longer side."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 LEVELS = 4
 STEM_STRIDES = (1, 2, 4)

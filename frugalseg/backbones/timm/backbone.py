@@ -14,7 +14,7 @@ from frugalseg.backbones.timm.network import Design, build, choose_layers, inter
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.precision import Precision, dtype_of
+from frugalseg.support.precision import Precision, dtype_of
 
 
 class TimmBackbone(Backbone):

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.timm.network import Design, check_registered, design_named, first_line
 from frugalseg.backbones.weights import complain, read_tensors
-from frugalseg.data.files import read_json
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
 
 CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
 PREFIXES = ("module.", "model.", "backbone.")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 EXAMPLE = "vit_small_patch14_reg4_dinov2"
 SUGGESTED = 5

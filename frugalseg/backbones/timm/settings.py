@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from frugalseg.errors import InputError
-from frugalseg.options import option
-from frugalseg.precision import Precision, check_precision
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
+from frugalseg.support.precision import Precision, check_precision
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from torch import nn
 
 from frugalseg.backbones.base import Tap
 from frugalseg.backbones.timm.network import first_line, intermediates, reductions
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 Size = tuple[int, int]
 SMALLEST_TRIAL = 96

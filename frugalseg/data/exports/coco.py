@@ -16,10 +16,10 @@ from frugalseg.data.exports.documents import json_files, read_document, require_
 from frugalseg.data.exports.labelme import is_labelme
 from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary
 from frugalseg.data.exports.places import find_image, missing_image
-from frugalseg.data.files import FileError, printable
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, classes_file, image_names, name_clashes, plain_files
-from frugalseg.data.text import count, listing
+from frugalseg.support.files import FileError, printable
+from frugalseg.support.text import count, listing
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 from frugalseg.data.classes import MAX_ID, NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.documents import whole_size
 from frugalseg.data.exports.labels import is_background, named_table, require_label
-from frugalseg.data.files import FileError
-from frugalseg.data.text import listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import listing
 
 Key = int | str
 

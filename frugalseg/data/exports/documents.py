@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.files import FileError, read_json
 from frugalseg.data.layout import plain_files
+from frugalseg.support.files import FileError, read_json
 
 MAX_MEGABYTES = 512
 """Larger JSON files are refused: parsed, they take several times their size in memory. COCO's own largest, the training

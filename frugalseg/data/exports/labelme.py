@@ -15,9 +15,9 @@ from frugalseg.data.exports.documents import json_files, read_document, require_
 from frugalseg.data.exports.labelme_shapes import draw_shape
 from frugalseg.data.exports.labels import IGNORED, UNKNOWN_LABEL, Vocabulary, is_background, named_table, require_label
 from frugalseg.data.exports.places import find_image, missing_image
-from frugalseg.data.files import FileError, printable
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
+from frugalseg.support.files import FileError, printable
 
 PLACES = (".", "images", "annotations", "labels")
 """Where in a data folder the JSON files may be."""

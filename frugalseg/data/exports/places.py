@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from frugalseg.data.files import FileError, printable
+from frugalseg.support.files import FileError, printable
 
 
 def find_image(name: str, root: Path, folders: Sequence[Path]) -> Path | None:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary, is_background
 from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
-from frugalseg.data.files import FileError
 from frugalseg.data.images import images_in, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file, plain_files
 from frugalseg.data.mask_folder import pairing_errors
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
+from frugalseg.support.files import FileError
 
 VOID = 255
 """In indexed masks: not annotated, the rims of objects. Its colour is VOC's last one."""

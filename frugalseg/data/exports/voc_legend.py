@@ -6,7 +6,7 @@ from pathlib import Path
 
 from frugalseg.data.classes import ClassTable, Color
 from frugalseg.data.exports.labels import require_label
-from frugalseg.data.files import FileError
+from frugalseg.support.files import FileError
 
 VOC_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),

@@ -7,7 +7,7 @@ from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone, compile_blocks
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.backbones.ddpm.settings import FeatureSettings
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
 

@@ -85,7 +85,7 @@ def test_lsun_256(tmp_path):
     loaded = expected, _, images, noise = load("guided_diffusion_lsun256", tmp_path)
     maps = check_maps(*loaded, inputs=False)
     check_network(expected, loaded[1], images, noise)
-    from frugalseg.feature_maps import FeatureMaps
+    from frugalseg.features.feature_maps import FeatureMaps
 
     rows, columns = torch.tensor(expected["settings"]["seed_pixels"]["yx"]).t()
     vectors = FeatureMaps(maps, (256, 256)).at(rows * 256 + columns)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.backbones.ddpm.network import UNetShape, build_unet, choose_shape
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 @given(st.integers(8, 1024), st.integers(8, 1024))

@@ -11,8 +11,8 @@ from PIL import Image
 
 from frugalseg.backbones.ddpm.pretrain import DDPMPretraining
 from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
-from frugalseg.errors import WorkError
-from frugalseg.pretraining.job import pretrain, stored_settings
+from frugalseg.jobs.pretrain import pretrain, stored_settings
+from frugalseg.support.errors import WorkError
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, log, losses, progress, state
 
 TINY = DDPMPretrainSettings(

@@ -15,7 +15,7 @@ from frugalseg.backbones import load_backbone
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
 from frugalseg.backbones.ddpm.sampler import SIGNALS, Sampler, spread
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration, DDPMOptions
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 class ExactDenoiser(nn.Module):

@@ -1,7 +1,7 @@
 import pytest
 
 from frugalseg.backbones.ddpm.settings import FeatureSettings, choose_settings
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 
 def test_presets_are_the_papers_for_its_networks():

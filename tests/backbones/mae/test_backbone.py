@@ -9,7 +9,7 @@ from torch.nn import functional
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.mae.checkpoint import save_network
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, random_network
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
 

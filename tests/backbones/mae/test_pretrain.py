@@ -14,8 +14,8 @@ from frugalseg.backbones import load_backbone
 from frugalseg.backbones.mae.network import from_patches, position_embedding, to_patches
 from frugalseg.backbones.mae.pretrain import MAEPretraining
 from frugalseg.backbones.mae.settings import MAEPretrainSettings
-from frugalseg.pretraining.job import pretrain
-from frugalseg.pretraining.run_folder import RunFolder
+from frugalseg.jobs.pretrain import pretrain
+from frugalseg.training.run_folder import RunFolder
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses
 
 TINY = MAEPretrainSettings(

@@ -6,7 +6,7 @@ from frugalseg.backbones.swav.checkpoint import load_network, save_network
 from frugalseg.backbones.swav.network import build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 
 SMALL = ResNetShape(8, (1, 3), "basic", stem_stride=1)

@@ -13,7 +13,7 @@ from frugalseg.backbones.base import load_backbone
 from frugalseg.backbones.swav.lars import LARS
 from frugalseg.backbones.swav.pretrain import SwAVPretraining
 from frugalseg.backbones.swav.settings import SwAVPretrainSettings
-from frugalseg.pretraining.job import pretrain
+from frugalseg.jobs.pretrain import pretrain
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses, state
 
 TINY = SwAVPretrainSettings(

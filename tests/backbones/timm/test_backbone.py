@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks, images
 
 RESNET, CONVNEXT, VIT, REGISTERS = "test_resnet", "test_convnext", "test_vit", "vit_small_patch14_reg4_dinov2"

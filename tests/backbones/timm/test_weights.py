@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from frugalseg.backbones import load_backbone
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 
 VIT, REGISTERS, RESNET = "test_vit", "test_vit2", "test_resnet"
 

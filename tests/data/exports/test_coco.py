@@ -9,7 +9,7 @@ import pytest
 from frugalseg.data.check import check_folder
 from frugalseg.data.exports import documents
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.data.exports.helpers import classes_json, coco, square, write_json
 from tests.data.helpers import picture, save_image
 

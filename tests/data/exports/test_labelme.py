@@ -10,7 +10,7 @@ from frugalseg.data.check import check_folder
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.exports.labelme_shapes import draw_shape
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.data.exports.helpers import GOLDEN, SIZE, box, classes_json, drawn, labelme, write_json
 from tests.data.helpers import data_folder, halves, picture, save_image
 

@@ -8,7 +8,7 @@ from frugalseg.data.check import check_folder
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.exports.voc_legend import voc_colors
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.errors import InputError
+from frugalseg.support.errors import InputError
 from tests.data.exports.helpers import classes_json, voc
 from tests.data.helpers import halves
 

@@ -1,0 +1,1 @@
+"""The pixel classifier: an ensemble of small networks on feature maps."""

@@ -1,0 +1,1 @@
+"""Built-in images with exact masks."""

@@ -1,0 +1,1 @@
+"""Feature maps: where they are read, and how images are cut for them."""

@@ -1,0 +1,111 @@
+"""A pretraining run from a folder of images: settled, begun or continued, and carried out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from frugalseg.backbones.registry import Family, family_named, pretrainable
+from frugalseg.data.images import list_images
+from frugalseg.pretraining.images import TrainingImages, fingerprint
+from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
+from frugalseg.training.run_folder import RunFolder, continued
+from frugalseg.training.trainer import PretrainingModule, check_hardware, fit
+
+
+def pretrain(
+    family: str,
+    images: str | Path | Sequence[str | Path],
+    out: str | Path,
+    settings: TrainingSettings | None = None,
+    options: RunOptions | None = None,
+) -> bool:
+    """Train a network of a family on the images of a folder, or continue a run that was stopped or killed.
+
+    `out` becomes a folder that `load_backbone(family, out)` reads, with the averaged weights, rewritten whole at each
+    checkpoint, with ``training/`` (state, settings, log, TensorBoard) and ``pictures/`` beside the network. A continued
+    run ends with the same weights as an uninterrupted one, bit for bit on a CPU with as many threads. It may be given
+    more steps than before: the learning rate then decays towards the new last step from there on.
+
+    Args:
+        family: one of `pretrainable`.
+        images: folder of unlabelled images of any sizes, or several; see `TrainingImages` for what happens to them.
+        out: new or empty folder, or that of a run to continue.
+        settings: what to train, in the family's own class; None: the settings of the run in `out`, or the defaults.
+            Those left None in it are chosen from the images.
+        options: how to carry the run out.
+
+    Returns:
+        Whether the last step was reached (else the time was up).
+
+    Raises:
+        InputError: no images, an unsuitable size, `out` holds something else, or a run of other settings or images.
+    """
+    found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
+    settings = settings or stored_settings(family, out)
+    check_hardware(settings, options)
+    paths = images_of(images)
+    data = {"family": family, "images": len(paths), "fingerprint": fingerprint(paths)}
+    chosen = _settle(found, run, paths, settings, data)
+    if run.last_progress()["step"] >= chosen.steps:
+        return True
+    assert found.pretraining is not None
+    module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
+    training_images = TrainingImages(paths, chosen.stored_size, bar=options.bar)
+    with run.alone():
+        run.begin(_jsonable({**asdict(chosen), **data}))
+        return fit(module, training_images, run, options)
+
+
+def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSettings:
+    """The settings of the run in `out`, or the defaults where none was begun, with those in `given` put in.
+
+    Args:
+        family: one of `pretrainable`.
+        out: folder of a run, which need not exist.
+        given: settings by name; those that are None count as not given.
+
+    Raises:
+        InputError: `out` holds a run of another family.
+    """
+    run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
+    stored = read_json(run.settings) if run.resumable else {}
+    if stored.get("family", family) != family:
+        raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
+    settings: TrainingSettings = cls.from_json(stored)
+    return replace(settings, **{k: v for k, v in given.items() if v is not None})
+
+
+def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
+    several = [folders] if isinstance(folders, str | Path) else folders
+    return [path for folder in several for path in list_images(folder)]
+
+
+def pretrainable_family(name: str) -> Family:
+    """A family that can be trained from scratch; raises `InputError` with the names of those that can."""
+    family = family_named(name)
+    if family.pretraining is None:
+        known = ", ".join(other.name for other in pretrainable())
+        raise InputError(f"the family {name!r} cannot be trained from scratch; known: {known}")
+    return family
+
+
+def _settle(
+    family: Family, run: RunFolder, paths: list[Path], settings: TrainingSettings, data: dict[str, Any]
+) -> TrainingSettings:
+    """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
+    if run.resumable:
+        given = _jsonable({**asdict(settings), **data})
+        resumed: TrainingSettings = family.settings_class().from_json(
+            continued(read_json(run.settings), given, run.path)
+        )
+        return resumed
+    run.require_free()
+    return settings.chosen_for(paths)
+
+
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -1,0 +1,1 @@
+"""Counting what a model gets right."""

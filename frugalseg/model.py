@@ -1,0 +1,168 @@
+"""What every model that segments images has in common, whatever is inside: predict, evaluate, save."""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.example import Example
+from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
+from frugalseg.support.progress import Progress, silent
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one image, at the image's own size.
+
+    Attributes:
+        mask: (H, W) int64 class ids, as in the training masks.
+        probabilities: (K, H, W) float32, classes in the order of the table; the mean of an ensemble's softmax outputs.
+        uncertainty: (H, W) float32 in nats: of an ensemble the Jensen-Shannon divergence of its members, 0 to
+            log(members); of a student the entropy of its softmax output, 0 to log(K).
+        image_uncertainty: mean of the 10 % most uncertain pixels.
+    """
+
+    mask: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    image_uncertainty: float
+
+
+class MaskPredictor(ABC):
+    """A model that segments images of any size.
+
+    Attributes:
+        weights_file: in a saved model's folder, the file that no other model shares.
+        classes: the class table, once fitted.
+    """
+
+    weights_file: ClassVar[str]
+    classes: ClassTable
+
+    @property
+    @abstractmethod
+    def greatest_uncertainty(self) -> float:
+        """The greatest uncertainty that a pixel can have, in nats."""
+
+    @abstractmethod
+    def predict_positions(
+        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
+    ) -> Iterator[PixelPrediction]:
+        """`predict`, in class positions and as tensors on the device."""
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the model to `folder`, which appears whole or not at all; one that exists is replaced."""
+
+    def predict(self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1) -> Iterator[Prediction]:
+        """Segment images of any size, one prediction for each, in order, as they are asked for.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            batch_size: images that the network sees at once, where consecutive ones have one size; more is faster on
+                a GPU only.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+        for found in self.predict_positions(images, batch_size=batch_size):
+            yield Prediction(
+                self.classes.to_ids(found.mask.cpu().numpy()),
+                found.probabilities.float().cpu().numpy(),
+                found.uncertainty.float().cpu().numpy(),
+                found.image_uncertainty,
+            )
+
+    def evaluate(
+        self,
+        dataset: Sequence[Example],
+        *,
+        batch_size: int = 1,
+        see: Callable[[Example, PixelPrediction], None] | None = None,
+        progress: Progress = silent,
+    ) -> Evaluation:
+        """Compare predictions with annotated images.
+
+        Args:
+            dataset: examples in this model's class positions.
+            batch_size: see `predict`.
+            see: called with each example and its prediction, for pictures.
+            progress: told of each image.
+        """
+        result = Evaluation(self.classes)
+        examples, images = _two_ways(dataset)
+        for example, found in zip(examples, self.predict_positions(images, batch_size=batch_size), strict=True):
+            result.add(example, found)
+            if see is not None:
+                see(example, found)
+            progress("evaluate", len(result.images), len(dataset))
+        return result
+
+
+def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[NDArray[np.uint8]]]:
+    """The examples, and their images, from one reading of the dataset."""
+    first, second = tee(dataset[i] for i in range(len(dataset)))
+    return first, (example.image for example in second)
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block ends well; else that one stays.
+
+    Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
+    """
+    folder = Path(folder).resolve()  # "." has no name
+    partial_folder, old = (folder.with_name(f".{folder.name}.{part}") for part in ("partial", "old"))
+    _tidy(folder, partial_folder, old)
+    partial_folder.mkdir(parents=True)
+    try:
+        yield partial_folder
+        if folder.is_dir():
+            folder.rename(old)
+        partial_folder.rename(folder)
+    finally:
+        _tidy(folder, partial_folder, old)
+
+
+def _tidy(folder: Path, partial_folder: Path, old: Path) -> None:
+    """Leave one folder of the three: `folder`, or where there is none the old one, under its name."""
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+    for left in (old, partial_folder):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def model_folder(folder_or_hub_id: str | Path) -> Path:
+    """The local folder of a saved model; a Hub id is downloaded first."""
+    folder = Path(folder_or_hub_id)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
+        return folder
+    if str(folder_or_hub_id).count("/") != 1 or folder.suffix:
+        raise InputError(f"{folder}: no such model folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(folder_or_hub_id)))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise InputError(f"{folder_or_hub_id}: no such folder, and not on the Hub ({first})") from None
+
+
+def holds_student(folder: Path) -> bool:
+    """Whether a model's folder holds a student; models without a ``kind`` are segmenters."""
+    config = read_json(folder / "config.json")
+    return isinstance(config, dict) and config.get("kind") == "student"

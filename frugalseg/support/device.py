@@ -1,0 +1,31 @@
+"""The device that a command runs on, and what is said when its memory is full."""
+
+import sys
+
+from frugalseg.support.errors import InputError
+
+NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --batch-size, or with --device cpu"
+
+
+def choose_device(name: str) -> str:
+    """`name`, or for ``auto`` the GPU if there is one; `InputError` for a device that this machine lacks."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except out_of_memory():
+        raise
+    except (RuntimeError, AssertionError):
+        raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
+    return name
+
+
+def out_of_memory() -> tuple[type[Exception], ...]:
+    """What torch raises where a device's memory does not suffice; nothing while torch, which takes long, is not loaded.
+
+    For ``except``, which evaluates its expression only once something was raised.
+    """
+    torch = sys.modules.get("torch")
+    return () if torch is None else (torch.OutOfMemoryError,)

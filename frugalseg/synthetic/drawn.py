@@ -1,0 +1,81 @@
+"""Generated images as files of a folder, without labels; what is there already is not drawn again."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+
+from frugalseg.backbones.generator import ImageGenerator
+from frugalseg.support.files import atomic_path
+from frugalseg.support.progress import Progress, silent
+from frugalseg.synthetic.sources import GeneratedImages, Picture
+
+
+def draw_images(source: GeneratedImages, folder: Path, *, batch_size: int = 8, progress: Progress = silent) -> None:
+    """Write all images of a source; a folder that a killed call has left is completed.
+
+    Args:
+        source: of the images.
+        folder: gets ``00000000.png`` and so on.
+        batch_size: images drawn at once.
+        progress: told of each image.
+    """
+    for picture in missing_pictures(source, folder, batch_size=batch_size, progress=progress):
+        write_picture(folder, picture)
+
+
+def missing_pictures(
+    source: GeneratedImages, folder: Path, *, batch_size: int, progress: Progress = silent
+) -> Iterator[Picture]:
+    """Draw those images of a source that have no file in a folder; a batch with all of its files costs nothing.
+
+    Args:
+        source: of the images.
+        folder: where they belong.
+        batch_size: images drawn at once.
+        progress: told of each image drawn.
+    """
+    total = len(source)
+    for start in range(0, total, batch_size):
+        numbers = range(start, min(start + batch_size, total))
+        if all(picture_path(folder, number).exists() for number in numbers):
+            continue
+        for picture in source.pictures(numbers):
+            progress("draw", picture.number + 1, total)
+            if not picture_path(folder, picture.number).exists():
+                yield picture
+
+
+def write_picture(folder: Path, picture: Picture) -> None:
+    """Write one image whole or not at all."""
+    with atomic_path(picture_path(folder, picture.number)) as temporary:
+        Image.fromarray(picture.image).save(temporary)
+
+
+def picture_path(folder: Path, number: int) -> Path:
+    """Where image `number` goes."""
+    return folder / f"{number:08d}.png"
+
+
+def drawing_name(network: nn.Module, generator: ImageGenerator) -> str:
+    """A folder name for the images of a generator: another one for other weights or other settings."""
+    return f"{weights_fingerprint(network)}-{digest_of(generator.settings())}"
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits for JSON values."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """16 hexadecimal digits that change with a network's weights."""
+    digest = hashlib.sha256()
+    for key, tensor in network.state_dict().items():
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""Generated images ready for annotators: a data folder whose masks are still empty (DatasetDDPM's first step)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.masks import write_mask
+from frugalseg.support.files import atomic_path
+from frugalseg.support.progress import Progress, silent
+from frugalseg.synthetic.drawn import missing_pictures, picture_path, write_picture
+from frugalseg.synthetic.sources import GeneratedImages
+
+README = """Images to annotate
+==================
+
+images/   {count} images, drawn by a network; each belongs to the mask of the same name.
+masks/    indexed PNG files of the same size. A pixel's value is the id of its class; {ignore} = not annotated.
+          All of them are empty so far: every pixel is {ignore}.
+{classes}
+How to annotate
+---------------
+- Open a mask over its image in any editor that keeps indexed colours, paint the classes, and save it under its name as
+  indexed or grey PNG: without smoothing, without resizing.
+- Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
+  class in every image are worth more than a few images painted to the last pixel.
+- Images that show nothing recognisable: leave the mask as it is, all {ignore}; it is left out of training.
+
+Then
+----
+    frugalseg check {folder}
+    frugalseg fit {folder} --checkpoint {network} -o MODEL
+"""
+
+
+def write_for_annotation(
+    source: GeneratedImages,
+    out: Path,
+    network: str,
+    classes: ClassTable | None = None,
+    *,
+    batch_size: int = 8,
+    progress: Progress = silent,
+) -> int:
+    """Write images, empty masks, ``classes.json`` and ``README.txt``; images, masks and classes that exist are kept.
+
+    Args:
+        source: of the images.
+        out: the data folder.
+        network: checkpoint that draws them, for the words to annotators.
+        classes: what is to be annotated; without it there is no ``classes.json``, and the ids painted are the classes.
+        batch_size: images drawn at once.
+        progress: told of each image.
+
+    Returns:
+        How many images this call has written.
+    """
+    table, images = classes or ClassTable.from_ids(()), out / "images"
+    written = 0
+    for picture in missing_pictures(source, images, batch_size=batch_size, progress=progress):
+        mask = out / "masks" / picture_path(images, picture.number).name
+        if not mask.exists():
+            write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
+        # The image comes last: where it exists, its mask does too.
+        write_picture(images, picture)
+        written += 1
+    if classes is not None and not (out / "classes.json").exists():
+        classes.to_json(out / "classes.json")
+    with atomic_path(out / "README.txt") as temporary:
+        count = sum(1 for _ in images.glob("*.png"))
+        temporary.write_text(readme(out, count, network, classes), encoding="utf-8")
+    return written
+
+
+def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> str:
+    """The words for annotators."""
+    if classes is None:
+        lines = "\nThe classes are yours to choose: number them from 0 and write their names into classes.json:\n"
+        lines += '    {"classes": [{"id": 0, "name": "background"}, {"id": 1, "name": "..."}]}\n'
+    else:
+        entries = zip(classes.ids, classes.names, classes.colors, strict=True)
+        lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
+    ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
+    return README.format(count=count, classes=lines, ignore=ignore, folder=out.name, network=network)

@@ -1,0 +1,1 @@
+"""What every long training shares: the trainer, its callbacks, its stream of batches, its folder."""

@@ -1,0 +1,139 @@
+"""The folder of a pretraining run: what is in it, whether it may be continued, how results get into it whole."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import atomic_path, holding, read_json, write_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Places in the folder of a run.
+
+    The folder itself is the result, in the layout of the family; ``training/`` holds what continuing needs, and
+    ``pictures/`` what a person looks at.
+    """
+
+    path: Path
+
+    @property
+    def training(self) -> Path:
+        """Everything that only training needs."""
+        return self.path / "training"
+
+    @property
+    def settings(self) -> Path:
+        """What the run was started with (JSON)."""
+        return self.training / "settings.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The whole training state after some step."""
+        return self.training / "last.ckpt"
+
+    @property
+    def progress(self) -> Path:
+        """Step, images, seconds, loss and operations a step of the last checkpoint (JSON)."""
+        return self.training / "progress.json"
+
+    @property
+    def log(self) -> Path:
+        """The log, as text."""
+        return self.training / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains."""
+        return self.training / ".lock"
+
+    @property
+    def pictures(self) -> Path:
+        """Samples and the like, one PNG an occasion."""
+        return self.path / "pictures"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether a run was begun here."""
+        return self.settings.is_file()
+
+    def last_progress(self) -> dict[str, Any]:
+        """What `progress` holds; zeros where nothing was saved yet."""
+        if not self.progress.is_file():
+            return {"step": 0, "images": 0, "seconds": 0.0}
+        saved: dict[str, Any] = read_json(self.progress)
+        return saved
+
+    def require_free(self) -> None:
+        """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is a file; give a folder for the result")
+        if self.path.is_dir() and any(path.is_file() and path != self.lock for path in self.path.rglob("*")):
+            raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Make the folder a run with these settings, or give them to the run that is in it.
+
+        Raises what `require_free` raises where there is no run.
+        """
+        if not self.resumable:
+            self.require_free()
+        write_json(self.settings, settings)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep the folder to this process, and the further ones that it starts to share its batches.
+
+        Raises:
+            InputError: another run is at work in it.
+        """
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            yield
+            return
+        self.training.mkdir(parents=True, exist_ok=True)
+        with holding(self.lock) as ours:
+            if not ours:
+                raise InputError(f"{self.path}: another process is training in this folder; wait for it, or stop it")
+            yield
+
+    def publish(self, finished: Path) -> None:
+        """Move each file below the folder `finished` to its place in the run folder; each file is replaced whole.
+
+        Top-level files come last: they are what says that the rest is there.
+        """
+        files = sorted((p for p in finished.rglob("*") if p.is_file()), key=lambda p: -len(p.parts))
+        for source in files:
+            target = self.path / source.relative_to(finished)
+            # By way of a fresh file: safetensors makes files that only their owner can read.
+            with atomic_path(target) as temporary:
+                source.replace(temporary)
+        shutil.rmtree(finished)
+
+
+def continued(stored: dict[str, Any], given: dict[str, Any], where: Path) -> dict[str, Any]:
+    """The settings with which a run continues: its stored ones, with the steps raised where more are given.
+
+    Args:
+        stored: what the run was begun with.
+        given: what is asked for now; settings that are None were left to be chosen, and agree with whatever was chosen.
+        where: the run's folder.
+
+    Raises:
+        InputError: the two differ in anything but more steps; it names every such setting.
+    """
+    changed = [
+        f"{key} {stored.get(key)!r} -> {value!r}"
+        for key, value in given.items()
+        if value is not None and stored.get(key) != value and not (key == "steps" and value > stored["steps"])
+    ]
+    if changed:
+        raise InputError(
+            f"the run in {where} was started with other settings ({'; '.join(changed)}); "
+            "continue it with its own, or give another folder"
+        )
+    return {**stored, "steps": given["steps"]}

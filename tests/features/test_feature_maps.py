@@ -1,0 +1,32 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from frugalseg.features.feature_maps import FeatureMaps
+
+sides = st.integers(1, 23)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 5), sides, sides), min_size=1, max_size=3),
+    size=st.tuples(st.integers(1, 61), st.integers(1, 61)),
+    seed=st.integers(0, 1000),
+)
+def test_at_equals_upsample_then_index(shapes, size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = [torch.randn(2, c, h, w, generator=generator) for c, h, w in shapes]
+    upsampled = torch.cat([F.interpolate(m, size, mode="bilinear", align_corners=False) for m in maps], 1)
+    pixels = torch.randint(size[0] * size[1], (17,), generator=generator)
+    for image in range(2):
+        expected = upsampled[image].flatten(1)[:, pixels].t()
+        torch.testing.assert_close(FeatureMaps(maps, size).at(pixels, image), expected, atol=1e-5, rtol=0)
+
+
+def test_shape_and_selection():
+    maps = FeatureMaps([torch.zeros(3, 4, 2, 5), torch.ones(3, 6, 7, 1)], (10, 9))
+    assert (len(maps), maps.channels, maps.dim) == (3, (4, 6), 10)
+    assert len(maps[2]) == 1
+    assert maps[1].on((3, 3)).at(torch.arange(9)).shape == (9, 10)
+    assert maps.to(torch.float16).maps[0].dtype == torch.float16
