@@ -6,6 +6,7 @@ from pathlib import Path
 from frugalseg.data.exports.coco import coco_export
 from frugalseg.data.exports.documents import json_files, read_document
 from frugalseg.data.exports.labelme import labelme_export
+from frugalseg.data.exports.roboflow import roboflow_export
 from frugalseg.data.exports.voc import voc_export
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
@@ -16,6 +17,7 @@ FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
     mask_folder,
     coco_export,
     voc_export,
+    roboflow_export,
     published_folder,
     labelme_export,
 )
@@ -23,7 +25,7 @@ FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
 
 EXPECTED = (
     "expected images/ and masks/ with files of equal names, a .npy mask beside each image, "
-    "or an export of labelme, COCO or VOC"
+    "or an export of labelme, COCO, VOC or Roboflow (PNG masks)"
 )
 
 

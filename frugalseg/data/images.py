@@ -4,19 +4,33 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from frugalseg.support.files import FileError
 from frugalseg.support.text import listing
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+HEIF = "pillow_heif"
+"""The optional package that lets Pillow read HEIC files, the photographs of many phones."""
 
-# Only these decoders may run, whatever a file's name says: Pillow would hand a disguised EPS file to Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"),
+        *(".gif", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *((".heic", ".heif") if find_spec(HEIF) is not None else ()),
+    }
+)
+
+SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+"""What file managers leave in folders, beside hidden files."""
+
+MAX_CHANNEL_PAGES = 3
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,6 +45,21 @@ TURNS = {
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused: decoded, they take gigabytes, and small files can claim any size."""
+
+
+@cache
+def decoders() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read.
+
+    No other decoder may run, whatever a file's name says: Pillow would hand a disguised EPS file to Ghostscript.
+    """
+    formats = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+    if find_spec(HEIF) is None:
+        return formats
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    return (*formats, "HEIF")
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -62,6 +91,22 @@ def images_in(folder: Path) -> list[Path]:
     return [p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
 
 
+def other_files(folder: Path) -> list[Path]:
+    """The files directly in a folder that are no images for `images_in`, by name; hidden ones are left out.
+
+    ``HEIC`` files are among them unless the package ``pillow-heif`` is installed.
+    """
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [
+        path
+        for path in paths
+        if path.suffix.lower() not in IMAGE_SUFFIXES
+        and not path.name.startswith(".")
+        and path.name.lower() not in SYSTEM_FILES
+        and path.is_file()
+    ]
+
+
 def same_stems(paths: Iterable[Path]) -> list[list[Path]]:
     """Groups of files that differ only in their suffix, so that a mask or a result could belong to any of them."""
     groups: dict[str, list[Path]] = defaultdict(list)
@@ -81,14 +126,70 @@ def require_distinct_stems(paths: Iterable[Path]) -> None:
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB, turned upright as its EXIF orientation says.
 
-    16-bit values are scaled from 0..65535 to 0..255, floating-point ones from 0..1; transparency is laid over white;
-    of an animation or a stack the first picture is read.
+    16-bit values are scaled from 0..65535 to 0..255, floating-point ones from 0..1; transparency is laid over white.
+    TIFF pages that are the channels of one picture, as ImageJ writes them, become red, green and blue; of any other
+    stack and of an animation the first picture is read (see `page_count`).
 
     Raises:
-        FileError: missing, unreadable, truncated, more than `MAX_PIXELS`, or values outside those ranges.
+        FileError: missing, unreadable, truncated, more than `MAX_PIXELS`, values outside those ranges, or more than
+            three channels.
     """
     with opened(path) as image:
+        channels = channel_pages(image)
+        if channels > 1:
+            return _rgb_of_pages(image, channels, Path(path))
         return _rgb(upright(image), Path(path))
+
+
+def page_count(path: str | Path) -> int:
+    """How many pictures of full size a TIFF file holds, where they are not channels of one; 1 for other formats."""
+    with opened(path) as image:
+        return 1 if channel_pages(image) > 1 else full_pages(image)
+
+
+def full_pages(image: Image.Image) -> int:
+    """The pages of an open TIFF, without the smaller copies that some programs add; 1 for other formats."""
+    count = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if count == 1:
+        return 1
+    full = 0
+    for number in range(count):
+        image.seek(number)
+        # Tag 254 marks reduced copies of another page.
+        full += not int(_tags(image).get(254, 0)) & 1
+    image.seek(0)
+    return max(1, full)
+
+
+def channel_pages(image: Image.Image) -> int:
+    """How many pages of an open TIFF are the channels of one picture, by ImageJ's own description; 0 where none are."""
+    description = str(_tags(image).get(270, ""))
+    if image.format != "TIFF" or not description.startswith("ImageJ="):
+        return 0
+    values = dict(line.partition("=")[::2] for line in description.splitlines())
+    channels = int(values["channels"]) if values.get("channels", "").isdecimal() else 0
+    return channels if channels > 1 and channels == getattr(image, "n_frames", 1) else 0
+
+
+def _rgb_of_pages(image: Image.Image, channels: int, path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 of two or three grey pages; a missing blue channel is 0."""
+    if channels > MAX_CHANNEL_PAGES:
+        raise FileError(path, f"has {channels} channels, of which only 3 can be read", "save it with three channels")
+    pages = []
+    for number in range(channels):
+        image.seek(number)
+        if image.mode != "L" and not image.mode.startswith("I") and image.mode != "F":
+            raise FileError(path, "its channels are not grey pages", "save it as one page in RGB")
+        pages.append(_rgb(image.copy(), path)[..., 0])
+    if len({page.shape for page in pages}) > 1:
+        raise FileError(path, "its channels differ in size", "save it as one page in RGB")
+    pages += [np.zeros_like(pages[0])] * (MAX_CHANNEL_PAGES - channels)
+    return np.stack(pages, axis=-1)
+
+
+def _tags(image: Image.Image) -> Any:
+    """The tags of an open TIFF page; nothing for other formats."""
+    return getattr(image, "tag_v2", {})
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -96,7 +197,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     with opened(path) as image:
         orientation = _orientation(image)
         # Pillow gives TIFF sizes already upright from some version on, so they are taken from the tags.
-        tags = getattr(image, "tag_v2", {})
+        tags = _tags(image)
         width, height = int(tags.get(256, image.width)), int(tags.get(257, image.height))
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
@@ -126,7 +227,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Pillow warns of large and of slightly broken files; one clear error is enough.
             warnings.filterwarnings("ignore", module="PIL")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(path, formats=decoders()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 yield image
@@ -138,12 +239,35 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
         limit = f"more than {MAX_PIXELS // 1_000_000} megapixels"
         raise FileError(path, f"too large ({limit})", "cut it into smaller images or scale it down") from None
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
+        kind = tiff_kind(path)
+        if kind is not None:
+            raise FileError(
+                path, f"a TIFF of a kind that cannot be read ({kind})", "save it with 8 or 16 bits"
+            ) from None
+        known = ", ".join(decoders())
         raise FileError(path, f"not an image of a known format ({known})", "convert or remove it") from None
     # Decoders raise nearly anything on a broken file: OSError, SyntaxError, struct.error, ValueError, KeyError, ...
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise FileError(path, f"cannot be read ({reason})", "export it again or remove it") from None
+
+
+def tiff_kind(path: Path) -> str | None:
+    """What a TIFF that Pillow does not know holds, such as ``32-bit float values in 3 channels``; None for others."""
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            header = file.read(8)
+            if header[:4] not in (b"II*\0", b"MM\0*"):
+                return "BigTIFF" if header[:4] in (b"II+\0", b"MM\0+") else None
+            tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+            file.seek(tags.next)
+            tags.load(file)
+        bits, kind, channels = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(277, 1)
+    except Exception:  # as broken as it likes: the kind only makes a message clearer
+        return "damaged"
+    names = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}
+    return f"{bits}-bit {names.get(kind, '')}values in {channels} channel{'s' if channels != 1 else ''}"
 
 
 def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

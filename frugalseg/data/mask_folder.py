@@ -1,6 +1,8 @@
 """Folders of images and masks: ``images/`` beside ``masks/``, or the published layout, a ``.npy`` beside each image."""
 
-from collections.abc import Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.images import images_in, same_stems
+from frugalseg.data.images import IMAGE_SUFFIXES, images_in
 from frugalseg.data.layout import Layout, clash_error, classes_file, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing
+
+NamedFile = tuple[str, Path]
+"""A file with the name that it shares with its partner."""
 
 PAIRS = "expected images/ and masks/ with files of equal names"
 
@@ -24,19 +29,19 @@ class MaskFile:
     path: Path
 
     def ids(self, size: tuple[int, int], classes: ClassTable) -> NDArray[np.int64]:
-        """(H, W) int64 as the file holds them, see `read_mask`; neither `size` nor `classes` change that."""
-        return read_mask(self.path)
+        """(H, W) int64 as the file holds them, or the ids of its colors where `classes` has these; see `read_mask`."""
+        return read_mask(self.path, classes)
 
 
 def mask_folder(root: Path) -> Layout | None:
     """``images/`` and ``masks/``; `FileError` where either is empty."""
     if not ((root / "images").is_dir() and (root / "masks").is_dir()):
         return None
-    images = images_in(root / "images")
+    images = named_files(root / "images", IMAGE_SUFFIXES)
     if not images:
         raise FileError(root / "images", "no images in this folder", PAIRS)
     # Lossy files are kept, so that reading them says what is wrong with them.
-    masks = [p for p in plain_files(root / "masks") if p.suffix.lower() in MASK_SUFFIXES | LOSSY_SUFFIXES]
+    masks = named_files(root / "masks", MASK_SUFFIXES | LOSSY_SUFFIXES)
     if not masks:
         raise FileError(root / "masks", "no masks in this folder", PAIRS)
     return _layout(root, images, masks)
@@ -44,25 +49,43 @@ def mask_folder(root: Path) -> Layout | None:
 
 def published_folder(root: Path) -> Layout | None:
     """A ``.npy`` of the same stem beside each image."""
-    images, masks = images_in(root), [p for p in plain_files(root) if p.suffix.lower() == ".npy"]
+    images = [(name_of(path, root), path) for path in images_in(root)]
+    masks = [(name_of(path, root), path) for path in plain_files(root) if path.suffix.lower() == ".npy"]
     return _layout(root, images, masks) if images and masks else None
 
 
-def _layout(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> Layout:
+def _layout(root: Path, images: Sequence[NamedFile], masks: Sequence[NamedFile]) -> Layout:
     return Layout(
         root,
-        {p.stem: p for p in images},
-        {p.stem: MaskFile(p) for p in masks},
+        dict(images),
+        {name: MaskFile(path) for name, path in masks},
         classes_file(root),
         problems=tuple(pairing_errors(root, images, masks)),
     )
 
 
-def pairing_errors(root: Path, images: Sequence[Path], masks: Sequence[Path]) -> list[FileError]:
+def named_files(folder: Path, suffixes: Set[str]) -> list[NamedFile]:
+    """The files of a folder that end in one of `suffixes`, by name; those of its folders where it has none itself."""
+    files = [path for path in plain_files(folder) if path.suffix.lower() in suffixes]
+    if not files and folder.is_dir():
+        inside = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in suffixes and path.is_file())
+        files = [path for path in inside if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
+    return [(name_of(path, folder), path) for path in files]
+
+
+def name_of(path: Path, folder: Path) -> str:
+    """What a file shares with its partner: its path in `folder` without suffix.
+
+    Accents are composed as one letter (NFC): systems differ in how they write them, and a folder may mix both ways.
+    """
+    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+
+
+def pairing_errors(root: Path, images: Sequence[NamedFile], masks: Sequence[NamedFile]) -> list[FileError]:
     """What keeps files from being pairs: names that clash, images without mask, masks without image."""
     errors = []
-    if clashes := same_stems(images) + same_stems(masks):
-        errors.append(clash_error(root, [" and ".join(p.name for p in group) for group in clashes]))
+    if clashes := _same_names(images) + _same_names(masks):
+        errors.append(clash_error(root, [" and ".join(path.name for path in group) for group in clashes]))
     if lonely := without_partner(images, masks):
         message = f"{count(len(lonely), 'image')} without a mask: {listing(lonely)}"
         errors.append(FileError(root, message, "add a mask of the same name, or move the image away"))
@@ -72,7 +95,15 @@ def pairing_errors(root: Path, images: Sequence[Path], masks: Sequence[Path]) ->
     return errors
 
 
-def without_partner(paths: Sequence[Path], others: Sequence[Path]) -> list[str]:
-    """The names of those of `paths` whose stem none of `others` has."""
-    stems = {path.stem for path in others}
-    return [path.name for path in paths if path.stem not in stems]
+def _same_names(files: Sequence[NamedFile]) -> list[list[Path]]:
+    """Groups of files that have one name."""
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for name, path in files:
+        groups[name].append(path)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def without_partner(files: Sequence[NamedFile], others: Sequence[NamedFile]) -> list[str]:
+    """The file names of those of `files` whose name none of `others` has."""
+    known = {name for name, _ in others}
+    return [path.name for name, path in files if name not in known]

@@ -7,21 +7,29 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from frugalseg.data.classes import MAX_ID, ClassTable
-from frugalseg.data.images import MAX_PIXELS, opened, upright
+from frugalseg.data.images import MAX_PIXELS, full_pages, opened, upright
+from frugalseg.data.mask_colors import ids_of_colors, ids_of_palette
 from frugalseg.support.files import FileError, atomic_path
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 
 
-def read_mask(path: str | Path) -> NDArray[np.int64]:
+def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np.int64]:
     """(H, W) int64 class ids, 0 to 65535.
 
-    Indexed images give their indices; grey ones, of 1 to 32 bits, their values; colour ones only where red, green and
-    blue are equal everywhere. ``.npy`` arrays are (H, W) of any numeric type with whole values.
+    Grey images, of 1 to 32 bits, give the values that the file stores, whatever they are to look like. Indexed images
+    give their indices, unless the colors of their palette say that the classes have another order there. Color images
+    give the classes of their colors, or their values where red, green and blue are equal everywhere. ``.npy`` arrays
+    are (H, W) of any numeric type with whole values.
+
+    Args:
+        path: the file.
+        classes: whose colors are looked for; None looks for none.
 
     Raises:
-        FileError: missing, unreadable, truncated, giant, in colour, lossily compressed, or not whole ids.
+        FileError: missing, unreadable, truncated, giant, in colors of no class, lossily compressed, of several pages,
+            or not whole ids.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -29,7 +37,7 @@ def read_mask(path: str | Path) -> NDArray[np.int64]:
         raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or grey PNG")
     if suffix not in MASK_SUFFIXES:
         raise FileError(path, "not a mask format", f"use one of {' '.join(sorted(MASK_SUFFIXES))}")
-    values = _read_array(path) if suffix == ".npy" else _read_picture(path)
+    values = _read_array(path) if suffix == ".npy" else _read_picture(path, classes)
     return _whole_ids(values, path)
 
 
@@ -78,38 +86,62 @@ def _read_array(path: Path) -> NDArray[np.generic]:
     return np.asarray(values)
 
 
-def _read_picture(path: Path) -> NDArray[np.generic]:
+def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
     with opened(path) as image:
+        if (pages := full_pages(image)) > 1:
+            remedy = "save one page with the id of each pixel's class; a page for each class must be numbered first"
+            raise FileError(path, f"holds {pages} pages, where a mask is one page of class ids", remedy)
+        inverted, step = _stored_as(image, path)
         picture = upright(image)
+        if picture.mode == "P" and classes is not None:
+            return ids_of_palette(picture, classes)
         if picture.mode not in ("1", "L", "P", "F") and not picture.mode.startswith("I"):
-            return _grey_of_colour(picture, path)
+            return _of_color(picture, path, classes)
         values = np.asarray(picture)
-        step = _grey_step(path)
+        if inverted and picture.mode in ("1", "L"):
+            values = ~values
         return values // np.uint8(step) if step > 1 else values
 
 
-def _grey_of_colour(image: Image.Image, path: Path) -> NDArray[np.generic]:
-    """(H, W) of an image in colour whose channels are equal; transparency does not matter."""
+def _of_color(image: Image.Image, path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
+    """(H, W) of an image in color: its values where its channels are equal, else the classes of its colors."""
     if image.mode in ("LA", "PA"):
         return np.asarray(image)[..., 0]
-    channels = np.asarray(image)[..., :3] if image.mode in ("RGB", "RGBA", "RGBX") else None
-    if channels is None or (channels != channels[..., :1]).any():
-        raise FileError(
-            path,
-            "a picture in colour, not class ids",
-            "export indexed or grey PNG whose pixel values are the class ids",
-        )
-    return channels[..., 0]
+    if image.mode not in ("RGB", "RGBA", "RGBX"):
+        raise _in_color(path, f"a picture in {image.mode}")
+    channels = np.asarray(image)[..., :3]
+    if (channels == channels[..., :1]).all():
+        return channels[..., 0]
+    ids = None if classes is None else ids_of_colors(channels, classes)
+    if ids is None:
+        raise _in_color(path, "a picture in color")
+    return ids
 
 
-def _grey_step(path: Path) -> int:
-    """What Pillow multiplies grey PNG values by: it stretches those of 2 and 4 bits to 0..255."""
+def _in_color(path: Path, what: str) -> FileError:
+    remedy = "export indexed or grey PNG whose pixel values are the class ids, or give the colors in classes.json"
+    return FileError(path, f"{what}, not class ids", remedy)
+
+
+def _stored_as(image: Image.Image, path: Path) -> tuple[bool, int]:
+    """Whether Pillow inverts the values of an open image, and what it multiplies them by.
+
+    It stretches grey values of 2 and 4 bits to 0..255, and turns those of TIFFs round in which 0 is white.
+    """
+    if image.format == "TIFF":
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        return tags.get(262, 0) == 0, STRETCHED.get(tags.get(258, (1,))[0], 1)
+    if image.format != "PNG":
+        return False, 1
     with path.open("rb") as file:
         header = file.read(26)
-    if header[:4] != b"\x89PNG" or len(header) < 26 or header[25] != 0:
-        return 1
-    return {2: 85, 4: 17}.get(header[24], 1)
+    grey = len(header) == 26 and header[25] == 0
+    return False, STRETCHED.get(header[24], 1) if grey else 1
+
+
+STRETCHED = {2: 85, 4: 17}
+"""What makes 2 and 4 bits fill 0..255."""
 
 
 def _whole_ids(values: NDArray[np.generic], path: Path) -> NDArray[np.int64]:

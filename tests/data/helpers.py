@@ -43,6 +43,29 @@ def grey_png(values: NDArray[np.uint8], bits: int) -> bytes:
     return _png(width, height, bits, 0, lines)
 
 
+def tiff(path: Path, *pages: NDArray[np.uint8], bits: int = 8, white_is_0: bool = False, description: str = "") -> Path:
+    """A TIFF of grey pages (H, W) that stores these very values in so many bits, whatever they are to look like."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = bytearray(struct.pack("<2sHI", b"II", 42, 0))
+    link = 4
+    for page in pages:
+        height, width = page.shape
+        spread = ((page[:, :, None] >> np.arange(bits - 1, -1, -1)) & 1).astype(np.uint8).reshape(height, -1)
+        data, told = np.packbits(spread, axis=1).tobytes(), description.encode() + b"\0"
+        places = {273: len(content), 270: len(content) + len(data)}
+        content += data + told + b"\0" * ((len(data) + len(told)) % 2)
+        tags = [(254, 4, 1, 0), (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits), (259, 3, 1, 1)]
+        tags += [(262, 3, 1, 0 if white_is_0 else 1), (270, 2, len(told), places[270]), (273, 4, 1, places[273])]
+        tags += [(277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, len(data))]
+        tags = [tag for tag in tags if tag[0] != 270 or description]
+        struct.pack_into("<I", content, link, len(content))
+        content += struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        link = len(content)
+        content += struct.pack("<I", 0)
+    path.write_bytes(content)
+    return path
+
+
 def giant_png(side: int) -> bytes:
     """A file of a few bytes that claims to be an RGB image of side x side."""
     return _png(side, side, 8, 2, b"\0" * 100)

@@ -44,8 +44,8 @@ def test_every_broken_pair_is_found_not_only_the_first(tmp_path: Path) -> None:
     assert find(errors, "names clash: 005.npy and 005.png")
     assert "000.png" in find(errors, "not an image of a known format").where
     assert "002.png" in find(errors, "the mask is 5x5 (width x height), the image 16x12").where
-    coloured = find(errors, "in colour")
-    assert "001.png" in coloured.where and "003.png" in coloured.where
+    colored = find(errors, "in color")
+    assert "001.png" in colored.where and "003.png" in colored.where
     assert len(errors) == 6
 
 

@@ -1,4 +1,6 @@
 import json
+import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +153,7 @@ def coloured_mask(folder: Path) -> None:
         (nothing_annotated, "no pixel of any mask is annotated"),
         (grey_pictures_as_masks, "255 classes; at most 254 are possible; these look like pictures"),
         (broken_classes, "not JSON"),
-        (coloured_mask, "in colour"),
+        (coloured_mask, "in color"),
     ],
 )
 def test_a_wrong_folder_is_one_line(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
@@ -190,3 +192,22 @@ def test_summary_counts(tmp_path: Path) -> None:
     assert told.pixels.tolist() == [[96, 96], [0, 5], [16, 0]]
     assert told.pixels_per_class.tolist() == [112, 101]
     assert (told.labelled(0), told.labelled(), told.labelled(6)) == (213, 192, 208)
+
+
+@pytest.mark.parametrize(("image", "mask"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_that_differ_in_how_accents_are_written_are_pairs(tmp_path: Path, image: str, mask: str) -> None:
+    data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
+    for part, form in (("images", image), ("masks", mask)):
+        for path in list((tmp_path / part).iterdir()):
+            path.rename(path.with_name(unicodedata.normalize(form, f"café{path.name}")))
+    assert len(SegmentationFolder(tmp_path)) == 2
+
+
+def test_images_and_masks_in_folders_of_equal_names(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    for part in ("images", "masks"):
+        for camera in ("cam1", "cam2"):
+            (tmp_path / part / camera).mkdir()
+            shutil.copy(tmp_path / part / "000.png", tmp_path / part / camera)
+        (tmp_path / part / "000.png").unlink()
+    assert SegmentationFolder(tmp_path).names == ["cam1/000", "cam2/000"]

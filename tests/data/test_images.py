@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from frugalseg.data.images import TURNS, image_size, list_images, read_image, require_distinct_stems
+from frugalseg.data.images import TURNS, image_size, list_images, other_files, read_image, require_distinct_stems
 from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, picture, save_image
 
@@ -161,7 +161,7 @@ def test_list_images_is_sorted_and_knows_its_own(folder: Path) -> None:
 
 
 def test_list_images_of_nothing(folder: Path) -> None:
-    with pytest.raises(FileError, match=r"no images in this folder; put images in it .bmp jpeg jpg"):
+    with pytest.raises(FileError, match=r"no images in this folder; put images in it .avif bmp gif"):
         list_images(folder)
     with pytest.raises(FileError, match="no such folder"):
         list_images(folder / "none")
@@ -192,3 +192,27 @@ def test_a_bytes_level_flip_never_escapes_as_another_error(folder: Path) -> None
             assert read_image(path).dtype == np.uint8
         except FileError as error:
             assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "exact"),
+    [(".gif", False), (".ppm", True), (".pgm", False), (".jfif", False), (".avif", False), (".jp2", True)],
+)
+def test_formats_of_cameras_and_tools(tmp_path: Path, suffix: str, exact: bool) -> None:
+    values = np.full((12, 16, 3), (40, 90, 200), np.uint8)
+    path, options = tmp_path / f"a{suffix}", {"irreversible": False} if suffix == ".jp2" else {}
+    Image.fromarray(values).convert("L" if suffix == ".pgm" else "RGB").save(
+        path, format="JPEG" if suffix == ".jfif" else None, **options
+    )
+    assert list_images(tmp_path) == [path]
+    found = read_image(path).astype(int)
+    expected = np.asarray(Image.fromarray(values).convert("L").convert("RGB")) if suffix == ".pgm" else values
+    assert image_size(path) == (12, 16)
+    assert np.abs(found - expected).max() <= (0 if exact else 6)
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    for name in ("notes.txt", "b.xcf", ".hidden.png", ".DS_Store", "Thumbs.db"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in other_files(tmp_path)] == ["b.xcf", "notes.txt"]

@@ -42,7 +42,7 @@ class Outline:
             return cls(runs_area(runs), runs=runs)
         if not isinstance(segmentation, list) or not segmentation:
             raise ValueError("its segmentation is neither polygons nor run lengths")
-        polygons = [_polygon(values) for values in segmentation]
+        polygons = [_polygon(values) for values in polygons_of(segmentation)]
         return cls(sum(map(polygon_area, polygons)), polygons)
 
     def patches(self, size: tuple[int, int]) -> Iterator[Patch]:
@@ -51,6 +51,12 @@ class Outline:
             yield runs_patch(self.runs, size)
         for points in self.polygons:
             yield polygon_patch(points, size)
+
+
+def polygons_of(segmentation: list[Any]) -> list[Any]:
+    """The polygons of a ``segmentation`` that is a list: some tools write the numbers of a single one without its own
+    brackets."""
+    return segmentation if any(isinstance(value, list) for value in segmentation) else [segmentation]
 
 
 def _polygon(values: Any) -> NDArray[np.float64]:

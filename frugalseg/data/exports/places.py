@@ -1,5 +1,6 @@
 """Where an image is that an annotation file names: never outside of the data folder."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -14,8 +15,8 @@ def find_image(name: str, root: Path, folders: Sequence[Path]) -> Path | None:
     names = [PurePosixPath(name.replace("\\", "/"))]
     if leads_outside(name, root, folders):
         names = [PurePosixPath(names[0].name)]
-    places = (_within(root, folder, names[0]) for folder in folders)
-    return next((place for place in places if place is not None and _is_file(place)), None)
+    places = [place for folder in folders if (place := _within(root, folder, names[0])) is not None]
+    return next((found for place in places if (found := _existing(place)) is not None), None)
 
 
 def missing_image(path: Path, name: str, root: Path, folders: Sequence[Path]) -> FileError:
@@ -44,6 +45,16 @@ def _within(root: Path, folder: Path, name: PurePosixPath) -> Path | None:
         else:
             return None
     return root.joinpath(*parts)
+
+
+def _existing(path: Path) -> Path | None:
+    """The file at `path`, or the one beside it whose name differs only in how accents are written; None without."""
+    if _is_file(path):
+        return path
+    if path.name.isascii():
+        return None
+    forms = (path.with_name(unicodedata.normalize(form, path.name)) for form in ("NFC", "NFD"))
+    return next((other for other in forms if _is_file(other)), None)
 
 
 def _is_file(path: Path) -> bool:

@@ -1,5 +1,6 @@
 import json
 import pickle
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,54 @@ def test_the_doctor_names_images(tmp_path: Path) -> None:
     assert any("c.png: 1 image without any object" in line for line in told)
     assert any("no pixel of: axon" in line for line in told)
     assert np.array([line.startswith("error") for line in told]).sum() == 1
+
+
+@pytest.mark.parametrize("write", [str, float, int, lambda i: str(i) if i == 1 else float(i)])
+def test_ids_are_the_same_however_they_are_written(tmp_path: Path, write: Any) -> None:
+    for name in "ab":
+        save_image(tmp_path / f"{name}.png", picture(0))
+    objects = [(1, 1, [square(2, 3, 4)]), (2, 7, [square(0, 0, 3)])]
+    file = coco(tmp_path / "x.json", ["a.png", "b.png"], objects, CATEGORIES)
+    document = json.loads(file.read_text())
+    for annotation in document["annotations"]:
+        annotation |= {"image_id": write(annotation["image_id"]), "category_id": write(annotation["category_id"])}
+    write_json(file, document)
+    folder = SegmentationFolder(tmp_path)
+    assert [(example.target == place).sum() for place, example in enumerate(folder, 1)] == [16, 9]
+
+
+def test_names_of_digits_stay_names(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    save_image(tmp_path / "b.png", picture(1))
+    file = coco(tmp_path / "x.json", ["a.png", "b.png"], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
+    document = json.loads(file.read_text())
+    for image, key in zip(document["images"], ("007", 7), strict=True):
+        image["id"] = key
+    document["annotations"][0]["image_id"] = "007"
+    write_json(file, document)
+    assert [(example.target == 1).sum() for example in SegmentationFolder(tmp_path)] == [4, 0]
+
+
+def test_objects_of_images_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    objects = [(1, 1, [square(0, 0, 2)]), (5, 1, [square(0, 0, 2)]), (6, 1, [square(0, 0, 2)])]
+    coco(tmp_path / "x.json", ["a.png"], objects, CATEGORIES)
+    message = r"2 of 3 objects are of images that the file does not list \(image_id 5, 6\)"
+    with pytest.raises(InputError, match=message):
+        SegmentationFolder(tmp_path)
+    assert any("2 of 3 objects" in finding.message for finding in check_folder(tmp_path))
+
+
+def test_outlines_in_shares_of_the_image_are_refused(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    coco(tmp_path / "x.json", ["a.png"], [(1, 1, [[0.1, 0.1, 0.5, 0.1, 0.5, 1.0]])], CATEGORIES)
+    with pytest.raises(InputError, match="between 0 and 1, as shares of the images' sides"):
+        SegmentationFolder(tmp_path)
+
+
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_that_differ_in_how_accents_are_written(tmp_path: Path, listed: str, stored: str) -> None:
+    name = "café.png"
+    save_image(tmp_path / unicodedata.normalize(stored, name), picture(0))
+    coco(tmp_path / "x.json", [unicodedata.normalize(listed, name)], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
+    assert (SegmentationFolder(tmp_path)[0].target == 1).sum() == 4

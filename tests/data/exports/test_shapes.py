@@ -114,7 +114,8 @@ SQUARE = [[1.0, 1.0, 3.0, 1.0, 3.0, 3.0]]
         ([[1.0, 1.0, 2.0, 1e300, 3.0, 3.0]], "beyond 1000000"),
         ([[1.0, 1.0, 2.0, 10**400, 3.0, 3.0]], "not pairs of numbers"),
         ([SQUARE], "not a flat list"),
-        ([1.0, 1.0, 2.0, 2.0, 3.0, 3.0], "not a flat list"),
+        ([1.0, 1.0, 2.0, 2.0], "it has 2 points, not at least 3"),
+        ([1.0, [1.0, 2.0, 2.0, 3.0, 3.0]], "not a flat list"),
         ("x", "neither polygons nor run lengths"),
         ({"counts": [3, 2, 1], "size": [2, 3]}, "for [2, 3] (height, width), the image is [12, 16]"),
         ({"counts": [3, 2, 1], "size": [12, 16]}, "do not sum to 16 x 12"),
@@ -132,3 +133,9 @@ def test_wrong_outlines_are_refused(segmentation: object, message: str) -> None:
     with pytest.raises(ValueError) as error:
         Outline.of(segmentation, (12, 16))
     assert message in str(error.value)
+
+
+def test_a_single_polygon_may_lack_its_own_brackets() -> None:
+    flat, usual = (Outline.of(segmentation, (12, 16)) for segmentation in (SQUARE[0], SQUARE))
+    assert flat.area == usual.area == 2
+    np.testing.assert_array_equal(flat.polygons[0], usual.polygons[0])

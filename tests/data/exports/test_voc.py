@@ -126,3 +126,20 @@ def test_a_mask_without_its_image(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages" / "b.png").unlink()
     with pytest.raises(InputError, match=r"1 mask without an image: b\.png"):
         SegmentationFolder(tmp_path)
+
+
+def test_folders_within_the_folders_and_a_list_with_suffixes(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 15), "b.v2": halves(0, 8), "c": halves(0, 7)}, PALETTE)
+    for part in ("JPEGImages", "SegmentationClass"):
+        (tmp_path / part / "cam1").mkdir()
+        for path in list((tmp_path / part).glob("*.png")):
+            path.rename(path.parent / "cam1" / path.name)
+    folder = SegmentationFolder(tmp_path)
+    assert folder.names == ["cam1/a", "cam1/b.v2", "cam1/c"]
+    assert folder.classes.names == ("background", "car", "cat", "person")
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("cam1/a.png\nb.v2.png\n")
+    assert SegmentationFolder(tmp_path).names == ["cam1/a", "cam1/b.v2"]
+    (lists / "train.txt").write_text("cam1/a\nb.v2\n")
+    assert SegmentationFolder(tmp_path).names == ["cam1/a", "cam1/b.v2"]

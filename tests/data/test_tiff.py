@@ -1,0 +1,77 @@
+"""TIFFs as microscopes and ImageJ write them: few bits, inverted tables, pages."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from frugalseg.data.images import page_count, read_image
+from frugalseg.data.masks import read_mask
+from frugalseg.support.files import FileError
+from tests.data.helpers import halves, picture, save_image, tiff
+
+shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(bits=st.sampled_from([1, 2, 4, 8]), white_is_0=st.booleans(), data=st.data())
+def test_masks_give_the_values_that_are_stored(
+    tmp_path_factory: pytest.TempPathFactory, bits: int, white_is_0: bool, data: Any
+) -> None:
+    ids = data.draw(hnp.arrays(np.uint8, shapes, elements=st.integers(0, 2**bits - 1)))
+    path = tiff(tmp_path_factory.mktemp("mask") / "a.tif", ids, bits=bits, white_is_0=white_is_0)
+    np.testing.assert_array_equal(read_mask(path), ids)
+
+
+def test_a_mask_of_several_pages_is_refused(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", halves(0, 1), halves(1, 0))
+    with pytest.raises(FileError, match="holds 2 pages, where a mask is one page of class ids"):
+        read_mask(path)
+
+
+def test_a_reduced_copy_is_no_page(tmp_path: Path) -> None:
+    first, small = Image.fromarray(halves(0, 1)), Image.fromarray(halves(0, 1, 6, 8))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[small])
+    assert page_count(tmp_path / "a.tif") == 1
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.tif"), halves(0, 1))
+
+
+def test_channels_as_pages_are_one_picture(tmp_path: Path) -> None:
+    color = picture(0)
+    for count in (2, 3):
+        pages = [color[..., channel] for channel in range(count)]
+        path = tiff(tmp_path / f"{count}.tif", *pages, description=f"ImageJ=1.54f\nimages={count}\nchannels={count}\n")
+        expected = color.copy()
+        expected[..., count:] = 0
+        np.testing.assert_array_equal(read_image(path), expected)
+        assert page_count(path) == 1
+
+
+def test_more_channels_than_red_green_and_blue_are_refused(tmp_path: Path) -> None:
+    pages = [halves(0, 9)] * 4
+    path = tiff(tmp_path / "a.tif", *pages, description="ImageJ=1.54f\nimages=4\nchannels=4\n")
+    with pytest.raises(FileError, match="has 4 channels, of which only 3 can be read"):
+        read_image(path)
+
+
+def test_of_any_other_stack_the_first_page_is_read_and_the_pages_are_counted(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", halves(3, 200), halves(0, 0), description="ImageJ=1.54f\nimages=2\nslices=2\n")
+    np.testing.assert_array_equal(read_image(path)[..., 0], halves(3, 200))
+    assert page_count(path) == 2
+    assert page_count(save_image(tmp_path / "b.png", picture(0))) == 1
+
+
+def test_a_kind_of_tiff_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tiff(tmp_path / "a.tif", halves(0, 1))
+    content = path.read_bytes().replace(
+        b"\x02\x01\x03\x00\x01\x00\x00\x00\x08", b"\x02\x01\x03\x00\x01\x00\x00\x00\x40"
+    )
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=r"a TIFF of a kind that cannot be read \(64-bit values in 1 channel\)"):
+        read_image(path)
