@@ -75,14 +75,11 @@ def parts(found: Mapping[str, Any]) -> Iterator[str]:
     if rates:
         yield table(RATES, [rate(title, values) for title, values in rates])
     if "generate" in found:
-        rows = [
-            (row["what"], row["literal s"], row["ours s"], row["literal / ours"], row["ours, images an hour"])
-            for row in found["generate"]["rows"]
-        ]
-        yield table(("256 x 256", "literal s", "ours s", "times faster", "ours, images an hour"), rows)
+        yield table(
+            ("256 x 256", "literal s", "ours s", "times faster", "ours, images an hour"), drawn(found["generate"])
+        )
     if "student" in found:
-        rows = [(row["model"], row["ms an image"], row["images/s"]) for row in found["student"]["rows"]]
-        yield table(("256 x 256, 32 at once", "ms an image", "images/s"), rows)
+        yield table(("256 x 256, 32 at once", "ms an image", "images/s"), side_by_side(found["student"]))
     if PRETRAINING in found:
         yield from trained(found[PRETRAINING])
 
@@ -100,6 +97,17 @@ RATES = (
 def compared(result: Mapping[str, Any]) -> list[Row]:
     """Rows of prediction against the literal method."""
     return [(row["what"], row["literal s"], row["ours s"], row["times faster"]) for row in result["rows"]]
+
+
+def drawn(result: Mapping[str, Any]) -> list[Row]:
+    """Rows of drawing and labelling images."""
+    keys = ("what", "literal s", "ours s", "literal / ours", "ours, images an hour")
+    return [tuple(row[key] for key in keys) for row in result["rows"]]
+
+
+def side_by_side(result: Mapping[str, Any]) -> list[Row]:
+    """Rows of a student and of the classifier that taught it."""
+    return [(row["model"], row["ms an image"], row["images/s"]) for row in result["rows"]]
 
 
 def rate(title: str, values: Mapping[str, Any]) -> Row:
