@@ -138,7 +138,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         channels = channel_pages(image)
         if channels > 1:
             return _rgb_of_pages(image, channels, Path(path))
-        return _rgb(upright(image), Path(path))
+        return rgb_of(upright(image), Path(path))
 
 
 def page_count(path: str | Path) -> int:
@@ -180,7 +180,7 @@ def _rgb_of_pages(image: Image.Image, channels: int, path: Path) -> NDArray[np.u
         image.seek(number)
         if image.mode != "L" and not image.mode.startswith("I") and image.mode != "F":
             raise FileError(path, "its channels are not grey pages", "save it as one page in RGB")
-        pages.append(_rgb(image.copy(), path)[..., 0])
+        pages.append(rgb_of(image.copy(), path)[..., 0])
     if len({page.shape for page in pages}) > 1:
         raise FileError(path, "its channels differ in size", "save it as one page in RGB")
     pages += [np.zeros_like(pages[0])] * (MAX_CHANNEL_PAGES - channels)
@@ -270,7 +270,7 @@ def tiff_kind(path: Path) -> str | None:
     return f"{bits}-bit {names.get(kind, '')}values in {channels} channel{'s' if channels != 1 else ''}"
 
 
-def _rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def rgb_of(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     """8-bit RGB values of a picture of any mode."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = _eight_bit(np.asarray(image), path)

@@ -1,0 +1,87 @@
+"""Images as Python programs hold them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from frugalseg.data.arrays import as_images, as_rgb
+from frugalseg.support.errors import InputError
+from tests.data.helpers import picture, save_image
+
+RGB = picture(0)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        RGB,
+        RGB.astype(np.int64),
+        RGB.astype(np.uint16) * 257,
+        RGB / 255,
+        (RGB / 255).astype(np.float32),
+        torch.from_numpy(RGB),
+        torch.from_numpy(RGB).permute(2, 0, 1),
+        torch.from_numpy(RGB / 255).permute(2, 0, 1).float(),
+        Image.fromarray(RGB),
+        np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]),
+    ],
+    ids=["uint8", "int64", "uint16", "float64", "float32", "tensor", "channels first", "floats", "PIL", "RGBA"],
+)
+def test_one_picture_in_many_ways(image: Any) -> None:
+    found = as_rgb(image)
+    assert found.dtype == np.uint8 and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, RGB)
+
+
+def test_grey_and_black_and_white() -> None:
+    grey = RGB[..., 0]
+    for image in (grey, grey[..., None], grey[None]):
+        np.testing.assert_array_equal(as_rgb(image), np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_array_equal(as_rgb(grey > 100)[..., 1], np.where(grey > 100, 255, 0))
+
+
+def test_transparency_is_laid_over_white() -> None:
+    clear = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+    assert (as_rgb(clear) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (RGB.astype(np.float32), "float32 values must be from 0 to 1, these are from"),
+        (RGB.astype(np.int32) - 300, "int32 values must be from 0 to 255"),
+        (np.array([[np.nan, 0.5]]), "values must be from 0 to 1"),
+        (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\) is no image"),
+        (np.zeros((4, 5, 2), np.uint8), r"shape \(4, 5, 2\) is no image"),
+        (np.zeros(7, np.uint8), r"shape \(7,\) is no image"),
+        (np.array([["a"]]), "is no image"),
+        (np.array([[None]]), "object is no image"),
+        (np.zeros((2, 2), np.complex64), "complex64 is no image"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_rgb(image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(value=st.integers(0, 65535))
+def test_sixteen_bits_become_the_nearest_eight(value: int) -> None:
+    assert as_rgb(np.full((1, 1), value, np.uint16))[0, 0, 0] == round(value / 65535 * 255)
+
+
+def test_several_images_one_and_a_folder(tmp_path: Path) -> None:
+    path = save_image(tmp_path / "a.png", RGB)
+    for images in ([RGB], RGB, RGB[None], str(path), [path], tmp_path, Image.fromarray(RGB), (x for x in [RGB])):
+        (found,) = as_images(images)
+        np.testing.assert_array_equal(found, RGB)
+    with pytest.raises(InputError, match="image number 2: an array of shape"):
+        list(as_images([RGB, np.zeros((2, 2, 7))]))
+    with pytest.raises(InputError, match="expected images, found int"):
+        list(as_images(7))  # type: ignore[arg-type]
