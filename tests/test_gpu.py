@@ -137,7 +137,7 @@ def test_averaged_weights_are_where_the_training_is(tmp_path):
 def test_a_pretraining_is_continued(family, precision, photos, tmp_path):
     """The pictures at the end of each part are drawn there, too."""
     settings = replace(PRETRAINED[family], precision=precision)
-    options = RunOptions(device=DEVICE, log_steps=1, bar=False)
+    options = RunOptions(device=DEVICE, log_steps=1)
     for steps in (3, 6):
         assert pretrain(family, photos, tmp_path / "run", replace(settings, steps=steps), options)
         assert progress(tmp_path / "run")["step"] == steps
@@ -150,7 +150,7 @@ def test_a_pretraining_is_continued(family, precision, photos, tmp_path):
 @pytest.mark.parametrize("family", PRETRAINED)
 def test_a_pretrained_backbone_sees_the_same_on_both_devices(family, photos, tmp_path):
     settings = replace(PRETRAINED[family], steps=2, precision="fp32")
-    assert pretrain(family, photos, tmp_path / "run", settings, RunOptions(device=DEVICE, bar=False))
+    assert pretrain(family, photos, tmp_path / "run", settings, RunOptions(device=DEVICE))
     backbone = load_backbone(family, tmp_path / "run")
     assert_same_on_both_devices(backbone)
     assert_lower_precision_is_saved(load_backbone(family, tmp_path / "run", precision="bf16"), tmp_path / "saved")

@@ -65,7 +65,7 @@ def train(name: str, recipe: Recipe, seconds: float, options: argparse.Namespace
     """Train a network for about so many seconds; what that took."""
     started, network, place = time.monotonic(), recipe.networks[name], options.work / "networks" / name
     settings, images = settings_of(network, name), [str(folder) for folder in folders_of(recipe, name)]
-    run = RunOptions(options.device, workers=options.workers, bar=False, log_steps=20, picture_minutes=None)
+    run = RunOptions(options.device, workers=options.workers, log_steps=20, picture_minutes=None)
     pretrain(network.family, images, place, replace(settings, steps=PROBE), run)
     rate = RunFolder(place).last_progress()["images_per_second"]
     left = max(1.0, seconds * (1 - SPARE) - (time.monotonic() - started))

@@ -1,7 +1,6 @@
 """The command line: one function a command, which parses, calls and prints."""
 
 import errno
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,8 +75,8 @@ def benchmark(
     from frugalseg.support.progress import bars
 
     checked = load_recipe(recipe, data=data, checkpoint=checkpoint or (), runs=runs)
-    ready = with_networks(checked, out, device=choose_device(device), bar=True)
     with bars() as progress:
+        ready = with_networks(checked, out, device=choose_device(device), progress=progress)
         result = run_comparison(ready, out, device=choose_device(device), progress=progress)
     typer.echo(result.summary())
     typer.echo(f"\npage: {result.page}")
@@ -123,6 +122,7 @@ def pretrain_command(family: Family) -> Callable[..., None]:
         out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; becomes a checkpoint for fit.")],
         device: Device = "auto",
         devices: Annotated[int, typer.Option(help="Processes that share each batch (DDP), one a GPU.", min=1)] = 1,
+        nodes: Annotated[int, typer.Option(help="Machines that share each batch, each with --devices.", min=1)] = 1,
         workers: Annotated[int, typer.Option(help="Processes that prepare batches, for each device.", min=0)] = 0,
         max_minutes: Annotated[float | None, typer.Option(help="Stop after this long, to be continued later.")] = None,
         checkpoint_minutes: Annotated[float, typer.Option(help="How often everything is saved.")] = 10.0,
@@ -132,20 +132,24 @@ def pretrain_command(family: Family) -> Callable[..., None]:
     ) -> None:
         from frugalseg.jobs.pretrain import pretrain, stored_settings
         from frugalseg.pretraining.settings import RunOptions
+        from frugalseg.support.progress import bars
+        from frugalseg.training.hardware import is_first_process
 
         settings = stored_settings(family.name, out, **values(flags, given))
         options = RunOptions(
             device=choose_device(device),
             devices=devices,
+            nodes=nodes,
             workers=workers,
             max_minutes=max_minutes,
             checkpoint_minutes=checkpoint_minutes,
             picture_minutes=picture_minutes,
             compile=compile,
         )
-        finished = pretrain(family.name, images, out, settings, options)
+        with bars() as progress:
+            finished = pretrain(family.name, images, out, settings, options, progress)
         after = f"finished; next: frugalseg fit DATA --backbone {family.name} --checkpoint {out} -o MODEL"
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # with several devices each process comes here
+        if is_first_process():  # with several devices each process comes here
             typer.echo(f"{out}: {after if finished else 'time is up; run the same command to go on'}")
 
     return command

@@ -10,17 +10,18 @@ from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.progress import Progress, silent
 from frugalseg.training.run_folder import RunFolder
 
 
-def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", bar: bool = False) -> Recipe:
+def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", progress: Progress = silent) -> Recipe:
     """Train the networks that rows of a recipe name as their checkpoint; finished ones are left alone.
 
     Args:
         recipe: its rows may name entries of ``networks``; entries that no row names any more are not trained.
         folder: of the comparison; the networks go to ``networks/NAME`` below it, and are taken up there when killed.
         device: where to train.
-        bar: draw progress bars.
+        progress: told of each image that is read and of each step.
 
     Returns:
         The recipe with the places of the networks as checkpoints.
@@ -36,7 +37,8 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", ba
     content = recipe.model_dump()
     for name in wanted:
         place = Path(folder) / "networks" / name
-        pretrain(recipe.networks[name].family, images[name], place, settings[name], RunOptions(device=device, bar=bar))
+        options = RunOptions(device=device)
+        pretrain(recipe.networks[name].family, images[name], place, settings[name], options, progress)
         for row in content["rows"]:
             if row.get("checkpoint") == name:
                 row["checkpoint"] = str(place)

@@ -8,11 +8,14 @@ from typing import Any
 from frugalseg.backbones.registry import Family, family_named, pretrainable
 from frugalseg.data.images import list_images
 from frugalseg.pretraining.images import TrainingImages, fingerprint
+from frugalseg.pretraining.module import PretrainingModule
+from frugalseg.pretraining.run import fit
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.progress import Progress, silent
+from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import RunFolder, continued
-from frugalseg.training.trainer import PretrainingModule, check_hardware, fit
 
 
 def pretrain(
@@ -21,6 +24,7 @@ def pretrain(
     out: str | Path,
     settings: TrainingSettings | None = None,
     options: RunOptions | None = None,
+    progress: Progress = silent,
 ) -> bool:
     """Train a network of a family on the images of a folder, or continue a run that was stopped or killed.
 
@@ -36,16 +40,19 @@ def pretrain(
         settings: what to train, in the family's own class; None: the settings of the run in `out`, or the defaults.
             Those left None in it are chosen from the images.
         options: how to carry the run out.
+        progress: told of each image that is read and of each step, in the first process alone.
 
     Returns:
         Whether the last step was reached (else the time was up).
 
     Raises:
         InputError: no images, an unsuitable size, `out` holds something else, or a run of other settings or images.
+        WorkError: the loss is no longer finite.
+        KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
     settings = settings or stored_settings(family, out)
-    check_hardware(settings, options)
+    check_hardware(options.hardware, settings.precision, settings.batch_size)
     paths = images_of(images)
     data = {"family": family, "images": len(paths), "fingerprint": fingerprint(paths)}
     chosen = _settle(found, run, paths, settings, data)
@@ -53,10 +60,12 @@ def pretrain(
         return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
-    training_images = TrainingImages(paths, chosen.stored_size, bar=options.bar)
-    with run.alone():
-        run.begin(_jsonable({**asdict(chosen), **data}))
-        return fit(module, training_images, run, options)
+    shown = progress if is_first_process() else silent
+    training_images = TrainingImages(paths, chosen.stored_size, progress=shown)
+    with run.alone() as first:
+        if first:
+            run.begin(_jsonable({**asdict(chosen), **data}))
+        return fit(module, training_images, run, options, shown)
 
 
 def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSettings:
@@ -103,7 +112,9 @@ def _settle(
             continued(read_json(run.settings), given, run.path)
         )
         return resumed
-    run.require_free()
+    # Where several processes begin a run together, the others may find what the first is just writing.
+    if is_first_process():
+        run.require_free()
     return settings.chosen_for(paths)
 
 

@@ -1,1 +1,1 @@
-"""What every family's pretraining shares: the images at training size, the stream of batches, the run folder."""
+"""What every family's pretraining shares: its module and settings, the images at training size, the run."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.images import image_size, read_image
+from frugalseg.support.progress import Progress, silent
 
 CACHE_LIMIT = 4 * 2**30
 """Bytes of decoded images that are kept in memory."""
@@ -28,9 +29,9 @@ class TrainingImages:
     """
 
     def __init__(
-        self, paths: Sequence[Path], size: tuple[int, int], limit: int = CACHE_LIMIT, bar: bool = False
+        self, paths: Sequence[Path], size: tuple[int, int], limit: int = CACHE_LIMIT, progress: Progress = silent
     ) -> None:
-        """Decode what fits in `limit` bytes, under a progress bar if `bar`.
+        """Decode what fits in `limit` bytes, and tell `progress` of each image.
 
         Raises:
             InputError: an image cannot be read.
@@ -38,7 +39,7 @@ class TrainingImages:
         self.paths = list(paths)
         self.size = size
         self.cached = len(self.paths) * size[0] * size[1] * 3 <= limit
-        self._pixels = self._decode_all(bar) if self.cached else None
+        self._pixels = self._decode_all(progress) if self.cached else None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -50,18 +51,15 @@ class TrainingImages:
             return pixels
         return fit_to_size(read_image(self.paths[index]), self.size)
 
-    def _decode_all(self, bar: bool) -> NDArray[np.uint8]:
-        from rich.progress import track
-
+    def _decode_all(self, progress: Progress) -> NDArray[np.uint8]:
         pixels = np.empty((len(self.paths), *self.size, 3), np.uint8)
 
         def decode(index: int) -> None:
             pixels[index] = fit_to_size(read_image(self.paths[index]), self.size)
 
         with ThreadPoolExecutor() as pool:
-            done = pool.map(decode, range(len(self.paths)))
-            for _ in track(done, "read images", total=len(self.paths), disable=not bar, transient=True):
-                pass
+            for done, _ in enumerate(pool.map(decode, range(len(self.paths))), start=1):
+                progress("read images", done, len(self.paths))
         return pixels
 
     def describe(self) -> str:

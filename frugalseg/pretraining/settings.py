@@ -7,6 +7,7 @@ from typing import Any, Self
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.training.hardware import Hardware
 
 LONGEST_SIDE = 128
 """Without a size given, larger images are trained on at this many pixels along their longer side."""
@@ -84,14 +85,12 @@ class RunOptions:
     """How a run is carried out; may change when it is continued.
 
     Attributes:
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        devices: processes that share each batch (DDP), one a GPU.
+        device, devices, nodes: see `Hardware`.
         workers: processes beside each of them that prepare batches.
         max_minutes: stop after this long, to be continued later.
         checkpoint_minutes, checkpoint_steps: how often the state and the network are saved.
         picture_minutes, picture_steps: how often pictures are drawn; once more at the end.
         log_steps: steps between two lines of the log.
-        bar: draw a progress bar.
         channels_last: keep images and weights channels-last in memory; None: on GPUs, which like it. On the CPUs it
             was tried on it slowed narrow networks down by a quarter.
         compile: run the network through `torch.compile`.
@@ -99,6 +98,7 @@ class RunOptions:
 
     device: str = "auto"
     devices: int = 1
+    nodes: int = 1
     workers: int = 0
     max_minutes: float | None = None
     checkpoint_minutes: float | None = 10.0
@@ -106,9 +106,13 @@ class RunOptions:
     picture_minutes: float | None = 20.0
     picture_steps: int | None = None
     log_steps: int = 50
-    bar: bool = True
     channels_last: bool | None = None
     compile: bool = False
+
+    @property
+    def hardware(self) -> Hardware:
+        """Where the run is carried out."""
+        return Hardware(self.device, self.devices, self.nodes)
 
     @property
     def wants_channels_last(self) -> bool:

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
 from frugalseg.features.windows import Size, Window, cut, fitted_size
-from frugalseg.pretraining.settings import nearest_multiple
 from frugalseg.training.stream import SAMPLE, Order, StepStream, random_numbers
 
 PROBED = 64
@@ -26,7 +24,8 @@ def chosen_size(samples: Sequence[Example], stride: int, wanted: Size | None) ->
     side rounded to a multiple of `stride`."""
     height, width = wanted or most_frequent_size(samples)
     shrink = 1.0 if wanted else min(1.0, LONGEST_SIDE / max(height, width))
-    return nearest_multiple(round(height * shrink), stride), nearest_multiple(round(width * shrink), stride)
+    size = round(height * shrink), round(width * shrink)
+    return fitted_size(size, size, stride)
 
 
 def most_frequent_size(samples: Sequence[Example]) -> Size:
@@ -109,15 +108,3 @@ def cropped(image: Tensor, target: Tensor, size: Size, draws: np.random.Generato
         image = F.pad(image[None], missing, mode="replicate")[0]
         target = F.pad(target, missing, value=NOT_ANNOTATED)
     return image, target
-
-
-def sample_loader(stream: SampleStream, workers: int = 0) -> DataLoader[dict[str, Any]]:
-    """A loader that yields the batches of `stream` in order, prepared by `workers` processes beside the training."""
-    # A generator of its own, or it would draw from the process's.
-    return DataLoader(
-        stream,
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator().manual_seed(stream.seed),
-    )

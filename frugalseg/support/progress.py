@@ -2,22 +2,62 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 Progress = Callable[[str, int, int], None]
+
+
+@runtime_checkable
+class TakesNotes(Protocol):
+    """A progress that also shows a few words beside each stage."""
+
+    def note(self, stage: str, words: str) -> None:
+        """Show `words` beside `stage` from its next report on."""
 
 
 def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-@contextmanager
-def bars() -> Iterator[Progress]:
-    """Progress bars on standard error, one a stage, with rate and time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+def note(progress: Progress, stage: str, words: str) -> None:
+    """Show `words`, such as the current loss, beside a stage, if `progress` takes notes."""
+    if isinstance(progress, TakesNotes):
+        progress.note(stage, words)
 
-    tasks: dict[str, TaskID] = {}
+
+class Bars:
+    """A progress bar for each stage, with its rate, the time left and the last note."""
+
+    def __init__(self, shown: "RichProgress") -> None:
+        self._shown = shown
+        self._tasks: dict[str, TaskID] = {}
+        self._notes: dict[str, str] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the bar of `stage`, which is drawn at its first report."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._shown.add_task(stage, total=total, rate="", note="")
+        speed = self._shown.tasks[self._tasks[stage]].speed
+        rate = f"{speed:.1f}/s" if speed else ""
+        words = self._notes.get(stage, "")
+        self._shown.update(self._tasks[stage], completed=done, total=total, rate=rate, note=words)
+
+    def note(self, stage: str, words: str) -> None:
+        """Show `words` beside the bar of `stage` from its next report on."""
+        self._notes[stage] = words
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Progress bars on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:12}"),
@@ -25,14 +65,7 @@ def bars() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
-    with Bars(*columns, console=Console(stderr=True)) as shown:
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, total=total, rate="")
-            speed = shown.tasks[tasks[stage]].speed
-            rate = f"{speed:.1f}/s" if speed else ""
-            shown.update(tasks[stage], completed=done, total=total, rate=rate)
-
-        yield show
+    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+        yield Bars(shown)

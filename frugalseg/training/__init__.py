@@ -1,1 +1,1 @@
-"""What every long training shares: the trainer, its callbacks, its stream of batches, its folder."""
+"""What every long training shares: the trainer and its hardware, callbacks, batches by step, run folders."""

@@ -5,8 +5,6 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from frugalseg.training.run_folder import RunFolder
-
 
 class FlopCount(Callback):
     """Counts the floating-point operations of a run's first step, forward and backward, in all processes together.
@@ -18,10 +16,9 @@ class FlopCount(Callback):
         step_flops: operations of a step; None before the first one, or where counting is off.
     """
 
-    def __init__(self, run: RunFolder, enabled: bool = True) -> None:
+    def __init__(self, known: int | None = None, enabled: bool = True) -> None:
         """Take over what an earlier part of the run has counted; `enabled`: whether to count otherwise."""
-        known = run.last_progress().get("step_flops")
-        self.step_flops: int | None = None if known is None else int(known)
+        self.step_flops = known
         self.enabled = enabled
         self._counter: Any = None
         self._counting = ExitStack()

@@ -1,7 +1,7 @@
 """The folder of a pretraining run: what is in it, whether it may be continued, how results get into it whole."""
 
-import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from typing import Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path, holding, read_json, write_json
+from frugalseg.training.hardware import is_first_process
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class RunFolder:
 
     @property
     def progress(self) -> Path:
-        """Step, images, seconds, loss and operations a step of the last checkpoint (JSON)."""
+        """Step, images, seconds, speed, loss and operations a step of the last checkpoint (JSON)."""
         return self.training / "progress.json"
 
     @property
@@ -85,21 +86,30 @@ class RunFolder:
             self.require_free()
         write_json(self.settings, settings)
 
+    def say(self, line: str) -> None:
+        """Add a line to the log, with the time before it."""
+        self.training.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep the folder to this process, and the further ones that it starts to share its batches.
+    def alone(self) -> Iterator[bool]:
+        """Keep the folder to this run. Of the processes that share its batches the first has the lock.
+
+        Yields:
+            Whether this is that process.
 
         Raises:
-            InputError: another run is at work in it.
+            InputError: another run is at work in the folder.
         """
-        if os.environ.get("LOCAL_RANK", "0") != "0":
-            yield
+        if not is_first_process():
+            yield False
             return
         self.training.mkdir(parents=True, exist_ok=True)
         with holding(self.lock) as ours:
             if not ours:
                 raise InputError(f"{self.path}: another process is training in this folder; wait for it, or stop it")
-            yield
+            yield True
 
     def publish(self, finished: Path) -> None:
         """Move each file below the folder `finished` to its place in the run folder; each file is replaced whole.
@@ -113,6 +123,11 @@ class RunFolder:
             with atomic_path(target) as temporary:
                 source.replace(temporary)
         shutil.rmtree(finished)
+
+
+def picture_path(run: RunFolder, name: str, step: int) -> Path:
+    """Where the picture `name` of a step goes; sorts by step."""
+    return run.pictures / f"{name}_{step:07d}.png"
 
 
 def continued(stored: dict[str, Any], given: dict[str, Any], where: Path) -> dict[str, Any]:

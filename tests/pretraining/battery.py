@@ -28,7 +28,7 @@ from frugalseg.jobs.pretrain import pretrain, stored_settings
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 
-OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3, bar=False)
+OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3)
 
 # The scripts run in an interpreter of their own; the first two arguments name the derived class, whose settings count.
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from frugalseg.data.example import Example
-from frugalseg.students.batches import SampleStream, chosen_size, sample_loader
+from frugalseg.students.batches import SampleStream, chosen_size
+from frugalseg.training.batches import step_loader
 
 
 def plain(number, height=16, width=16):
@@ -34,7 +35,7 @@ def test_every_sample_once_a_pass_in_another_order():
 def test_a_batch_depends_on_seed_and_step_alone():
     samples = [plain(n, 24, 16) for n in range(7)]
     whole = list(stream(samples, tile=True))
-    later = list(sample_loader(stream(samples, tile=True, start=4)))
+    later = list(step_loader(stream(samples, tile=True, start=4)))
     for one, other in zip(whole[4:], later, strict=True):
         assert one["step"] == other["step"] and torch.equal(one["images"], other["images"])
     assert not torch.equal(whole[0]["images"], next(iter(stream(samples, tile=True, seed=1)))["images"])
@@ -42,7 +43,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 def test_worker_processes_change_nothing():
     samples = [plain(n) for n in range(5)]
-    for one, other in zip(stream(samples), sample_loader(stream(samples), workers=2), strict=True):
+    for one, other in zip(stream(samples), step_loader(stream(samples), workers=2), strict=True):
         assert one["step"] == other["step"] and torch.equal(one["images"], other["images"])
 
 

@@ -2,13 +2,15 @@
 
 import os
 import re
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
-from frugalseg.students import training
+from frugalseg.students.augmentation import random_affine
+from frugalseg.students.lesson import changes_of
 from frugalseg.students.settings import StudentSettings
 from frugalseg.students.training import train_student
 from frugalseg.support.errors import InputError, WorkError
@@ -147,19 +149,45 @@ def test_the_learning_rate_stays_or_takes_one_cycle(caplog):
 
 
 @pytest.mark.parametrize(
-    ("augmented", "mirror", "flip"),
+    ("augment", "mirror", "flip"),
     [(True, False, False), (True, True, True), (False, True, True), (False, False, None)],
 )
-def test_images_are_mirrored_on_request_alone(augmented, mirror, flip, monkeypatch):
-    flips = set()
+def test_images_are_mirrored_on_request_alone(augment, mirror, flip):
+    changes = changes_of(replace(QUICK, augment=augment, mirror=mirror))
+    assert (changes and changes.flip) == flip
+    if changes is not None and not augment:
+        assert torch.equal(random_affine(9, changes, torch.Generator())[:, 0, 0].abs(), torch.ones(9))
 
-    def augment(images, targets, settings, generator):
-        flips.add(settings.flip)
-        return images, targets
 
-    monkeypatch.setattr(training, "augment", augment)
-    train_student(toy(2), toy(1, 100), TOY_CLASSES, replace(QUICK, epochs=1, augment=augmented, mirror=mirror))
-    assert flips == (set() if flip is None else {flip})
+def test_ctrl_c_ends_a_training_and_works_again_afterwards(tmp_path):
+    def interrupt(stage, done, total):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    arguments = (toy(4), toy(2, 100), TOY_CLASSES, QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        train_student(*arguments, work=tmp_path, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert (tmp_path / "student.ckpt").is_file()
+
+
+def test_notes_beside_the_progress_tell_the_loss():
+    class Notes:
+        def __init__(self):
+            self.seen = []
+
+        def __call__(self, *report):
+            self.seen.append(report)
+
+        def note(self, stage, words):
+            self.seen.append((stage, words))
+
+    notes = Notes()
+    trained = train_student(toy(4), toy(1, 100), TOY_CLASSES, replace(QUICK, validations=1), progress=notes)
+    (stage, words), last = notes.seen[-2:]
+    assert (stage, last) == ("train", ("train", 8, 8))
+    assert f"loss {trained.rounds[0].loss:.4f}" in words and "images/s" in words
 
 
 def test_nothing_to_learn_from():

@@ -9,11 +9,10 @@ from torch import Tensor
 from frugalseg.backbones.ddpm.network import build_unet
 from frugalseg.backbones.ddpm.sampler import Sampler
 from frugalseg.backbones.ddpm.settings import SCHEDULES, DDPMPretrainSettings
+from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
-from frugalseg.training.callbacks import picture_path
-from frugalseg.training.run_folder import RunFolder
+from frugalseg.training.run_folder import RunFolder, picture_path
 from frugalseg.training.stream import STEP, random_numbers, seeded_noise
-from frugalseg.training.trainer import PretrainingModule
 
 TIMESTEPS = 1000
 DENOISED_AT = (50, 150, 250, 400, 600)

@@ -21,11 +21,11 @@ from frugalseg.backbones.mae.network import (
     to_patches,
 )
 from frugalseg.backbones.mae.settings import HEAD_WIDTH, MAEPretrainSettings
+from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
-from frugalseg.training.callbacks import picture_path
-from frugalseg.training.run_folder import RunFolder
+from frugalseg.training.run_folder import RunFolder, picture_path
+from frugalseg.training.schedules import rate_factor
 from frugalseg.training.stream import seeded_noise
-from frugalseg.training.trainer import PretrainingModule, rate_factor
 
 BETAS = (0.9, 0.95)
 SHOWN = 8

@@ -19,10 +19,10 @@ from frugalseg.backbones.swav.crops import ViewKind, random_views, resized, unif
 from frugalseg.backbones.swav.lars import LARS
 from frugalseg.backbones.swav.network import ResNet
 from frugalseg.backbones.swav.settings import SMALLEST_AREA, SwAVPretrainSettings
+from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
-from frugalseg.training.callbacks import picture_path
-from frugalseg.training.run_folder import RunFolder
-from frugalseg.training.trainer import PretrainingModule, rate_factor
+from frugalseg.training.run_folder import RunFolder, picture_path
+from frugalseg.training.schedules import rate_factor
 
 LARGE_VIEWS = 2
 QUERIES, NEIGHBOURS = 8, 5

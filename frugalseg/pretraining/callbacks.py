@@ -1,0 +1,140 @@
+"""What happens beside the optimisation steps of a pretraining: its log, its checkpoints, its pictures."""
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from frugalseg.support.files import write_json
+from frugalseg.support.progress import Progress
+from frugalseg.training.alarm import Alarm
+from frugalseg.training.averaging import AveragedWeights
+from frugalseg.training.compute import FlopCount
+from frugalseg.training.log import TrainingLog
+from frugalseg.training.run_folder import RunFolder
+from frugalseg.training.state import save_state
+
+
+class RunLog(TrainingLog):
+    """The log of a run: in its folder, with what it trains on and how much arithmetic a step is.
+
+    Args:
+        run: its log is written.
+        batch_size: images of a step, over all processes.
+        every_steps: steps between two lines.
+        about: a first line, on what is trained with.
+        compute: counts the operations of a step; must stand before the log in the trainer's list.
+        progress: told of each step.
+    """
+
+    def __init__(
+        self, run: RunFolder, batch_size: int, every_steps: int, about: str, compute: FlopCount, progress: Progress
+    ) -> None:
+        super().__init__("pretrain", batch_size, lambda step: step % every_steps == 0, run.say, progress)
+        self.run = run
+        self.about = about
+        self.compute = compute
+        self.seconds_before = float(run.last_progress()["seconds"])
+        self._told_flops = False
+
+    def totals(self, trainer: Trainer) -> dict[str, Any]:
+        """What `RunFolder.progress` holds."""
+        seconds = self.seconds_before + time.monotonic() - self.start
+        return {
+            "step": trainer.global_step,
+            "images": trainer.global_step * self.batch_size,
+            "seconds": round(seconds, 1),
+            "images_per_second": self.reading and self.reading.images_per_second,
+            "loss": self.reading and self.reading.loss,
+            "step_flops": self.compute.step_flops,
+        }
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what is trained with, and start the clocks."""
+        if trainer.is_global_zero:
+            self.say(self.about)
+        super().on_train_start(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any) -> None:
+        """Say once how much arithmetic a step is; the rest as `TrainingLog` does it."""
+        if not self._told_flops and self.compute.step_flops and trainer.is_global_zero:
+            self._told_flops = True
+            total = self.compute.step_flops * trainer.max_steps
+            self.say(f"{self.compute.step_flops / 1e9:.2f} GFLOP a step, {total / 1e12:.1f} TFLOP in all")
+        super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say from where the run would continue."""
+        if trainer.is_global_zero:
+            saved = self.run.last_progress()["step"]
+            self.say(f"ended by {type(exception).__name__} in step {trainer.global_step}; continues from step {saved}")
+
+
+class Checkpoints(Callback):
+    """Saves the training state and the averaged network: at intervals, at the end, and when the time is up.
+
+    The averaged module's ``export(folder)`` writes the network in the layout of its family. Must stand after the
+    averaging and the log in the trainer's list, so that it saves what they did in the same step.
+
+    Args:
+        run: where to.
+        averaging: holds the averaged module.
+        run_log: knows loss and speed.
+        alarm: when.
+        max_minutes: after how long the training stops, to be continued later.
+    """
+
+    def __init__(
+        self, run: RunFolder, averaging: AveragedWeights, run_log: RunLog, alarm: Alarm, max_minutes: float | None
+    ) -> None:
+        self.run = run
+        self.averaging = averaging
+        self.run_log = run_log
+        self.alarm = alarm
+        self.limit = Alarm(None, max_minutes)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Save where it is due."""
+        finished = trainer.global_step >= trainer.max_steps
+        expired = self.limit.due(trainer)
+        if self.alarm.due(trainer) or finished or expired:
+            self.save(trainer)
+        if expired and not finished:
+            trainer.should_stop = True
+            if trainer.is_global_zero:
+                self.run.say(f"the time is up; stopped after step {trainer.global_step}, to be continued")
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the network, then the state that continues from here; a kill in between costs the interval, no more."""
+        self.run_log.require_finite(trainer)
+        if trainer.is_global_zero:
+            fresh = self.run.training / "export.tmp"
+            shutil.rmtree(fresh, ignore_errors=True)
+            self.averaging.average.export(fresh)
+            self.run.publish(fresh)
+        save_state(trainer, self.run.checkpoint)
+        if trainer.is_global_zero:
+            write_json(self.run.progress, self.run_log.totals(trainer))
+
+
+class Pictures(Callback):
+    """Draws pictures of the averaged network's progress, at intervals and at the end.
+
+    Args:
+        averaging: holds the averaged module.
+        alarm: when.
+        draw: called with the averaged module and the step; saves the pictures.
+    """
+
+    def __init__(self, averaging: AveragedWeights, alarm: Alarm, draw: Callable[[Any, int], None]) -> None:
+        self.averaging = averaging
+        self.alarm = alarm
+        self.draw = draw
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Draw where it is due."""
+        due = self.alarm.due(trainer) or trainer.global_step >= trainer.max_steps
+        if due and trainer.is_global_zero:
+            self.draw(self.averaging.average, trainer.global_step)

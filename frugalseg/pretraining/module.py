@@ -1,0 +1,64 @@
+"""What a family of backbones defines so that it can be trained from scratch."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.training.run_folder import RunFolder
+from frugalseg.training.schedules import rate_factor
+
+
+class PretrainingModule(pl.LightningModule):
+    """What a family defines: its loss (`training_step`), its file layout (`export`), its pictures (`draw`).
+
+    The loss may use only the batch, `global_step` and generators seeded from them, so that a continued run repeats
+    what an uninterrupted one does.
+    """
+
+    settings: TrainingSettings
+
+    def __init__(self, settings: TrainingSettings, channels_last: bool = False) -> None:
+        """Take complete settings (`TrainingSettings.chosen_for`).
+
+        Args:
+            settings: what is trained.
+            channels_last: keep images and weights channels-last in memory.
+        """
+        super().__init__()
+        self.settings = settings
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Write the network to the new folder `folder`, as the family's backbone reads it."""
+
+    @abstractmethod
+    def draw(self, run: RunFolder, step: int, examples: Tensor) -> None:
+        """Save pictures of what the network has learnt.
+
+        Args:
+            run: its `pictures` is the place.
+            step: of the training; goes into the name.
+            examples: (N, 3, H, W) float32 in [0, 1], some of the training images at their stored size.
+        """
+
+    def compile_network(self) -> None:
+        """Compile the network in place; nothing by default."""
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and cosine decay; betas as in EDM2 (Karras et al. 2024): short memory for short runs."""
+        weights = (p for p in self.parameters() if p.requires_grad)
+        # Not fused: Lightning cannot clip the gradients of fused optimizers under mixed precision. Many tensors at once
+        # on any device.
+        optimizer = torch.optim.AdamW(
+            weights, lr=self.settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, self.settings.steps, self.settings.warmup_steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

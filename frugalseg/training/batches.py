@@ -1,0 +1,41 @@
+"""A stream of batches as the trainer takes it: from the trainer's step on, for whichever process it is."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from frugalseg.training.stream import StepStream
+
+
+class StepBatches(LightningDataModule):
+    """The batches of a stream from wherever the trainer stands.
+
+    Args:
+        stream: its `start`, `rank` and `world_size` are set to those of the trainer.
+        workers: processes that prepare batches beside the training.
+    """
+
+    def __init__(self, stream: StepStream, workers: int) -> None:
+        super().__init__()
+        self.stream = stream
+        self.workers = workers
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Batches from the trainer's step on."""
+        self.stream.start = self.trainer.global_step
+        self.stream.rank, self.stream.world_size = self.trainer.global_rank, self.trainer.world_size
+        return step_loader(self.stream, self.workers)
+
+
+def step_loader(stream: StepStream, workers: int = 0) -> DataLoader[dict[str, Any]]:
+    """A loader that yields the batches of `stream` in order, prepared by `workers` processes beside the training."""
+    # It has a generator of its own, because it would draw from the process's otherwise.
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator().manual_seed(stream.seed),
+    )

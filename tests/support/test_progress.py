@@ -1,0 +1,38 @@
+"""Progress bars: a line for each stage, with the last note beside it."""
+
+import io
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress as RichProgress
+from rich.progress import TextColumn
+
+from frugalseg.support.progress import Bars, bars, note, silent
+
+
+def test_bars_show_each_stage_with_its_rate_and_note() -> None:
+    time = iter(range(100))
+    columns = (TextColumn("{task.description} {task.completed}/{task.total} {task.fields[rate]} {task.fields[note]}"),)
+    console = Console(file=io.StringIO(), width=80)
+    shown = RichProgress(*columns, console=console, auto_refresh=False, get_time=lambda: float(next(time)) / 2)
+    progress = Bars(shown)
+    for step in (1, 2, 3):
+        progress("train", step, 3)
+        note(progress, "train", f"loss {step}")
+    progress("save", 1, 1)
+    console.print(shown.get_renderable())
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert lines[0].startswith("train 3/3") and lines[0].endswith("loss 2") and "/s" in lines[0]
+    assert lines[1].startswith("save 1/1") and "loss" not in lines[1]
+
+
+def test_a_plain_function_needs_no_notes() -> None:
+    note(silent, "train", "loss 1")
+    note(lambda *report: None, "train", "loss 1")
+
+
+def test_bars_are_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with bars() as progress:
+        progress("train", 2, 5)
+    out, err = capsys.readouterr()
+    assert not out and "train" in err and "2/5" in err

@@ -1,0 +1,60 @@
+"""Where a training runs: what is refused, and which process is the first."""
+
+import lightning.pytorch as pl
+import pytest
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import Precision
+from frugalseg.training.hardware import Hardware, check_hardware, is_first_process
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+SLURM = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.mark.parametrize(
+    ("hardware", "precision", "batch_size", "message"),
+    [
+        (Hardware("tpu"), "fp32", 4, "unknown"),
+        (Hardware("cpu:1"), "fp32", 4, "unknown"),
+        (Hardware("cuda:99"), "fp32", 4, "not there"),
+        (Hardware("cpu", devices=2), "fp32", 3, "over 2 devices"),
+        (Hardware("cpu", devices=2, nodes=2), "fp32", 6, "over 4 devices"),
+        (Hardware("cpu", devices=0), "fp32", 4, "cannot be split"),
+        (Hardware("cpu"), "fp16", 4, "fp16"),
+    ],
+)
+def test_impossible_hardware_is_refused(
+    hardware: Hardware, precision: Precision, batch_size: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_hardware(hardware, precision, batch_size)
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({}, True),
+        ({"NODE_RANK": "0", "LOCAL_RANK": "1"}, False),
+        ({"NODE_RANK": "1"}, False),
+        ({"NODE_RANK": "1", "LOCAL_RANK": "1"}, False),
+        (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"}, True),
+        (TORCHRUN | {"RANK": "1", "LOCAL_RANK": "1", "GROUP_RANK": "0"}, False),
+        (TORCHRUN | {"RANK": "2", "LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),
+        (SLURM | {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}, True),
+        (SLURM | {"SLURM_PROCID": "2", "SLURM_LOCALID": "0", "SLURM_NODEID": "1"}, False),
+    ],
+)
+def test_the_first_of_all_processes_is_lightnings(
+    environment: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() == first
+    trainer = pl.Trainer(
+        **Hardware("cpu", devices=2, nodes=2).trainer_arguments(), logger=False, enable_checkpointing=False
+    )
+    assert (trainer.is_global_zero, trainer.world_size) == (first, 4)

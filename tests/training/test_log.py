@@ -1,0 +1,62 @@
+"""What a training tells while it runs."""
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from frugalseg.training.batches import StepBatches
+from frugalseg.training.hardware import Hardware
+from frugalseg.training.log import TrainingLog, duration
+from frugalseg.training.stream import StepStream
+from frugalseg.training.trainer import train
+
+
+class Numbers(StepStream):
+    """Batches of two numbers."""
+
+    def __init__(self, stop):
+        self.seed, self.start, self.stop = 0, 0, stop
+
+    def batch(self, step):
+        return {"step": step, "numbers": torch.full((2, 1), float(step))}
+
+
+class Line(LightningModule):
+    """Its loss is the step, whatever it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch, _):
+        return batch["numbers"].mean() + 0 * self.layer(batch["numbers"]).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.25)
+
+
+def logged(steps, every, folder):
+    lines, reports = [], []
+    log = TrainingLog("learn", 2, lambda step: step % every == 0, lines.append, lambda *report: reports.append(report))
+    arguments = {"folder": folder, "hardware": Hardware("cpu"), "precision": "fp32", "steps": steps}
+    train(Line(), StepBatches(Numbers(steps), 0), callbacks=[log], **arguments)
+    return lines, reports, log
+
+
+def test_lines_tell_the_mean_loss_since_the_line_before(tmp_path):
+    lines, reports, log = logged(5, 2, tmp_path)
+    assert lines[0] == "begin at step 0 of 5, 1 process(es)"
+    told = [line.split("  ")[:3] for line in lines[1:]]
+    losses = {2: 0.5, 4: 2.5, 5: 4.0}
+    assert told == [[f"step {step}/5", f"loss {loss:.5f}", "lr 2.50e-01"] for step, loss in losses.items()]
+    assert reports == [("learn", step, 5) for step in range(1, 6)]
+    assert (log.reading.loss, log.reading.step, log.reading.seconds_left) == (4.0, 5, 0)
+
+
+def test_the_first_line_comes_within_ten_steps(tmp_path):
+    lines, _, _ = logged(40, 30, tmp_path)
+    assert [line.split("/")[0] for line in lines[1:]] == ["step 10", "step 30", "step 40"]
+
+
+def test_durations_read_well():
+    assert [duration(s) for s in (40, 61, 7500)] == ["40 s", "1 min", "2 h 05 min"]
