@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from benchmarks.common import machine
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
-from frugalseg.experiments.networks import TrainingFacts, checkpoint_of, folders_of, settings_of
+from frugalseg.experiments.networks import TrainingFacts, folders_of
 from frugalseg.experiments.recipe import Recipe, load_recipe, parse_recipe
+from frugalseg.experiments.rows import checkpoint_of
 from frugalseg.jobs.pretrain import pretrain
 from frugalseg.pretraining.settings import RunOptions
 from frugalseg.support.files import write_json
@@ -64,7 +65,7 @@ def main() -> None:
 def train(name: str, recipe: Recipe, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
     """Train a network for about so many seconds; what that took."""
     started, network, place = time.monotonic(), recipe.networks[name], options.work / "networks" / name
-    settings, images = settings_of(network, name), [str(folder) for folder in folders_of(recipe, name)]
+    settings, images = network.training_settings(name), [str(folder) for folder in folders_of(recipe, name)]
     run = RunOptions(options.device, workers=options.workers, log_steps=20, picture_minutes=None)
     pretrain(network.family, images, place, replace(settings, steps=PROBE), run)
     rate = RunFolder(place).last_progress()["images_per_second"]

@@ -7,39 +7,38 @@ import yaml
 from numpy.typing import NDArray
 
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.experiments.data import Datasets
 from frugalseg.experiments.networks import TrainingFacts, training_facts
 from frugalseg.experiments.recipe import Recipe
+from frugalseg.experiments.records import Drawn
 from frugalseg.experiments.results import MEASURES, Comparison
 from frugalseg.report.evaluation_page import CONVENTIONS, UNCERTAINTY
 from frugalseg.report.page import Cell, Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture, overlay, uncertainty_map
 from frugalseg.report.plots import class_dots
 
-Drawn = Mapping[str, Sequence[tuple[NDArray[np.uint8], NDArray[np.float32]]]]
-
 MOST_TRAINING_PICTURES = 60
 PICTURE_WIDTH, ROW_WIDTH = 120, 960
 """Pixels on the page; with many methods the pictures of a row become smaller, so that all are seen side by side."""
 
 
-def comparison_page(
-    result: Comparison, recipe: Recipe, train: SegmentationFolder, test: SegmentationFolder, drawn: Drawn
-) -> Page:
+def comparison_page(result: Comparison, recipe: Recipe, data: Datasets, drawn: Mapping[str, Drawn]) -> Page:
     """Everything a reader needs to judge a comparison.
 
     Args:
         result: all runs.
         recipe: shown at the end.
-        train, test: the data.
+        data: what was trained and tested on.
         drawn: predictions of each method for the first test images, from the run with seed 0.
     """
-    page = Page(result.title, lead=headline(result, len(train), len(test)))
+    page = Page(result.title, lead=headline(result, len(data.train), len(data.test)))
     _table(page, result)
     page.text(*([recipe.note] if recipe.note else []), CONVENTIONS)
+    _test_sets(page, result, data)
     _networks(page, training_facts(recipe))
     _classes(page, result)
-    _pictures(page, result, test, drawn)
-    _training(page, train)
+    _pictures(page, result, data.test, drawn)
+    _training(page, data.train)
     page.heading("Recipe").code(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     return page
 
@@ -71,6 +70,18 @@ def _table(page: Page, result: Comparison) -> None:
     plural = f"mean ± sample standard deviation over {count} runs with different seeds" if count > 1 else "one run"
     caption = f"In per cent, {plural}; seconds a run, on the machine that made this page."
     page.table(header, rows, caption=caption, lead_row=list(result.runs).index(result.ranking()[0]))
+
+
+def _test_sets(page: Page, result: Comparison, data: Datasets) -> None:
+    if len(result.tests) < 2:
+        return
+    rows: list[list[str | Cell]] = []
+    for test in result.tests:
+        best = result.ranking(test)[0]
+        cells = [Cell(mean_std(result.values(row, "miou", test)), best=row == best) for row in result.runs]
+        rows.append([f"{test} ({len(data.tests[test])} images)", *cells])
+    caption = "mIoU in per cent on every test set, by the same runs; the methods are ranked by the first."
+    page.heading("Test sets").table(("mIoU, %", *result.runs), rows, caption=caption, lead_row=0)
 
 
 def _networks(page: Page, networks: Sequence[TrainingFacts]) -> None:
@@ -110,7 +121,7 @@ def _named(names: Sequence[str], values: NDArray[np.float64]) -> list[str]:
     return [f"{name} {per_cent(float(value))}" for name, value in zip(names, values.mean(axis=0), strict=True)]
 
 
-def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: Drawn) -> None:
+def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: Mapping[str, Drawn]) -> None:
     count = min(map(len, drawn.values()))
     if count == 0:
         return

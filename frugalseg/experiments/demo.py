@@ -15,7 +15,7 @@ FEATURES: dict[str, Any] = {"kind": "features", "segmenter": {"mirror": True}}
 DDPM: dict[str, Any] = {**FEATURES, "backbone": "ddpm", "checkpoint": NETWORK}
 
 # The best of what was tried for so short a training; stronger changes pay in longer ones.
-MILD = {"scale": [0.85, 1.2], "stretch": 0.1, "rotation": 8, "shift": 0.08, "color": 0.2}
+MILD = {"scale": [0.85, 1.2], "stretch": 0.1, "rotation": 8, "shift": 0.08, "color": 0.2, "flip": True}
 
 # recipes/toy.yaml is the same recipe as a file to start from; a test keeps them equal.
 ROWS: tuple[dict[str, Any], ...] = (

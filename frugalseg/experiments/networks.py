@@ -1,13 +1,15 @@
 """The networks of a recipe: trained before the comparison, and what their training took."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from frugalseg.experiments.recipe import FeatureRow, FolderData, NetworkRecipe, Recipe, parse_recipe
-from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family
-from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.experiments.data import FolderData
+from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.experiments.rows import checkpoint_of
+from frugalseg.jobs.pretrain import images_of, pretrain
+from frugalseg.pretraining.settings import RunOptions
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.progress import Progress, silent
@@ -27,10 +29,12 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
         The recipe with the places of the networks as checkpoints.
 
     Raises:
-        InputError: a family, a setting or a folder of images is wrong; found before the first training.
+        InputError: a folder of images is wrong; found before the first training.
     """
     wanted = [name for name in recipe.networks if any(name == checkpoint_of(row) for row in recipe.rows)]
-    settings = {name: settings_of(recipe.networks[name], name) for name in wanted}
+    if not wanted:
+        return recipe
+    settings = {name: recipe.networks[name].training_settings(name) for name in wanted}
     images = {name: [str(path) for path in folders_of(recipe, name)] for name in wanted}
     for name in wanted:
         images_of(images[name])
@@ -43,22 +47,6 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
             if row.get("checkpoint") == name:
                 row["checkpoint"] = str(place)
     return parse_recipe(content)
-
-
-def checkpoint_of(row: Any) -> str | None:
-    """What a row names as its checkpoint, if it is of a kind that has one."""
-    return row.checkpoint if isinstance(row, FeatureRow) else None
-
-
-def settings_of(network: NetworkRecipe, name: str) -> TrainingSettings:
-    """The settings of a network's family; raises `InputError` for unknown ones and for values out of range."""
-    cls = pretrainable_family(network.family).settings_class()
-    known = [field.name for field in fields(cls)]
-    unknown = [key for key in network.settings if key not in known]
-    if unknown:
-        raise InputError(f"networks.{name}: {network.family} has no setting {unknown[0]!r}; known: {', '.join(known)}")
-    settings: TrainingSettings = cls.from_json(network.settings)
-    return settings
 
 
 def folders_of(recipe: Recipe, name: str) -> list[Path]:

@@ -1,138 +1,19 @@
 """Recipes: one YAML file an experiment, validated before anything runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from frugalseg.backbones.registry import FAMILIES
+from frugalseg.experiments.data import DATA_KINDS, Data
+from frugalseg.experiments.records import folder_name
+from frugalseg.experiments.rows import KINDS, AnyRow
+from frugalseg.experiments.validation import Positive, Strict, checked, explain
+from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
-
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Size = tuple[Positive, Positive]
-
-
-class Strict(BaseModel):
-    """Unknown keys are refused, and nothing changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ToyData(Strict):
-    """Built-in images, written below the run's folder.
-
-    Attributes:
-        train, test: numbers of annotated images.
-        train_seed, test_seed: of the sets that they are taken from.
-        size: sides in pixels.
-    """
-
-    kind: Literal["toy"]
-    train: Positive = 20
-    test: Positive = 100
-    train_seed: int = 1
-    test_seed: int = 2
-    size: Annotated[int, Field(ge=16)] = 48
-
-
-class FolderData(Strict):
-    """One's own images.
-
-    Attributes:
-        path: a folder that holds the two below; relative to where the command is run.
-        train, test: data folders in it.
-    """
-
-    kind: Literal["folder"]
-    path: str
-    train: str = "train"
-    test: str = "test"
-
-
-class FeatureRow(Strict):
-    """A `Segmenter` on a backbone's features.
-
-    Attributes:
-        name: of the row.
-        backbone: family.
-        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
-        random_weights: replace the network's weights by random ones, another draw each run.
-        options: the family's own, such as ``timesteps`` and ``blocks``.
-        segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
-            of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
-    """
-
-    kind: Literal["features"]
-    name: str
-    backbone: str = "ddpm"
-    checkpoint: str | None = None
-    random_weights: bool = False
-    options: dict[str, Any] = {}
-    segmenter: dict[str, Any] = {}
-
-
-class AugmentationRecipe(Strict):
-    """See `frugalseg.students.augmentation.Augmentation`."""
-
-    scale: tuple[float, float] = (0.7, 1.5)
-    stretch: Share = 0.15
-    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
-    shift: Share = 0.12
-    flip: bool = True
-    color: Share = 0.3
-
-
-class UNetRow(Strict):
-    """A U-Net trained from scratch; see `frugalseg.experiments.unet_baseline.UNetSettings`."""
-
-    kind: Literal["unet"]
-    name: str
-    encoder: str = "resnet18"
-    depth: Annotated[int, Field(ge=3, le=5)] = 3
-    decoder: tuple[Positive, ...] = (64, 32, 16)
-    size: Size | None = None
-    steps: Positive = 400
-    batch: Annotated[int, Field(ge=2)] = 5
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
-    dice: Annotated[float, Field(ge=0)] = 1.0
-    augmentation: AugmentationRecipe = AugmentationRecipe()
-
-
-class StudentRow(Strict):
-    """A student trained on samples: see `frugalseg.students.settings.StudentSettings`.
-
-    The annotated training images choose the best round, as published.
-
-    Attributes:
-        name: of the row.
-        source: of the samples. ``synthetic``: images that the teacher's own network generates, once for all runs,
-            labelled by the teacher;
-            ``images``: photographs that nobody annotated, labelled by the teacher; ``annotated``: the training images.
-        teacher: name of the row of features that labels, fitted with the run's seed; not needed where there is but one.
-        count: images to generate; of recipes of built-in images also how many stand for photographs.
-        generation: options of the generator, such as ``sampler`` and ``sampling_steps``; see ``frugalseg generate``.
-        images: folder of photographs, in the data folder.
-        longest_side: larger photographs are made smaller before they are labelled.
-        drop: share of the samples, the most uncertain, to leave out.
-        protocol: ``default`` or ``paper``.
-        student: settings that differ from those of the protocol; the seed is the run's.
-    """
-
-    kind: Literal["student"]
-    name: str
-    source: Literal["synthetic", "images", "annotated"] = "synthetic"
-    teacher: str | None = None
-    count: Positive = 1000
-    generation: dict[str, Any] = {}
-    images: str | None = None
-    longest_side: Positive | None = None
-    drop: Share = 0.1
-    protocol: Literal["default", "paper"] = "default"
-    student: dict[str, Any] = {}
 
 
 class NetworkRecipe(Strict):
@@ -146,11 +27,22 @@ class NetworkRecipe(Strict):
 
     family: str
     images: Annotated[tuple[str, ...], Field(min_length=1)]
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
 
+    def training_settings(self, name: str) -> TrainingSettings:
+        """The settings, checked; `name` is that of the network, for messages.
 
-Row = Annotated[FeatureRow | UNetRow | StudentRow, Field(discriminator="kind")]
-Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
+        Raises:
+            InputError: the family cannot be pretrained, or a setting is unknown, ill-typed or out of range.
+        """
+        from frugalseg.jobs.pretrain import pretrainable_family
+
+        try:
+            settings_class = pretrainable_family(self.family).settings_class()
+            settings: TrainingSettings = checked(settings_class, self.settings, "settings")
+        except InputError as error:
+            raise InputError(f"networks.{name}: {error}") from None
+        return settings
 
 
 class Recipe(Strict):
@@ -168,22 +60,11 @@ class Recipe(Strict):
 
     title: str
     data: Data
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    rows: Annotated[tuple[AnyRow, ...], Field(min_length=1)]
     runs: Positive = 5
     pictures: Annotated[int, Field(ge=0)] = 8
     note: str = ""
-    networks: dict[str, NetworkRecipe] = {}
-
-
-TAGS: dict[str, type[Strict]] = {
-    "toy": ToyData,
-    "folder": FolderData,
-    "features": FeatureRow,
-    "unet": UNetRow,
-    "student": StudentRow,
-    "augmentation": AugmentationRecipe,
-    "networks": NetworkRecipe,
-}
+    networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
 
 
 def load_recipe(
@@ -222,28 +103,43 @@ def load_recipe(
 
 
 def parse_recipe(content: dict[str, Any]) -> Recipe:
-    """A recipe from plain values; `InputError` names the first key that is wrong."""
+    """A recipe from plain values; `InputError` names the first key that is wrong, and the row."""
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
-        raise InputError(explain(error.errors()[0])) from None
-    names = [row.name for row in recipe.rows]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two rows are named {name!r}; give each a name of its own")
+        raise InputError(explained(error.errors()[0], content)) from None
+    require_different_names([row.name for row in recipe.rows])
+    for row in recipe.rows:
+        with row.named_in_errors():
+            row.check(recipe.rows)
+    for name, network in recipe.networks.items():
+        network.training_settings(name)
     return recipe
 
 
-def explain(problem: Any) -> str:
-    """One line for a pydantic error: the key, what is wrong, what is known."""
-    place: Sequence[str | int] = problem["loc"]
-    key = ".".join(str(part) for part in place if part not in ("toy", "folder", "features", "unet", "student"))
-    if problem["type"] == "extra_forbidden":
-        model = next((TAGS[part] for part in reversed(place[:-1]) if part in TAGS), Recipe)
-        return f"unknown key {key!r}; known there: {', '.join(model.model_fields)}"
-    if problem["type"] == "missing":
-        return f"the key {key!r} is missing"
-    return f"{key or 'the recipe'}: {problem['msg'].lower()}"
+def require_different_names(names: Sequence[str]) -> None:
+    """`InputError` where two rows would have one place in the table, or one folder for their runs."""
+    folders: dict[str, str] = {}
+    for name in names:
+        other = folders.get(folder_name(name))
+        if other is not None:
+            same = f"{name!r}" if other == name else f"{other!r} and {name!r}, and their runs would share a folder"
+            raise InputError(f"two rows are named {same}; give each a name of its own")
+        folders[folder_name(name)] = name
+
+
+def explained(problem: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    """One line for an error of pydantic in a recipe: the row, the key, what is wrong, what is known."""
+    place, model, row = list(problem["loc"]), Recipe.model_fields, ""
+    if place[:1] == ["rows"] and len(place) > 2:
+        model, name = KINDS[place[2]].model_fields, content["rows"][place[1]].get("name")
+        # A row is known by its name; without one, by its number.
+        row, place = (f"row {name!r}: ", place[3:]) if isinstance(name, str) else ("", [*place[:2], *place[3:]])
+    elif place[:1] == ["data"] and len(place) > 1:
+        model = DATA_KINDS[place.pop(1)].model_fields
+    elif place[:1] == ["networks"] and len(place) > 2:
+        model = NetworkRecipe.model_fields
+    return row + explain(problem, place, model)
 
 
 def replaced(

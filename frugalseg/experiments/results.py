@@ -1,6 +1,5 @@
 """What a comparison found, as plain values and as a table."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.experiments.data import MAIN
 from frugalseg.metrics.confusion import ConfusionMatrix
 
 MEASURES = {
@@ -25,39 +25,55 @@ class Run:
     Attributes:
         row: name of the method.
         seed: of the run.
-        confusion: over all test images.
-        fit_seconds, evaluate_seconds: how long it took.
+        confusions: for each test set, over all of its images. The first is `MAIN`.
+        fit_seconds: how long the training took.
+        evaluate_seconds: how long the main test set took.
     """
 
     row: str
     seed: int
-    confusion: ConfusionMatrix
+    confusions: dict[str, ConfusionMatrix]
     fit_seconds: float
     evaluate_seconds: float
 
-    def measure(self, name: str) -> float:
-        """A key of `MEASURES`, in [0, 1]."""
-        value: float = getattr(self.confusion, name)()
+    def measure(self, name: str, test: str = MAIN) -> float:
+        """A key of `MEASURES` on a test set, in [0, 1]."""
+        value: float = getattr(self.confusions[test], name)()
         return value
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, with the measures spelt out for readers without this package."""
+        """Everything, with the measures spelt out for readers without this package.
+
+        Those of the main test set stand by themselves, as they always have; ``tests`` holds those of further ones.
+        """
+        further = {name: self._test_json(name) for name in self.confusions if name != MAIN}
         return {
             "row": self.row,
             "seed": self.seed,
-            **{name: self.measure(name) for name in MEASURES},
+            **self._test_json(MAIN),
             "fit_seconds": self.fit_seconds,
             "evaluate_seconds": self.evaluate_seconds,
-            "counts": self.confusion.counts.tolist(),
+            **({"tests": further} if further else {}),
         }
+
+    def _test_json(self, test: str) -> dict[str, Any]:
+        measures = {name: self.measure(name, test) for name in MEASURES}
+        return {**measures, "counts": self.confusions[test].counts.tolist()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        counts = np.asarray(value["counts"], dtype=np.int64)
-        confusion = ConfusionMatrix(counts.shape[1])
-        confusion.counts += counts
-        return cls(value["row"], value["seed"], confusion, value["fit_seconds"], value["evaluate_seconds"])
+        tests = {MAIN: value, **value.get("tests", {})}
+        confusions = {name: confusion_of(test["counts"]) for name, test in tests.items()}
+        return cls(value["row"], value["seed"], confusions, value["fit_seconds"], value["evaluate_seconds"])
+
+
+def confusion_of(counts: list[list[int]]) -> ConfusionMatrix:
+    """The matrix with these counts, (K + 1) rows of K numbers."""
+    values = np.asarray(counts, dtype=np.int64)
+    confusion = ConfusionMatrix(values.shape[1])
+    confusion.counts += values
+    return confusion
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,49 +92,66 @@ class Comparison:
     runs: dict[str, list[Run]]
     page: Path
 
-    def values(self, row: str, measure: str) -> NDArray[np.float64]:
-        """(runs,) a measure of one method, in [0, 1]."""
-        return np.array([run.measure(measure) for run in self.runs[row]])
+    @property
+    def tests(self) -> list[str]:
+        """The names of the test sets, `MAIN` first."""
+        return list(next(iter(self.runs.values()))[0].confusions)
 
-    def class_iou(self, row: str) -> NDArray[np.float64]:
+    def values(self, row: str, measure: str, test: str = MAIN) -> NDArray[np.float64]:
+        """(runs,) a measure of one method on a test set, in [0, 1]."""
+        return np.array([run.measure(measure, test) for run in self.runs[row]])
+
+    def class_iou(self, row: str, test: str = MAIN) -> NDArray[np.float64]:
         """(runs, K) in [0, 1]; nan where a class neither occurs nor is predicted."""
-        return np.array([run.confusion.class_iou("usual") for run in self.runs[row]])
+        return np.array([run.confusions[test].class_iou("usual") for run in self.runs[row]])
 
-    def ranking(self) -> list[str]:
-        """The methods by mean mIoU, best first."""
-        return sorted(self.runs, key=lambda row: -float(self.values(row, "miou").mean()))
+    def ranking(self, test: str = MAIN) -> list[str]:
+        """The methods by mean mIoU on a test set, best first."""
+        return sorted(self.runs, key=lambda row: -float(self.values(row, "miou", test).mean()))
 
     def to_json(self) -> dict[str, Any]:
         """Means and standard deviations of every method, and every run's own measures."""
+        return {"title": self.title, "rows": [self._row_json(row) for row in self.runs]}
+
+    def _row_json(self, row: str) -> dict[str, Any]:
+        further = {name: self._test_json(row, name) for name in self.tests if name != MAIN}
         return {
-            "title": self.title,
-            "rows": [
-                {
-                    "name": row,
-                    **{name: spread(self.values(row, name)) for name in MEASURES},
-                    "class_iou": dict(zip(self.classes.names, map(spread, self.class_iou(row).T), strict=True)),
-                    "fit_seconds": spread(np.array([run.fit_seconds for run in runs])),
-                    "evaluate_seconds": spread(np.array([run.evaluate_seconds for run in runs])),
-                }
-                for row, runs in self.runs.items()
-            ],
+            "name": row,
+            **self._test_json(row, MAIN),
+            "fit_seconds": spread(np.array([run.fit_seconds for run in self.runs[row]])),
+            "evaluate_seconds": spread(np.array([run.evaluate_seconds for run in self.runs[row]])),
+            **({"tests": further} if further else {}),
+        }
+
+    def _test_json(self, row: str, test: str) -> dict[str, Any]:
+        return {
+            **{name: spread(self.values(row, name, test)) for name in MEASURES},
+            "class_iou": dict(zip(self.classes.names, map(spread, self.class_iou(row, test).T), strict=True)),
         }
 
     def summary(self) -> str:
-        """The table as text: mean ± standard deviation in per cent."""
+        """The table as text: mean ± standard deviation in per cent; below it the mIoU on further test sets."""
         from frugalseg.report.page import mean_std
 
         rows = [["", *MEASURES.values(), "fit"]]
         for row, runs in self.runs.items():
             seconds = np.mean([run.fit_seconds for run in runs])
             rows.append([row, *(mean_std(self.values(row, name)) for name in MEASURES), f"{seconds:.1f} s"])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(_padded(cells, widths)).rstrip() for cells in rows]
-        return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+        tables = [text_table(rows)]
+        if len(self.tests) > 1:
+            further = [[test, *(mean_std(self.values(row, "miou", test)) for row in self.runs)] for test in self.tests]
+            tables.append(text_table([["mIoU", *self.runs], *further]))
+        return "\n\n".join(tables)
+
+
+def text_table(rows: list[list[str]]) -> str:
+    """Lines of text with aligned columns: the first to the left, the others to the right; `rows[0]` is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(_padded(cells, widths)).rstrip() for cells in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
 def _padded(cells: list[str], widths: list[int]) -> list[str]:
-    """The first cell to the left, the others to the right."""
     return [cells[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))]
 
 
@@ -131,8 +164,3 @@ def spread(values: NDArray[np.float64]) -> dict[str, Any]:
         "std": None if np.isnan(deviation) else deviation,
         "values": numbers,
     }
-
-
-def slug(name: str) -> str:
-    """A name as a part of a path: lower case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"

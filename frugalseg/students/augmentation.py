@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from frugalseg.support.errors import InputError
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -26,6 +28,15 @@ class Augmentation:
     shift: float = 0.12
     flip: bool = True
     color: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name in ("stretch", "shift", "color"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give a number from 0 to below 1")
+        if not 0 <= self.rotation <= 180:
+            raise InputError(f"rotation is {self.rotation}; give degrees from 0 to 180")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise InputError(f"scale is {self.scale}; give the least magnification, above 0, and the greatest")
 
 
 def augment(

@@ -1,15 +1,20 @@
 """A comparison goes on where it stopped, and redoes what has changed, and nothing else."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
+from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.data import FolderData, open_data
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.experiments.results import Comparison
+from frugalseg.jobs.output import alone
 from frugalseg.support.errors import InputError
 from tests.report.reading import check_offline
 
@@ -106,3 +111,85 @@ def test_a_single_run_has_no_spread(tmp_path: Path, tiny_ddpm: Path) -> None:
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved["rows"][0]["miou"]["std"] is None and "±" not in result.summary()
     check_offline(result.page.read_text(encoding="utf-8"))
+
+
+def test_one_process_at_a_time(tmp_path: Path, tiny_ddpm: Path) -> None:
+    with alone(tmp_path), pytest.raises(InputError, match="another run is at work"):
+        run_comparison(recipe(tiny_ddpm), tmp_path)
+    assert not (tmp_path / "runs").exists()
+
+
+COLOUR = {
+    "kind": "features",
+    "name": "colour",
+    "backbone": "colour",
+    "options": {"native_size": [16, 16]},
+    "segmenter": QUICK,
+}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A data folder with two sets to test on beside the usual one, of which ``same`` has its images."""
+    for name, count, seed in (("train", 3, 1), ("test", 2, 2), ("same", 2, 2), ("other", 3, 3)):
+        write_toy_folder(tmp_path / "data" / name, count, seed, size=16)
+    return tmp_path / "data"
+
+
+def on_folders(folders: Path, **tests: str) -> Recipe:
+    data = {"kind": "folder", "path": str(folders), "tests": tests}
+    return parse_recipe({"title": "t", "data": data, "rows": [COLOUR], "runs": 2, "pictures": 1})
+
+
+def test_further_test_sets_are_counted_apart(folders: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run_comparison(on_folders(folders, again="same", validation="other"), out)
+    assert result.tests == ["test", "again", "validation"]
+    for run in result.runs["colour"]:
+        images = {name: int(matrix.counts.sum()) // 16**2 for name, matrix in run.confusions.items()}
+        assert images == {"test": 2, "again": 2, "validation": 3}
+        assert np.array_equal(run.confusions["test"].counts, run.confusions["again"].counts)
+    (row,) = json.loads((out / "results.json").read_text())["rows"]
+    assert list(row["tests"]) == ["again", "validation"]
+    assert row["tests"]["again"]["miou"] == row["miou"] and row["tests"]["again"]["class_iou"] == row["class_iou"]
+    expected = result.values("colour", "miou", "validation")
+    assert row["tests"]["validation"]["miou"]["values"] == expected.tolist()
+    words = " ".join(check_offline(result.page.read_text(encoding="utf-8")).words)
+    assert "Test sets" in words and "validation (3 images)" in words
+    assert result.summary().splitlines()[-1].startswith("validation")
+
+    # What is on disk says the same.
+    before = records(out)
+    again = run_comparison(on_folders(folders, again="same", validation="other"), out)
+    assert records(out) == before
+    assert again.values("colour", "miou", "validation").tolist() == expected.tolist()
+
+
+def test_a_change_in_a_further_test_set_is_noticed(folders: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    without = run_comparison(on_folders(folders), out)
+    assert without.tests == ["test"] and "tests" not in json.loads((out / "results.json").read_text())["rows"][0]
+    for count in (3, 4):
+        write_toy_folder(folders / "other", count, 3, size=16)
+        result = run_comparison(on_folders(folders, more="other"), out)
+        assert result.runs["colour"][0].confusions["more"].counts.sum() == count * 16**2
+
+
+def test_a_further_test_set_that_is_wrong_is_found_first(folders: Path, tmp_path: Path) -> None:
+    shutil.rmtree(folders / "other" / "masks")
+    with pytest.raises(InputError, match="other"):
+        run_comparison(on_folders(folders, more="other"), tmp_path / "out")
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_an_image_is_decoded_once_where_memory_allows(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = open_data(FolderData(kind="folder", path=str(folders)), folders)
+    first = data.train[0]
+    assert data.train[0] is first and data.train[-3] is first and data.train[:2][0] is first
+    assert data.train[1].name == data.train[1:][0].name == "000001"
+    # Room for two images, one of each folder.
+    monkeypatch.setattr("frugalseg.experiments.data.MEMORY", 2 * 4 * 16**2)
+    small = open_data(FolderData(kind="folder", path=str(folders)), folders)
+    assert small.train[0] is small.train[0] and small.test[0] is small.test[0]
+    assert small.test[1] is not small.test[1]
+    assert np.array_equal(small.test[1].image, data.test[1].image)

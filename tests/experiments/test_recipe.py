@@ -1,5 +1,7 @@
 """Recipes: what is shipped is valid, and a mistake is named before anything runs."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import yaml
 
 from frugalseg.experiments.demo import demo_recipe
 from frugalseg.experiments.recipe import load_recipe, parse_recipe, replace_checkpoint, replaced
-from frugalseg.experiments.rows import build
+from frugalseg.experiments.rows import Context, build
 from frugalseg.support.errors import InputError
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
@@ -54,14 +56,20 @@ def test_the_toy_recipe_is_the_demo() -> None:
     [
         ("titel", "x", "unknown key 'titel'; known there: title"),
         ("data.trian", 3, "unknown key 'data.trian'; known there: kind, train"),
-        ("rows.0.timesteps", [50], "unknown key 'rows.0.timesteps'; known there: kind, name, backbone"),
-        ("rows.1.augmentation", {"flipp": True}, "unknown key 'rows.1.augmentation.flipp'"),
-        ("rows.1.steps", 0, "rows.1.steps: "),
-        ("rows.1.kind", "transformer", "rows.1: "),
+        ("rows.0.timesteps", [50], "row 'colour': unknown key 'timesteps'; known there: kind, name, backbone"),
+        ("rows.1.steps", 0, "row 'unet': steps: input should be greater than or equal to 1"),
+        ("rows.1.kind", "transformer", "rows.1: no kind 'transformer'; known: 'features', 'unet', 'student'"),
+        ("rows.1.kind", None, "the key 'rows.1.kind' is missing"),
+        ("rows.1.name", None, "the key 'rows.1.name' is missing"),
+        ("rows.1", "unet", "rows.1: "),
         ("runs", "many", "runs: "),
         ("title", None, "the key 'title' is missing"),
         ("rows", [], "rows: "),
         ("rows.1.name", "colour", "two rows are named 'colour'"),
+        ("rows.1.name", "Colour!", "two rows are named 'colour' and 'Colour!', and their runs would share a folder"),
+        ("networks", {"mine": {"family": "ddpm", "images": ["a"], "step": 1}}, "unknown key 'networks.mine.step'"),
+        ("data", {"kind": "folder", "path": "x", "tests": {"test": "y"}}, "'test' is the name of the main test set"),
+        ("data", {"kind": "folder", "path": "x", "tests": {"": "y"}}, "data.tests..[key]: "),
     ],
 )
 def test_a_mistake_is_named_in_one_line(path: str, value: Any, said: str) -> None:
@@ -105,23 +113,90 @@ def test_command_line_values_replace_the_recipe() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("rows.0.backbone", "colur", "colur"),
-        ("rows.0.options", {"timesteps": [1]}, "timesteps"),
-        ("rows.0.segmenter", {"membres": 3}, "membres"),
-        ("rows.0.segmenter", {"protocol": "none"}, "none"),
+        ("rows.0.backbone", "colur", "no backbone family 'colur'"),
+        ("rows.0.options", {"timesteps": [1]}, "unknown key 'options.timesteps'; known there: native_size"),
+        ("rows.0.options", {"native_size": [16, "wide"]}, "options.native_size.1: input should be a valid integer"),
+        ("rows.0.options", {"native_size": [16, 0]}, "native_size is (16, 0)"),
+        ("rows.0.segmenter", {"membres": 3}, "unknown key 'segmenter.membres'; known there: protocol, members, seed"),
+        ("rows.0.segmenter", {"members": "ten"}, "segmenter.members: input should be a valid integer"),
+        ("rows.0.segmenter", {"members": True}, "segmenter.members: true is not a value for it"),
+        ("rows.0.segmenter", {"members": 0}, "0 members"),
+        ("rows.0.segmenter", {"protocol": "none"}, "no training protocol 'none'; known: default, paper"),
+        ("rows.0.segmenter", {"protocol": 3}, "segmenter.protocol: 3 is neither a name nor keys with values"),
+        ("rows.0.segmenter", {"protocol": {"base": "none"}}, "no training protocol 'none'"),
+        ("rows.0.segmenter", {"protocol": {"stepz": 3}}, "unknown key 'segmenter.protocol.stepz'; known there: name"),
+        ("rows.0.segmenter", {"protocol": {"steps": 0}}, "steps=0 is out of range"),
+        ("rows.1.augmentation", {"flipp": True}, "unknown key 'augmentation.flipp'; known there: scale, stretch"),
+        ("rows.1.augmentation", {"scale": 2}, "augmentation.scale: input should be a valid tuple"),
+        ("rows.1.augmentation", {"shift": 1.5}, "shift is 1.5"),
+        ("rows.1.augmentation", {"rotation": -1}, "rotation is -1"),
+        ("rows.1.decoder", [8, 8], "decoder has 2 levels; depth is 3"),
+        ("rows.1", {"kind": "student", "name": "s", "student": {"epoch": 3}}, "unknown key 'student.epoch'"),
+        ("rows.1", {"kind": "student", "name": "s", "student": {"size": [8]}}, "the value 'student.size.1' is missing"),
+        ("rows.1", {"kind": "student", "name": "s", "source": "images", "teacher": "x"}, "teacher 'x' is no row"),
+        ("rows.1", {"kind": "student", "name": "s"}, "a colour backbone cannot generate images; give a teacher"),
+    ],
+)
+def test_options_are_checked_when_the_recipe_is_read(path: str, value: Any, said: str) -> None:
+    content = changed(path, value)
+    row = content["rows"][int(path.split(".")[1])]["name"]
+    with pytest.raises(InputError) as caught:
+        parse_recipe(content)
+    assert str(caught.value).startswith(f"row {row!r}: ") and said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_of_a_generator_are_those_of_the_family() -> None:
+    content = changed("rows.0", {"kind": "features", "name": "ddpm", "checkpoint": "builtin:toy_ddpm"})
+    content["rows"][1] = {"kind": "student", "name": "s", "generation": {"steps": 3}}
+    with pytest.raises(InputError, match=r"row 's': unknown key 'generation.steps'; known there: sampler, sampling"):
+        parse_recipe(content)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"stepz": 1}, "networks.mine: unknown key 'settings.stepz'; known there: image_size, steps"),
+        ({"image_size": 48}, "networks.mine: settings.image_size: input should be a valid tuple"),
+        ({"steps": 0}, "networks.mine: steps is 0"),
+    ],
+)
+def test_settings_of_networks_are_checked_when_the_recipe_is_read(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_recipe(changed("networks", {"mine": {"family": "ddpm", "images": ["a"], "settings": settings}}))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_numbers_that_yaml_takes_for_words_are_numbers() -> None:
+    """``1e-3`` without a point is a word for YAML."""
+    recipe = parse_recipe(changed("rows.0.segmenter", {"protocol": {"learning_rate": "1e-3"}}))
+    (row, _) = recipe.rows
+    assert row.settings(4)["protocol"].learning_rate == 0.001  # type: ignore[union-attr]
+    assert row.settings(4)["seed"] == 4  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
         ("rows.0.random_weights", True, "no weights"),
         ("rows.0", {"kind": "features", "name": "ddpm", "checkpoint": "builtin:nothing"}, "builtin:nothing"),
         ("rows.0", {"kind": "features", "name": "ddpm"}, "needs a checkpoint"),
         ("rows.1.encoder", "resnet19", "resnet19"),
-        ("rows.1.decoder", [8, 8], "depth is 3"),
     ],
 )
-def test_options_that_only_a_method_knows(path: str, value: Any, said: str) -> None:
+def test_what_only_a_method_knows(path: str, value: Any, said: str, tmp_path: Path) -> None:
     recipe = parse_recipe(changed(path, value))
+    context = Context(recipe.rows, recipe.data, tmp_path, "")
     with pytest.raises(InputError, match=said) as caught:
         for row in recipe.rows:
-            build(row, seed=0)
+            build(row, 0, context)
     assert str(caught.value).startswith("row '")
+
+
+def test_a_recipe_is_described_without_torch() -> None:
+    """The command line may read about recipes without the second that torch takes."""
+    code = "import sys, frugalseg.experiments.recipe; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_checkpoints_go_to_the_rows_of_their_family() -> None:

@@ -73,6 +73,7 @@ def test_photographs_of_a_data_folder(tiny_ddpm: Path, tmp_path: Path) -> None:
         ({"student": {"batch_size": 0}}, "batch_size"),
         ({"generation": {"sampler": "magic"}}, "magic"),
         ({"generation": {"stepps": 3}}, "stepps"),
+        ({"generation": {"precision": 16}}, "generation.precision"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(

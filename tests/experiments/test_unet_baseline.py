@@ -7,11 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
-from frugalseg.experiments.unet_baseline import UNetBaseline, UNetSettings
+from frugalseg.experiments.rows.unet import UNetRow
+from frugalseg.experiments.rows.unet_baseline import UNetBaseline
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.loss import segmentation_loss
 
-TINY = UNetSettings(decoder=(8, 8, 8), steps=3, batch=2)
+STILL = {"scale": (1, 1), "stretch": 0, "rotation": 0, "shift": 0, "flip": False, "color": 0}
+TINY = UNetRow(kind="unet", name="U-Net", decoder=(8, 8, 8), steps=3, batch=2)
 
 
 class Folder(list):  # type: ignore[type-arg]
@@ -25,9 +27,9 @@ def toy(count: int, size: int = 24) -> Folder:
 
 
 def test_learns_the_images_it_was_given() -> None:
-    still = Augmentation(scale=(1, 1), stretch=0, rotation=0, shift=0, flip=False, color=0)
+    row = TINY.model_copy(update={"decoder": (16, 16, 16), "steps": 40, "augmentation": STILL})
     images = toy(2)
-    baseline = UNetBaseline(UNetSettings(decoder=(16, 16, 16), steps=40, batch=2, augmentation=still)).fit(images)
+    baseline = UNetBaseline(row).fit(images)
     assert baseline.evaluate(images).confusion.pixel_accuracy() > 0.85
 
 
@@ -66,9 +68,8 @@ def test_images_and_masks_move_together(seed: int, flip: bool) -> None:
 
 
 def test_no_change_asked_for_changes_nothing() -> None:
-    still = Augmentation(scale=(1, 1), stretch=0, rotation=0, shift=0, flip=False, color=0)
     images, targets = torch.rand(2, 3, 9, 12), torch.randint(0, 3, (2, 9, 12))
-    moved, labels = augment(images, targets, still, torch.Generator().manual_seed(0))
+    moved, labels = augment(images, targets, Augmentation(**STILL), torch.Generator().manual_seed(0))
     torch.testing.assert_close(moved, images, atol=1e-5, rtol=0)
     assert torch.equal(labels, targets)
 

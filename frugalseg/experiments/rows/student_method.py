@@ -1,22 +1,19 @@
-"""Students as rows of a recipe: a teacher is fitted, it labels images, a student learns from the certain ones."""
+"""How a row of kind ``student`` is fitted: a teacher labels images, and a student learns from the certain ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
-from frugalseg.data.toy.dataset import write_toy_folder
-from frugalseg.experiments.recipe import FeatureRow, FolderData, StudentRow
+from frugalseg.experiments.rows.student import StudentRow
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import MaskPredictor
 from frugalseg.segmenter import Segmenter, load_model
 from frugalseg.students.network import NetworkSpec, new_network
-from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
-from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
 from frugalseg.synthetic.drawn import digest_of, draw_images, drawing_name
@@ -25,13 +22,10 @@ from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 AT_ONCE = 32
 """Images drawn or labelled together."""
 
-PHOTOGRAPHS_SEED = 3
-"""Of the toy images that stand for photographs nobody annotated: another set than those to train and to test on."""
-
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a student's run needs beside its row.
+class StudentInputs:
+    """What a run of a student needs beside its row.
 
     Attributes:
         teacher: a new segmenter of the run's seed, not fitted; None where nothing has to be labelled.
@@ -51,21 +45,22 @@ class StudentMethod:
 
     Args:
         row: of the recipe.
-        lesson: see `Lesson`.
+        inputs: see `StudentInputs`.
         seed: of the student. Generated images are those of the seed 0, drawn once for all runs.
         device: where it runs.
 
     Raises:
-        InputError: an unknown setting or network, or a teacher that cannot generate.
+        InputError: an unknown network, or a teacher that cannot generate so.
     """
 
     student: Student
 
-    def __init__(self, row: StudentRow, lesson: Lesson, *, seed: int = 0, device: str = "cpu") -> None:
-        self.row, self.lesson, self.seed, self.device = row, lesson, seed, device
-        self.settings = settings_of(row, seed)
-        if row.source == "synthetic" and lesson.teacher is not None:
-            generator_of(lesson.teacher.backbone, row.generation)
+    def __init__(self, row: StudentRow, inputs: StudentInputs, *, seed: int = 0, device: str = "cpu") -> None:
+        self.row, self.inputs, self.device = row, inputs, device
+        self.settings = row.settings(seed)
+        new_network(NetworkSpec(self.settings.architecture, self.settings.encoder, self.settings.depth, 2), seed)
+        if row.source == "synthetic" and inputs.teacher is not None:
+            generator_of(inputs.teacher.backbone, row.generation)
 
     def fit(self, dataset: Sequence[Example], *, progress: Progress = silent) -> Self:
         """Fit the teacher and label, unless that is done; train the student. The training images choose its round."""
@@ -77,26 +72,26 @@ class StudentMethod:
 
     def labelled(self, dataset: Sequence[Example], progress: Progress) -> SyntheticSet:
         """The teacher's labels for the row's images; what an earlier run has labelled is kept."""
-        model = self.taught(dataset, progress)
+        model = self.fitted_teacher(dataset, progress)
         source = self.source(model, progress)
-        place = self.lesson.labels / f"labelled-{digest_of(source.settings())}"
+        place = self.inputs.labels / f"labelled-{digest_of(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
-    def taught(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:
+    def fitted_teacher(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:
         """The fitted teacher."""
-        assert self.lesson.teacher is not None
-        place = self.lesson.labels / "teacher"
+        assert self.inputs.teacher is not None
+        place = self.inputs.labels / "teacher"
         if not place.is_dir():
-            self.lesson.teacher.fit(dataset, progress=progress).save_pretrained(place)
+            self.inputs.teacher.fit(dataset, progress=progress).save_pretrained(place)
         return load_model(place, device=self.device)
 
     def source(self, model: MaskPredictor, progress: Progress) -> Photographs:
         """The images to label; generated ones are drawn now, where no earlier run has."""
-        if self.lesson.photographs is not None:
-            return Photographs(self.lesson.photographs, self.row.longest_side)
+        if self.inputs.photographs is not None:
+            return Photographs(self.inputs.photographs, self.row.longest_side)
         assert isinstance(model, Segmenter)
         generator = generator_of(model.backbone, self.row.generation)
-        place = self.lesson.drawn / drawing_name(model.backbone, generator)
+        place = self.inputs.drawn / drawing_name(model.backbone, generator)
         draw_images(GeneratedImages(generator, self.row.count), place, batch_size=AT_ONCE, progress=progress)
         return Photographs(place, count=self.row.count)
 
@@ -114,49 +109,3 @@ class StudentMethod:
     ) -> Evaluation:
         """Compare predictions with annotated images; see `Segmenter.evaluate`."""
         return self.student.evaluate(dataset, see=see, progress=progress)
-
-
-def settings_of(row: StudentRow, seed: int) -> StudentSettings:
-    """The settings of a row; `InputError` where one is unknown, or the network is none."""
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in row.student.items()}
-    settings = student_settings(row.protocol, **{"seed": seed, **given})
-    new_network(NetworkSpec(settings.architecture, settings.encoder, settings.depth, 2), seed)
-    return settings
-
-
-def photographs_of(row: StudentRow, data: Any, folder: Path) -> Path | None:
-    """The folder of a row's photographs: part of the data folder, or toy images of another set, written here.
-
-    Raises:
-        InputError: the recipe has a data folder and the row names no part of it, or there are no images in it.
-    """
-    if row.source != "images":
-        return None
-    if isinstance(data, FolderData):
-        if row.images is None:
-            raise InputError(
-                "source images: name the folder of photographs in the data folder, such as images: unlabeled"
-            )
-        place = Path(data.path) / row.images
-        Photographs(place)
-        return place
-    place = folder / "data" / f"photographs-{data.size}px-seed{PHOTOGRAPHS_SEED}-{row.count}"
-    write_toy_folder(place, row.count, PHOTOGRAPHS_SEED, masks=False, size=data.size)
-    return place
-
-
-def teacher_of(row: StudentRow, rows: Sequence[Any]) -> FeatureRow | None:
-    """The row that labels a student's images; None where nothing has to be labelled.
-
-    Raises:
-        InputError: no row of features has the name that is given.
-    """
-    if row.source == "annotated":
-        return None
-    teachers = {other.name: other for other in rows if isinstance(other, FeatureRow)}
-    if row.teacher is None and len(teachers) == 1:
-        return next(iter(teachers.values()))
-    if row.teacher not in teachers:
-        known = ", ".join(teachers) or "none in this recipe"
-        raise InputError(f"teacher {row.teacher!r} is no row of kind features; give one of: {known}")
-    return teachers[row.teacher]

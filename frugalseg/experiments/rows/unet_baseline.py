@@ -1,7 +1,6 @@
-"""The usual alternative: a small U-Net trained from scratch on the same annotated images, with augmentation."""
+"""How a row of kind ``unet`` is fitted: a U-Net from scratch on annotated images, with augmentation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -12,48 +11,19 @@ from torch import Tensor, nn
 from frugalseg.classifier.prediction import PixelPrediction, vote
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
+from frugalseg.experiments.rows.unet import UNetRow
 from frugalseg.metrics.evaluation import Evaluation
-from frugalseg.students.augmentation import Augmentation, augment
+from frugalseg.students.augmentation import augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import MEAN, STD
 from frugalseg.support.progress import Progress, silent
-
-
-@dataclass(frozen=True)
-class UNetSettings:
-    """The network and its training. The defaults suit some twenty images of 48x48 and about 20 s on one CPU core.
-
-    Attributes:
-        encoder: name in segmentation-models-pytorch; always from scratch.
-        depth: levels of the encoder; the sides of `size` are rounded up to multiples of ``2 ** depth``.
-        decoder: channels of the decoder's levels, deepest first; as many as `depth`.
-        size: (h, w) that images are resized to, or None for the size of the first training image.
-        steps: batches to train on; the network after the last one is used: the learning rate has come down to nothing
-            by then, and choosing an earlier one would take annotated images away from training.
-        batch: images in each.
-        learning_rate: the highest of a one-cycle schedule (AdamW).
-        weight_decay: of AdamW.
-        dice: weight of the soft Dice loss that is added to the cross-entropy, for the small classes.
-        augmentation: random changes to each training image.
-    """
-
-    encoder: str = "resnet18"
-    depth: int = 3
-    decoder: tuple[int, ...] = (64, 32, 16)
-    size: tuple[int, int] | None = None
-    steps: int = 400
-    batch: int = 5
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    dice: float = 1.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 class UNetBaseline:
     """A U-Net with `fit` and `evaluate` as a `Segmenter` has them.
 
     Args:
-        settings: see `UNetSettings`.
+        settings: the row; see `UNetRow`.
         seed: of weights, batches and augmentation.
         device: where it runs.
     """
@@ -62,7 +32,7 @@ class UNetBaseline:
     network: nn.Module
     size: tuple[int, int]
 
-    def __init__(self, settings: UNetSettings, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
+    def __init__(self, settings: UNetRow, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
         self.settings = settings
         self.seed = seed
         self.device = torch.device(device)
@@ -97,7 +67,8 @@ class UNetBaseline:
 
     def train(self, images: Tensor, targets: Tensor, progress: Progress) -> None:
         """Run the schedule on images (N, 3, H, W) in [0, 1] and targets (N, H, W), both on the device."""
-        settings, generator = self.settings, torch.Generator().manual_seed(self.seed)
+        settings, changes = self.settings, self.settings.changes()
+        generator = torch.Generator().manual_seed(self.seed)
         weights = self.network.parameters()
         optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -106,7 +77,7 @@ class UNetBaseline:
         self.network.train()
         for step in range(settings.steps):
             chosen = torch.randperm(len(images), generator=generator)[: settings.batch].to(self.device)
-            batch, truth = augment(images[chosen], targets[chosen], settings.augmentation, generator)
+            batch, truth = augment(images[chosen], targets[chosen], changes, generator)
             loss = segmentation_loss(self.logits(batch), truth, settings.dice)
             optimizer.zero_grad()
             loss.backward()

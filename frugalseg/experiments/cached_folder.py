@@ -1,0 +1,59 @@
+"""Data folders whose decoded images stay in memory, as long as they are not too many."""
+
+from pathlib import Path
+from typing import overload
+
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.example import Example
+from frugalseg.data.folder import SegmentationFolder
+
+
+class Memory:
+    """How many bytes several folders may still keep together.
+
+    Args:
+        size: in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def take(self, example: Example) -> bool:
+        """Whether an example still fits; then its size is taken off."""
+        size = example.image.nbytes + example.target.nbytes
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+class CachedFolder(SegmentationFolder):
+    """A `SegmentationFolder` that decodes an image once, where the memory is enough to keep it.
+
+    The arrays of an example are handed out again and again: nobody may write into them.
+
+    Args:
+        path, classes: see `SegmentationFolder`.
+        memory: shared with other folders.
+    """
+
+    def __init__(self, path: str | Path, classes: ClassTable | None = None, *, memory: Memory) -> None:
+        super().__init__(path, classes)
+        self.memory = memory
+        # By name, because slices share it.
+        self.kept: dict[str, Example] = {}
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> SegmentationFolder: ...
+    def __getitem__(self, index: int | slice) -> Example | SegmentationFolder:
+        if isinstance(index, slice):
+            return super().__getitem__(index)
+        name = self.names[index]
+        if name in self.kept:
+            return self.kept[name]
+        example = super().__getitem__(index)
+        if self.memory.take(example):
+            self.kept[name] = example
+        return example

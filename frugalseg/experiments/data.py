@@ -1,0 +1,155 @@
+"""The data of a recipe: what it says of them, and the opened folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from frugalseg.data.folder import SegmentationFolder, check_annotated
+from frugalseg.data.images import list_images
+from frugalseg.data.toy.dataset import write_toy_folder
+from frugalseg.experiments.cached_folder import CachedFolder, Memory
+from frugalseg.experiments.files_digest import files_digest
+from frugalseg.experiments.validation import Positive, Strict
+from frugalseg.support.errors import InputError
+
+MAIN = "test"
+"""The name of the test set that methods are ranked by."""
+
+PHOTOGRAPHS_SEED = 3
+"""Of the toy images that stand for photographs nobody annotated: another set than those to train and to test on."""
+
+MEMORY = 256 * 2**20
+"""Bytes of decoded images that a comparison keeps."""
+
+
+class ToyData(Strict):
+    """Built-in images, written below the run's folder.
+
+    Attributes:
+        train, test: numbers of annotated images.
+        train_seed, test_seed: of the sets that they are taken from.
+        size: sides in pixels.
+    """
+
+    kind: Literal["toy"]
+    train: Positive = 20
+    test: Positive = 100
+    train_seed: int = 1
+    test_seed: int = 2
+    size: Annotated[int, Field(ge=16)] = 48
+
+    def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
+        """The folder to train on, and those to test on by name, written below `folder` where they are missing."""
+        splits = (("train", self.train, self.train_seed), ("test", self.test, self.test_seed))
+        places = []
+        for split, count, seed in splits:
+            # Named after all that decides what is in it, so that another recipe's images are never taken for these.
+            places.append(folder / "data" / f"{split}-{self.size}px-seed{seed}-{count}")
+            write_toy_folder(places[-1], count, seed, size=self.size)
+        return places[0], {MAIN: places[1]}
+
+    def photographs(self, images: str | None, count: int, folder: Path) -> Path:
+        """The folder of `count` images of a third set, without masks; written below `folder`."""
+        place = folder / "data" / f"photographs-{self.size}px-seed{PHOTOGRAPHS_SEED}-{count}"
+        write_toy_folder(place, count, PHOTOGRAPHS_SEED, masks=False, size=self.size)
+        return place
+
+
+class FolderData(Strict):
+    """One's own images.
+
+    Attributes:
+        path: a folder that holds those below; relative to where the command is run.
+        train, test: data folders in it.
+        tests: further test sets, each a data folder in it by a name of one's choice. Methods are evaluated on them as
+            well, but ranked by `test` alone.
+    """
+
+    kind: Literal["folder"]
+    path: str
+    train: str = "train"
+    test: str = "test"
+    tests: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        if MAIN in self.tests:
+            raise ValueError(f"{MAIN!r} is the name of the main test set; give the further one another name")
+        return self
+
+    def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
+        """The folder to train on, and those to test on by name; `InputError` where `path` is missing."""
+        root = Path(self.path)
+        if not root.is_dir():
+            raise InputError(f"{root}: no such data folder; give its place with --data")
+        tests = {MAIN: self.test, **self.tests}
+        return root / self.train, {name: root / place for name, place in tests.items()}
+
+    def photographs(self, images: str | None, count: int, folder: Path) -> Path:
+        """The folder of images that `images` names in `path`; `InputError` where it is not named or holds none."""
+        if images is None:
+            raise InputError(
+                "source images: name the folder of photographs in the data folder, such as images: unlabeled"
+            )
+        place = Path(self.path) / images
+        list_images(place)
+        return place
+
+
+Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]
+DATA_KINDS: dict[str, type[Strict]] = {"toy": ToyData, "folder": FolderData}
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The opened data of a comparison, with one class table.
+
+    Attributes:
+        train: annotated images to learn from.
+        tests: test sets by name; the first is `MAIN`.
+    """
+
+    train: SegmentationFolder
+    tests: dict[str, SegmentationFolder]
+
+    @property
+    def test(self) -> SegmentationFolder:
+        """The main test set."""
+        return self.tests[MAIN]
+
+    @property
+    def further(self) -> dict[str, SegmentationFolder]:
+        """The test sets beside the main one."""
+        return {name: part for name, part in self.tests.items() if name != MAIN}
+
+    def check(self) -> None:
+        """Read every image; `FileError` for one that is wrong, or for a folder in which nothing is annotated."""
+        for part in (self.train, *self.tests.values()):
+            check_annotated(part)
+
+    def digest(self) -> str:
+        """Of the files of the training set and of the main test set."""
+        return files_digest([*self.train.files, *self.test.files])
+
+    def further_digests(self) -> dict[str, str]:
+        """Of the files of each further test set, by name."""
+        return {name: files_digest(part.files) for name, part in self.further.items()}
+
+
+def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:
+    """Open the data folders of a recipe. Images are decoded when asked for, and up to `MEMORY` bytes of them once.
+
+    Args:
+        data: of the recipe.
+        folder: of the comparison, below which built-in images are written.
+
+    Raises:
+        InputError: a folder is missing or wrong.
+    """
+    train_place, test_places = data.folders(folder)
+    memory = Memory(MEMORY)
+    train = CachedFolder(train_place, memory=memory)
+    tests = {name: CachedFolder(place, train.classes, memory=memory) for name, place in test_places.items()}
+    return Datasets(train, tests)

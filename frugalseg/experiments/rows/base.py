@@ -1,0 +1,124 @@
+"""What every kind of row promises: how it is checked, built, and what its results depend on."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from frugalseg.data.example import Example
+from frugalseg.experiments.data import FolderData, ToyData
+from frugalseg.experiments.validation import Strict
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress
+
+if TYPE_CHECKING:
+    from frugalseg.classifier.prediction import PixelPrediction
+    from frugalseg.metrics.evaluation import Evaluation
+
+
+class Method(Protocol):
+    """What is compared: a `Segmenter`, a `UNetBaseline`, or anything with these two."""
+
+    def fit(self, dataset: Sequence[Example], *, progress: Progress) -> Any:
+        """Learn from the annotated images of a `SegmentationFolder`."""
+
+    def evaluate(
+        self, dataset: Sequence[Example], *, see: "Callable[[Example, PixelPrediction], None]", progress: Progress
+    ) -> "Evaluation":
+        """Segment the images and count; `see` gets each example with its prediction."""
+
+
+class Row(Strict):
+    """A method to compare, as a recipe says it.
+
+    A kind whose rows use a trained network has the fields ``backbone``, the family, and ``checkpoint``: the networks
+    of the recipe and the command line's ``--checkpoint`` are put in there.
+
+    Attributes:
+        kind: which class the row is of.
+        name: shown in the table, and different from that of every other row.
+    """
+
+    kind: str
+    name: str
+
+    def check(self, rows: Sequence["Row"]) -> None:
+        """Check what the types of the fields leave open, without loading anything.
+
+        Args:
+            rows: of the recipe, to which the row may refer.
+
+        Raises:
+            InputError: an option is unknown, has the wrong type or is out of range, or a row is missing.
+        """
+
+    @abstractmethod
+    def method(self, seed: int, context: "Context") -> Method:
+        """The method for one run; see `build`."""
+
+    def described(self) -> dict[str, Any]:
+        """The row as JSON values, complete: options that were left out have their defaults."""
+        return self.model_dump(mode="json")
+
+    def dependencies(self, context: "Context") -> dict[str, Any]:
+        """What the results depend on beside row, data and seed, as JSON values; files by their digest."""
+        return {"weights": ""}
+
+    def key(self, context: "Context") -> dict[str, Any]:
+        """Everything that the results depend on but the seed, as JSON values.
+
+        Records on disk hold it, and the folders of labels are named after it: neither names nor order may change.
+        """
+        return {"row": self.described(), "data": context.digest, **self.dependencies(context)}
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Put the row's name in front of what is raised in the block."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"row {self.name!r}: {error}") from None
+        except ValueError as error:  # a value that a library refuses
+            raise InputError(f"row {self.name!r}: {error}; correct its options") from None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What surrounds a row.
+
+    Attributes:
+        rows: of the recipe.
+        data: of the recipe.
+        folder: of the comparison.
+        digest: of the annotated images.
+        device: where methods run.
+    """
+
+    rows: Sequence[Row]
+    data: ToyData | FolderData
+    folder: Path
+    digest: str
+    device: str = "cpu"
+
+
+def build(row: Row, seed: int, context: Context) -> Method:
+    """The method of a row for one run.
+
+    Args:
+        row: of a recipe.
+        seed: of all that is random in it: weights, shuffling, augmentation, the noise of a diffusion model.
+        context: what surrounds the row.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded, or does not go together with an option; the row is named.
+    """
+    with row.named_in_errors():
+        return row.method(seed, context)
+
+
+def checkpoint_of(row: Row) -> str | None:
+    """What a row names as its checkpoint, where it is of a kind that has one."""
+    checkpoint: str | None = getattr(row, "checkpoint", None)
+    return checkpoint

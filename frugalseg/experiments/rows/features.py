@@ -1,0 +1,93 @@
+"""Rows of kind ``features``: a pixel classifier on the features of a backbone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from frugalseg.backbones.registry import family_named
+from frugalseg.classifier.protocol import TrainingProtocol, training_protocol
+from frugalseg.experiments.files_digest import files_digest
+from frugalseg.experiments.rows.base import Context, Method, Row
+from frugalseg.experiments.validation import checked
+from frugalseg.support.errors import InputError
+
+
+class FeatureRow(Row):
+    """A `Segmenter` on a backbone's features.
+
+    Attributes:
+        backbone: family.
+        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
+        random_weights: replace the network's weights by random ones, another draw each run.
+        options: the family's own, such as ``timesteps`` and ``blocks``.
+        segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
+            of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
+    """
+
+    kind: Literal["features"]
+    backbone: str = "ddpm"
+    checkpoint: str | None = None
+    random_weights: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+    segmenter: dict[str, Any] = Field(default_factory=dict)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """See `Row`."""
+        self.backbone_options(0)
+        self.settings(0)
+
+    def method(self, seed: int, context: Context) -> Method:
+        """A `Segmenter` with a backbone of its own."""
+        from frugalseg.backbones import load_backbone
+        from frugalseg.segmenter import Segmenter
+
+        backbone = load_backbone(self.backbone, self.checkpoint, **self.backbone_options(seed))
+        if self.random_weights:
+            backbone = backbone.reinitialised(seed)
+        return Segmenter(backbone, device=context.device, **self.settings(seed))
+
+    def dependencies(self, context: Context) -> dict[str, Any]:
+        """See `Row`."""
+        return {"weights": "" if self.checkpoint is None else weights_digest(self.checkpoint)}
+
+    def backbone_options(self, seed: int) -> dict[str, Any]:
+        """The options that the row gives, checked; a diffusion model draws its noise with the run's seed."""
+        options_class, given = family_named(self.backbone).options_class(), dict(self.options)
+        if any(field.name == "noise_seed" for field in fields(options_class)):
+            given.setdefault("noise_seed", seed)
+        options = checked(options_class, given, "options")
+        return {name: getattr(options, name) for name in given}
+
+    def settings(self, seed: int) -> dict[str, Any]:
+        """The settings of the segmenter that the row gives, checked, and the seed."""
+        from frugalseg.segmenter import Settings
+
+        given = {"seed": seed, **self.segmenter}
+        if "protocol" in given:
+            given["protocol"] = protocol_of(given["protocol"])
+        settings = checked(Settings, given, "segmenter")
+        return {name: getattr(settings, name) for name in given}
+
+
+def protocol_of(value: Any) -> TrainingProtocol:
+    """The protocol of a name, or of the keys that differ from those of the protocol named ``base``."""
+    if isinstance(value, str):
+        return training_protocol(value)
+    if not isinstance(value, Mapping):
+        raise InputError(f"segmenter.protocol: {value!r} is neither a name nor keys with values")
+    own = {key: changed for key, changed in value.items() if key != "base"}
+    base = asdict(training_protocol(str(value.get("base", "default"))))
+    return checked(TrainingProtocol, {**base, "name": "varied", **own}, "segmenter.protocol")
+
+
+def weights_digest(checkpoint: str) -> str:
+    """Of the files of a checkpoint; its name where it is not on this machine (a Hub id)."""
+    from frugalseg.backbones.ddpm.source import BUILTIN, builtin
+
+    path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
+    if not path.exists():
+        return checkpoint
+    return files_digest(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

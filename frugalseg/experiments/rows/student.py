@@ -1,0 +1,113 @@
+"""Rows of kind ``student``: an ordinary network that learns from images which another row has labelled."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from frugalseg.backbones.registry import family_named, generating
+from frugalseg.data.images import list_images
+from frugalseg.experiments.files_digest import files_digest
+from frugalseg.experiments.rows.base import Context, Method, Row
+from frugalseg.experiments.rows.features import FeatureRow
+from frugalseg.experiments.validation import Positive, Share, checked
+from frugalseg.students.settings import StudentSettings, student_settings
+from frugalseg.support.errors import InputError
+
+
+class StudentRow(Row):
+    """A student trained on samples: see `frugalseg.students.settings.StudentSettings`.
+
+    The annotated training images choose the best round, as published.
+
+    Attributes:
+        source: of the samples. ``synthetic``: images that the teacher's own network generates, once for all runs,
+            labelled by the teacher;
+            ``images``: photographs that nobody annotated, labelled by the teacher; ``annotated``: the training images.
+        teacher: name of the row of features that labels, fitted with the run's seed; not needed where there is but one.
+        count: images to generate; of recipes of built-in images also how many stand for photographs.
+        generation: options of the generator, such as ``sampler`` and ``sampling_steps``; see ``frugalseg generate``.
+        images: folder of photographs, in the data folder.
+        longest_side: larger photographs are made smaller before they are labelled.
+        drop: share of the samples, the most uncertain, to leave out.
+        protocol: ``default`` or ``paper``.
+        student: settings that differ from those of the protocol; the seed is the run's.
+    """
+
+    kind: Literal["student"]
+    source: Literal["synthetic", "images", "annotated"] = "synthetic"
+    teacher: str | None = None
+    count: Positive = 1000
+    generation: dict[str, Any] = Field(default_factory=dict)
+    images: str | None = None
+    longest_side: Positive | None = None
+    drop: Share = 0.1
+    protocol: Literal["default", "paper"] = "default"
+    student: dict[str, Any] = Field(default_factory=dict)
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """See `Row`."""
+        self.settings(0)
+        teacher = self.teacher_in(rows)
+        if self.source == "synthetic" and teacher is not None:
+            self.check_generation(teacher.backbone)
+
+    def method(self, seed: int, context: Context) -> Method:
+        """A `StudentMethod` with its teacher, which is not fitted yet."""
+        from frugalseg.experiments.rows.student_method import StudentInputs, StudentMethod
+
+        teacher = self.teacher_in(context.rows)
+        model: Any = None if teacher is None else teacher.method(seed, context)
+        # Rows that differ in the student alone share the folder, and so the fitted teacher and its labels.
+        text = json.dumps(None if teacher is None else teacher.key(context))
+        labels = context.folder / "labels" / hashlib.sha256(text.encode()).hexdigest()[:16] / f"seed-{seed}"
+        inputs = StudentInputs(model, self.photographs(context), labels, context.folder / "drawn")
+        return StudentMethod(self, inputs, seed=seed, device=context.device)
+
+    def dependencies(self, context: Context) -> dict[str, Any]:
+        """See `Row`: also the teacher and the images that it labels."""
+        teacher, photographs = self.teacher_in(context.rows), self.photographs(context)
+        return {
+            **super().dependencies(context),
+            "teacher": None if teacher is None else teacher.key(context),
+            "images": "" if photographs is None else files_digest(list_images(photographs)),
+        }
+
+    def settings(self, seed: int) -> StudentSettings:
+        """The settings of the student, checked."""
+        base = asdict(student_settings(self.protocol))
+        return checked(StudentSettings, {**base, "seed": seed, **self.student}, "student")
+
+    def photographs(self, context: Context) -> Path | None:
+        """The folder of the photographs to label; `InputError` where the row or the data have none."""
+        if self.source != "images":
+            return None
+        return context.data.photographs(self.images, self.count, context.folder)
+
+    def teacher_in(self, rows: Sequence[Row]) -> FeatureRow | None:
+        """The row that labels the images; None where nothing has to be labelled.
+
+        Raises:
+            InputError: no row of features has the name that is given.
+        """
+        if self.source == "annotated":
+            return None
+        teachers = {row.name: row for row in rows if isinstance(row, FeatureRow)}
+        if self.teacher is None and len(teachers) == 1:
+            return next(iter(teachers.values()))
+        if self.teacher not in teachers:
+            known = ", ".join(teachers) or "none in this recipe"
+            raise InputError(f"teacher {self.teacher!r} is no row of kind features; give one of: {known}")
+        return teachers[self.teacher]
+
+    def check_generation(self, family: str) -> None:
+        """`InputError` where a family cannot generate, or does not have the options of the row."""
+        found = family_named(family)
+        if found.generation is None:
+            able = ", ".join(other.name for other in generating())
+            raise InputError(f"a {family} backbone cannot generate images; give a teacher of the family {able}")
+        checked(found.generation_class(), self.generation, "generation")

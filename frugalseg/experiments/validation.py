@@ -1,0 +1,77 @@
+"""How recipes are checked: strict models, options that dataclasses hold, and errors of one line."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from frugalseg.support.errors import InputError
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Size = tuple[Positive, Positive]
+T = TypeVar("T")
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
+    """A dataclass of options from the plain values of a recipe.
+
+    Args:
+        cls: the dataclass. Its annotations are the types, its ``__post_init__`` may refuse values.
+        values: by field, as YAML holds them: a list stands for a tuple. Fields that are left out keep their defaults.
+        place: of the values in the recipe, for messages, such as ``options``.
+
+    Raises:
+        InputError: a key is unknown, a value has the wrong type, or `cls` refuses it. The key is named.
+    """
+    _refuse_booleans(cls, values, place)
+    try:
+        found: T = _holder(cls)(value=dict(values)).value
+    except ValidationError as error:
+        problem = error.errors()[0]
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        raise InputError(explain(problem, [place, *problem["loc"][1:]], names)) from None
+    return found
+
+
+@cache
+def _holder(cls: type) -> Any:
+    """A strict model around a dataclass, which takes over the model's strictness."""
+    return create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
+
+
+def _refuse_booleans(cls: type, values: Mapping[str, Any], place: str) -> None:
+    """Refuse true and false where a number is expected: Python, and so pydantic, takes them for 1 and 0."""
+    types = get_type_hints(cls)
+    for key, value in values.items():
+        if isinstance(value, bool) and key in types and bool not in (types[key], *get_args(types[key])):
+            raise InputError(f"{place}.{key}: {str(value).lower()} is not a value for it; give a number or a name")
+
+
+def explain(problem: Mapping[str, Any], place: Sequence[str | int], known: Iterable[str]) -> str:
+    """One line for an error of pydantic.
+
+    Args:
+        problem: one of `ValidationError.errors`.
+        place: path of the key in the recipe.
+        known: the keys that may stand there, for a key that may not.
+    """
+    key, kind = ".".join(map(str, place)), problem["type"]
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"unknown key {key!r}; known there: {', '.join(known)}"
+    if kind == "union_tag_invalid":
+        return f"{key}: no kind {problem['ctx']['tag']!r}; known: {problem['ctx']['expected_tags']}"
+    if kind == "union_tag_not_found":
+        return f"the key {key + '.kind'!r} is missing"
+    if kind == "missing":
+        return f"the {'value' if isinstance(place[-1], int) else 'key'} {key!r} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key or 'the recipe'}: {message[:1].lower()}{message[1:]}"
