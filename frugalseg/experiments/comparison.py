@@ -16,7 +16,7 @@ from frugalseg.support.progress import Progress, silent
 
 
 def run_comparison(
-    recipe: Recipe, folder: str | Path, *, device: str = "cpu", progress: Progress = silent, bar: bool = False
+    recipe: Recipe, folder: str | Path, *, device: str = "cpu", progress: Progress = silent
 ) -> Comparison:
     """Compare the methods of a recipe and write ``results.json`` and ``index.html``.
 
@@ -27,8 +27,7 @@ def run_comparison(
             taken as they are, unless the row, the data or the checkpoint has changed since: a killed comparison goes
             on where it stopped, and a row that is added later costs only its own time.
         device: where everything runs.
-        progress: told of each method: (name, per cent of all its runs, total).
-        bar: draw a progress bar of its own for each network that is trained.
+        progress: told of the trainings, then of each method: (name, per cent of all its runs, total).
 
     Raises:
         InputError: the data, a checkpoint or an option is wrong, which is found before the first run; or another
@@ -36,7 +35,7 @@ def run_comparison(
     """
     folder = Path(folder)
     with alone(folder):
-        recipe = with_networks(recipe, folder, device=device, bar=bar)
+        recipe = with_networks(recipe, folder, device=device, progress=progress)
         data = open_data(recipe.data, folder)
         data.check()
         context = Context(recipe.rows, recipe.data, folder, data.digest(), device)

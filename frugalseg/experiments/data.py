@@ -151,5 +151,7 @@ def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:
     train_place, test_places = data.folders(folder)
     memory = Memory(MEMORY)
     train = CachedFolder(train_place, memory=memory)
-    tests = {name: CachedFolder(place, train.classes, memory=memory) for name, place in test_places.items()}
+    tests: dict[str, SegmentationFolder] = {
+        name: CachedFolder(place, train.classes, memory=memory) for name, place in test_places.items()
+    }
     return Datasets(train, tests)

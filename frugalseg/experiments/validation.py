@@ -43,7 +43,7 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
 
 
 @cache
-def _holder(cls: type) -> Any:
+def _holder(cls: Any) -> Any:
     """A strict model around a dataclass, which takes over the model's strictness."""
     return create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
 

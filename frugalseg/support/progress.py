@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -25,8 +25,9 @@ def silent(stage: str, done: int, total: int) -> None:
 
 def note(progress: Progress, stage: str, words: str) -> None:
     """Show `words`, such as the current loss, beside a stage, if `progress` takes notes."""
-    if isinstance(progress, TakesNotes):
-        progress.note(stage, words)
+    taker: Any = progress
+    if isinstance(taker, TakesNotes):
+        taker.note(stage, words)
 
 
 class Bars:
