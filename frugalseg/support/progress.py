@@ -20,7 +20,7 @@ def bars() -> Iterator[Progress]:
     tasks: dict[str, TaskID] = {}
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:12}"),
+        TextColumn("{task.description:12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
