@@ -1,5 +1,5 @@
 """``python -m frugalseg``."""
 
-from frugalseg.cli.app import main
+from frugalseg.cli import main
 
 main()

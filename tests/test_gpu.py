@@ -246,7 +246,7 @@ def run_python(*arguments):
 FULL = """
 import sys
 import torch
-from frugalseg.cli.app import main
+from frugalseg.cli import main
 torch.cuda.set_per_process_memory_fraction(1e-6)
 main()
 """

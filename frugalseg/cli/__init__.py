@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: a file for each group of commands; `program` puts them together and sets the exit codes."""
 
-from frugalseg.cli.app import app, main
+from frugalseg.cli.program import app, main
 
 __all__ = ["app", "main"]

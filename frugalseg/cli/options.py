@@ -1,5 +1,6 @@
 """Command-line options made from dataclasses, so that a new family of backbones needs no line in the command line."""
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import typer
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import Option
+from frugalseg.support.options import Option, options_of
 
 SIZE, NUMBERS = tuple[int, int], tuple[int, ...]
 
@@ -20,20 +21,29 @@ class Flag:
     """An option of the command line.
 
     Attributes:
-        option: whose value it sets.
-        help: what ``--help`` says.
-        panel: heading under which it stands.
+        option: the dataclass field whose value it sets.
+        panel: the heading of its part of ``--help``.
     """
 
     option: Option
-    help: str
     panel: str
 
+    @property
+    def spellings(self) -> list[str]:
+        """How the option is written: ``--size``, or ``--flip`` and ``--no-flip``."""
+        if self.option.flag:
+            return self.option.flag.split("/")
+        name = self.option.name.replace("_", "-")
+        return [f"--{name}", f"--no-{name}"] if bare(self.option.type) is bool else [f"--{name}"]
+
     def parameter(self) -> inspect.Parameter:
-        """As typer reads it: optional, None where it is not given."""
-        kind = self.option.type
-        spelling = [self.option.flag] if self.option.flag else []
-        info = typer.Option(*spelling, help=self.help, rich_help_panel=self.panel, metavar=metavar(kind))
+        """The option in typer's form; its value is None where it is not given."""
+        info = typer.Option(
+            "/".join(self.spellings),
+            help=escaped(self.option.help + self.default_note()),
+            rich_help_panel=self.panel,
+            metavar=metavar(self.option.type),
+        )
         return inspect.Parameter(
             self.option.name,
             inspect.Parameter.KEYWORD_ONLY,
@@ -41,84 +51,51 @@ class Flag:
             annotation=Annotated[parsed_by_typer(self.option), info],
         )
 
-
-def flags_of(options: Iterable[Option], panel: str) -> list[Flag]:
-    """A flag for each option; its help says what holds without it."""
-    return [Flag(option, sentence(option.help) + default_note(option.default), panel) for option in options]
-
-
-def default_note(value: Any) -> str:
-    """What ``--help`` adds on a default; nothing for None, which means that something is chosen."""
-    return "" if value is None else f" Default: {str(value).lower() if isinstance(value, bool) else value}."
-
-
-def merged_flags(options: Mapping[str, Iterable[Option]], panel: str) -> list[Flag]:
-    """A flag for each name among the options of several families; its help says whose it is.
-
-    Args:
-        options: by family. Families that share a name must agree on its type and flag.
-        panel: heading under which all stand.
-    """
-    owners: dict[str, list[tuple[str, Option]]] = {}
-    for family, own in options.items():
-        for option in own:
-            owners.setdefault(option.name, []).append((family, option))
-    return [Flag(_agreed(shared), _help(shared), panel) for shared in owners.values()]
+    def default_note(self) -> str:
+        """The default as typer shows it; nothing for None, whose meaning the help describes."""
+        value = self.option.default
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            value = self.spellings[0 if value else -1]
+        if isinstance(value, tuple):
+            value = ("x" if bare(self.option.type) == SIZE else ",").join(map(str, value))
+        return f" [default: {value}]"
 
 
-def _agreed(shared: list[tuple[str, Option]]) -> Option:
-    first = shared[0][1]
-    for family, option in shared:
-        if (bare(option.type), option.flag) != (bare(first.type), first.flag):
-            raise TypeError(f"the option {first.name} of {family} has another type or flag than that of {shared[0][0]}")
-    return first
+def flags_of(settings: type, panel: str) -> list[Flag]:
+    """A flag for each field of a dataclass that was made by `option`."""
+    return [Flag(option, panel) for option in options_of(settings)]
 
 
-def _help(shared: list[tuple[str, Option]]) -> str:
-    by_text: dict[str, list[str]] = {}
-    for family, option in shared:
-        by_text.setdefault(option.help, []).append(family)
-    return sentence("; ".join(f"{', '.join(families)}: {text}" for text, families in by_text.items()))
+def accepting(flags: Iterable[Flag], command: Callable[..., None]) -> Callable[..., None]:
+    """A command that takes ``**given``, as one that takes these flags by name; for typer, which reads signatures."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    # Keyword-only parameters may follow one another with and without defaults.
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
 
+    @functools.wraps(command)
+    def accepted(**given: Any) -> None:
+        command(**given)
 
-def sentence(text: str) -> str:
-    """`text` with a capital and a full stop, unless it begins with a word that is small by nature (``ddpm: ...``)."""
-    first = text.split()[0]
-    begun = text if first.endswith((":", ",")) or not first.isalpha() else text[0].upper() + text[1:]
-    return begun if begun.endswith(".") else begun + "."
-
-
-def accepting(flags: Iterable[Flag]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Lets a command that takes ``**options`` take these flags by name."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        signature = inspect.signature(command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        extra = [flag.parameter() for flag in flags]
-        # Keyword-only parameters may follow one another with and without defaults.
-        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        command.__signature__ = signature.replace(parameters=[*own, *extra])  # type: ignore[attr-defined]
-        return command
-
-    return decorate
+    parameters = [*own, *(flag.parameter() for flag in flags)]
+    accepted.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return accepted
 
 
 def values(flags: Iterable[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, in the types that the options want; what was not given is left out.
+    """The options that were given, in the types of their fields.
 
     Raises:
-        InputError: a text is not a size or a list of numbers; the flag is named.
+        InputError: a text is not a size or a list of numbers; the message names the option.
     """
-    result = {}
-    for flag in flags:
-        value = given[flag.option.name]
-        if value is not None:
-            result[flag.option.name] = converted(flag.option, value)
-    return result
+    found = {flag.option.name: (flag.option, given[flag.option.name]) for flag in flags}
+    return {name: converted(option, value) for name, (option, value) in found.items() if value is not None}
 
 
 def converted(option: Option, value: Any) -> Any:
-    """A value as typer gave it in the type that the option wants."""
+    """A value that typer has read, in the type of the option's field."""
     kind = bare(option.type)
     if kind == SIZE:
         return parse_size(value)
@@ -128,7 +105,7 @@ def converted(option: Option, value: Any) -> Any:
 
 
 def parsed_by_typer(option: Option) -> Any:
-    """The type, or None, that typer is to turn an argument into."""
+    """The type, or None, that typer turns an argument into."""
     kind = bare(option.type)
     if kind in (SIZE, NUMBERS):
         return str | None
@@ -139,16 +116,21 @@ def parsed_by_typer(option: Option) -> Any:
 
 
 def metavar(kind: Any) -> str | None:
-    """How ``--help`` shows the values of an option; None: as typer does."""
+    """How ``--help`` shows the values of an option; None leaves it to typer."""
     return {SIZE: "HxW", NUMBERS: "N,N,..."}.get(bare(kind)) if get_origin(bare(kind)) is tuple else None
 
 
 def bare(kind: Any) -> Any:
-    """``T`` of ``T | None``."""
+    """``T`` for ``T | None``; any other type as it is."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
     (single,) = [part for part in get_args(kind) if part is not NoneType]
     return single
+
+
+def escaped(text: str) -> str:
+    """`text` as typer's help shows it unchanged: square brackets would be read as markup."""
+    return text.replace("[", r"\[")
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
@@ -156,12 +138,12 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{option} {text}: whole numbers separated by commas, such as 50,150,250") from None
+        raise InputError(f"{option} {text}: give whole numbers separated by commas, such as 50,150,250") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """``192x128`` as (height, width)."""
     height, _, width = text.lower().partition("x")
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise InputError(f"size {text}: height x width in pixels, such as 192x128")
+        raise InputError(f"size {text}: give height x width in pixels, such as 192x128")
     return int(height), int(width)

@@ -1,30 +1,39 @@
-"""What commands print: findings of the data doctor, figures of an evaluation."""
+"""What commands print: findings of the data doctor, figures of an evaluation.
 
-from typing import Any
+All text from users is printed as `Text`: in a plain string rich would take square brackets for its own markup.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frugalseg.data.check import Finding
+
+COLORS = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
-def print_findings(findings: list[Any]) -> None:
-    """A line for each finding of the data doctor."""
+def print_findings(findings: Iterable["Finding"]) -> None:
+    """A line on standard error for each finding of the data doctor."""
     from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    colors = {"error": "red", "warning": "yellow", "info": "dim"}
     for finding in findings:
-        remedy = f" [dim]{escape(finding.remedy)}[/dim]" if finding.remedy else ""
-        where = f"{escape(str(finding.where))}: " if finding.where else ""
-        level = f"[{colors[finding.level]}]{finding.level:7}[/]"
-        console.print(f"{level} {where}{escape(finding.message)}{remedy}")
+        where = f"{finding.where}: " if finding.where else ""
+        remedy = f" {finding.remedy}" if finding.remedy else ""
+        level = (f"{finding.level:7} ", COLORS[finding.level])
+        console.print(Text.assemble(level, where, finding.message, (remedy, "dim")))
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
     """The table of an evaluation."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("class", "IoU %")
     for name, share in metrics["class_iou"].items():
-        table.add_row(name, "-" if share is None else f"{100 * share:.1f}")
+        table.add_row(Text(name), "-" if share is None else f"{100 * share:.1f}")
     table.add_section()
     table.add_row("mIoU", f"{100 * metrics['miou']:.1f}", style="bold")
     table.add_row("mIoU as the paper counts", f"{100 * metrics['miou_paper']:.1f}")

@@ -15,33 +15,33 @@ LONGEST_SIDE = 128
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a run's result depends on, beside the images and the family's own settings.
+    """What the result of a run depends on, besides the images and the family's own settings.
 
     Attributes:
-        image_size: (height, width) to train on; None: chosen from the images.
-        steps: optimisation steps; the learning rate decays towards the last of them.
-        batch_size: images of a step, over all processes together.
-        learning_rate: the highest, reached after the warm-up.
-        warmup_steps: over which the learning rate rises linearly; at most a tenth of the steps are used for it.
-        ema_decay: of the averaged weights that are handed out.
+        image_size: (height, width) to train on. None: chosen from the images.
+        steps: number of optimization steps. The learning rate decays towards the last of them.
+        batch_size: images per step, over all processes together.
+        learning_rate: the highest learning rate, which is reached after the warm-up.
+        warmup_steps: number of steps over which the learning rate rises linearly; at most a tenth of all steps.
+        ema_decay: decay of the averaged weights, which are the ones that are saved for use.
         gradient_clip: the largest norm of all gradients together.
-        precision: arithmetic of the forward pass; weights and their averages are float32 always.
+        precision: number format of the forward pass. Weights and their averages are always float32.
         flip: mirror images left to right at random.
         seed: of everything random.
     """
 
     image_size: tuple[int, int] | None = option(
-        None, "height x width to train on; without it chosen from the images", flag="--size"
+        None, "The size to train on, in pixels. By default, it is chosen from the images.", flag="--size"
     )
-    steps: int = option(20_000, "optimisation steps")
-    batch_size: int = option(32, "images a step, over all devices")
-    learning_rate: float = option(4e-4, "the highest")
-    warmup_steps: int = option(500, "steps over which the learning rate rises")
-    ema_decay: float = option(0.999, "of the averaged weights that come out")
-    gradient_clip: float = option(1.0, "largest norm of the gradients")
-    precision: Precision = option("bf16", "arithmetic of the forward pass")
-    flip: bool = option(True, "mirror images at random")
-    seed: int = option(0, "one seed, one result")
+    steps: int = option(20_000, "The number of optimization steps.")
+    batch_size: int = option(32, "The number of images per step, over all devices together.")
+    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.")
+    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.")
+    ema_decay: float = option(0.999, "The decay of the averaged weights. These are the weights that are saved for use.")
+    gradient_clip: float = option(1.0, "The largest norm of all gradients together.")
+    precision: Precision = option("bf16", "The number format of the forward pass.")
+    flip: bool = option(True, "Mirror images left to right at random.")
+    seed: int = option(0, "The seed of everything random. The same seed gives the same result.")
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size"):
@@ -82,17 +82,17 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is carried out; may change when it is continued.
+    """How a run is carried out. These options may change when the run is continued.
 
     Attributes:
         device, devices, nodes: see `Hardware`.
-        workers: processes beside each of them that prepare batches.
-        max_minutes: stop after this long, to be continued later.
+        workers: number of processes that prepare batches, for each of these.
+        max_minutes: stop after this many minutes. The run can be continued later.
         checkpoint_minutes, checkpoint_steps: how often the state and the network are saved.
-        picture_minutes, picture_steps: how often pictures are drawn; once more at the end.
+        picture_minutes, picture_steps: how often pictures are drawn. They are drawn once more at the end.
         log_steps: steps between two lines of the log.
-        channels_last: keep images and weights channels-last in memory; None: on GPUs, which like it. On the CPUs it
-            was tried on it slowed narrow networks down by a quarter.
+        channels_last: keep images and weights channels-last in memory. None: only on GPUs, where it is faster. On the
+            CPUs that were tried, it slowed narrow networks down by a quarter.
         compile: run the network through `torch.compile`.
     """
 

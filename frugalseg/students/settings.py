@@ -14,41 +14,48 @@ class StudentSettings:
     """The network and its training; the defaults are those of the protocol ``default``.
 
     Attributes:
-        architecture, encoder: names in segmentation-models-pytorch; always from scratch.
-        depth: levels of a U-Net, 3 to 5; None: as many as the size of the images allows.
-        size: (h, w) of a training image; None: that of the samples. Images of another shape keep their aspect ratio.
+        architecture, encoder: names in segmentation-models-pytorch. The weights always start at random.
+        depth: levels of a U-Net, 3 to 5. None: as many as the size of the images allows.
+        size: (h, w) of a training image. None: that of the samples. Images of another shape keep their aspect ratio.
         tile: keep every image's own resolution: train on crops of `size`, slide windows of `size` over larger images.
-        mirror: mirror half of the training images; not for classes that tell left from right.
-        augment: move, turn, scale and recolour the training images at random.
-        epochs: passes over the samples.
-        least_steps: so many batches at least, by more passes where there are few samples.
-        validations: times that the student meets the validation images, evenly over the training; the best is kept.
-        batch_size: images a step.
-        learning_rate: the highest; of Adam.
-        one_cycle: let the learning rate rise and fall (one cycle) rather than stay.
-        weight_decay: of AdamW; with 0 that is Adam.
+        mirror: mirror half of the training images. Not for classes that differ between left and right.
+        augment: move, turn, scale and recolor the training images at random.
+        epochs: number of passes over the samples.
+        least_steps: the smallest number of batches. If there are few samples, more passes are made.
+        validations: how often the student is tested on the validation images, evenly over the training. The best
+            network is kept.
+        batch_size: images per step.
+        learning_rate: the highest learning rate of Adam.
+        one_cycle: let the learning rate rise and fall (one cycle) instead of keeping it constant.
+        weight_decay: of AdamW; with 0 this is Adam.
         dice: weight of the soft Dice loss that is added to the cross-entropy, for the small classes.
-        precision: arithmetic of the training; None: bf16 on a GPU, fp32 elsewhere.
+        precision: number format of the training. None: bf16 on a GPU, fp32 elsewhere.
         seed: of weights, order and augmentation.
     """
 
-    architecture: str = option("unet", "network, by its name in segmentation-models-pytorch")
-    encoder: str = option("resnet18", "its encoder, by name")
-    depth: int | None = option(None, "levels of a U-Net, 3 to 5; without it by the size of the images")
-    size: tuple[int, int] | None = option(None, "of a training image; without it that of the samples")
-    tile: bool = option(False, "train on crops, slide over larger images, rather than resizing them")
-    mirror: bool = option(False, "mirror half of the images; not for classes that tell left from right")
-    augment: bool = option(True, "change images at random in training", flag="--augment/--no-augment")
-    epochs: int = option(20, "passes over the samples")
-    least_steps: int = option(1000, "batches at least, by more passes where samples are few")
-    validations: int = option(20, "times that the validation images are looked at; the best network is kept")
-    batch_size: int = option(16, "images a step")
-    learning_rate: float = option(2e-3, "the highest")
-    one_cycle: bool = option(True, "let the learning rate rise and fall", flag="--one-cycle/--constant-rate")
-    weight_decay: float = option(1e-3, "of AdamW")
-    dice: float = option(1.0, "weight of the Dice loss beside the cross-entropy")
-    precision: Precision | None = option(None, "of the training; without it bf16 on a GPU, fp32 elsewhere")
-    seed: int = option(0, "one seed, one result")
+    architecture: str = option("unet", "The network, by its name in segmentation-models-pytorch.")
+    encoder: str = option("resnet18", "The encoder of the network, by its name in segmentation-models-pytorch.")
+    depth: int | None = option(
+        None, "The number of levels of a U-Net, 3 to 5. By default, it is chosen from the size of the images."
+    )
+    size: tuple[int, int] | None = option(None, "The size of a training image. By default, the size of the samples.")
+    tile: bool = option(False, "Train on crops and slide windows over larger images, instead of resizing images.")
+    mirror: bool = option(False, "Mirror half of the images. Do not use this if classes differ between left and right.")
+    augment: bool = option(True, "Change the images at random during training.", flag="--augment/--no-augment")
+    epochs: int = option(20, "The number of passes over the samples.")
+    least_steps: int = option(1000, "The smallest number of batches. If there are few samples, more passes are made.")
+    validations: int = option(20, "How often the network is tested on the validation images. The best network is kept.")
+    batch_size: int = option(16, "The number of images per step.")
+    learning_rate: float = option(2e-3, "The highest learning rate.")
+    one_cycle: bool = option(
+        True, "Let the learning rate rise and fall, or keep it constant.", flag="--one-cycle/--constant-rate"
+    )
+    weight_decay: float = option(1e-3, "The weight decay of AdamW.")
+    dice: float = option(1.0, "The weight of the Dice loss, which is added to the cross-entropy.")
+    precision: Precision | None = option(
+        None, "The number format of the training. By default bf16 on a GPU and fp32 elsewhere."
+    )
+    seed: int = option(0, "The seed of everything random. The same seed gives the same result.")
 
     def __post_init__(self) -> None:
         # Batch normalisation learns nothing from one image where a map is a single pixel.

@@ -14,7 +14,7 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
+        torch.empty(1, device=name).cpu()  # the device meta takes tensors, and gives none back
     except out_of_memory():
         raise
     except (RuntimeError, AssertionError):

@@ -61,7 +61,7 @@ def bars() -> Iterator[Bars]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:12}"),
+        TextColumn("{task.description:12}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -1,35 +1,22 @@
 """The command line as a user meets it: exit codes, one line for a mistake, no traceback."""
 
 import errno
+import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from frugalseg import cli
-
-
-def run(*arguments, capsys):
-    """Exit code, standard output and standard error of a command."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["frugalseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            raise SystemExit(0)
-    out = capsys.readouterr()
-    return end.value.code or 0, out.out, out.err
-
-
-def mistake(*arguments, capsys):
-    """The one line of a command that the user got wrong."""
-    code, _, err = run(*arguments, capsys=capsys)
-    assert code == 2
-    assert "Traceback" not in err
-    (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
-    return line
+from frugalseg.backbones.registry import FAMILIES
+from frugalseg.data.toy.dataset import write_toy_folder
+from tests.cli.helpers import mistake, run
 
 
 def image(path, size=(8, 8), value=7, mode="RGB"):
@@ -92,14 +79,19 @@ def test_fit_names_what_is_wrong_with_the_data(spoil, words, data, tmp_path, cap
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--backbone", "gan"], "known: colour, ddpm"),
+        (["--backbone", "gan"], "known: ddpm, swav"),
         (["--backbone", "ddpm"], "needs a checkpoint"),
         (["--checkpoint", "nowhere.pt"], "no such file"),
-        (["--backbone", "colour", "--blocks", "1,2"], "no option blocks"),
+        (["--backbone", "colour", "--blocks", "1,2"], "--blocks: an option of ddpm and mae, not of colour"),
         (["--blocks", "a"], "whole numbers"),
         (["--backbone", "colour", "--size", "12"], "height x width"),
         (["--backbone", "colour", "--protocol", "fast"], "known: default, paper"),
         (["--backbone", "colour", "--device", "tpu"], "not available"),
+        (["--backbone", "colour", "--device", "meta"], "not available"),
+        (["--seed", "-1"], "'--seed': -1; give a whole number from 0"),
+        (["--seed", str(2**32)], "give a whole number from 0 to 4294967295"),
+        (["--members", "0"], "'--members'"),
+        (["--membres", "3"], "No such option: --membres"),
     ],
 )
 def test_fit_names_what_is_wrong_with_the_options(options, words, data, tmp_path, capsys):
@@ -148,11 +140,116 @@ def test_a_full_gpu_is_one_line_and_exit_code_1(full, data, tmp_path, capsys, mo
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit"], "Missing argument"),
+        (["predict", "x", "y"], "Missing option '--out'"),
+        (["pretrain"], "Missing command"),
+        (["chekc", "x"], "No such command 'chekc'. Did you mean 'check'? See "),
+        (["toy", "-o", "x", "--seed", "-1"], "'--seed': -1"),
+        (["generate", "x", "-n", "1", "-o", "y", "--seed", "-1"], "'--seed': -1"),
+        (["pretrain", "ddpm", "x", "-o", "y", "--seed", "-1"], "seed must not be negative"),
+        (["distill", "x", "--validation", "x", "-o", "y", "--seed", "-1"], "seed must not be negative"),
+        (["pretrain", "ddpm", "x", "-o", "y", "--device", "meta"], "--device meta: not available"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["frugalseg"])
+    code, out, err = run(*arguments, capsys=capsys)
+    assert code == 2
+    (line,) = (out + err).splitlines()
+    assert line.startswith("error: ") and words in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_command_is_help(capsys):
+    code, out, _ = run(capsys=capsys)
+    assert code == 0
+    assert "frugalseg demo" in out and "distill" in out
+
+
+NAMES = ["[red]x[/blue]", "[bg]", "back\\slash\\"]
+
+
+def test_names_in_square_brackets_are_printed_as_they_are(tmp_path, capsys):
+    """rich takes such words for markup: it would leave them out, or fail on them."""
+    data, model = tmp_path / "[data]", tmp_path / "[model]"
+    write_toy_folder(data, 2, seed=1)
+    table = json.loads((data / "classes.json").read_text())
+    for entry, name in zip(table["classes"], NAMES, strict=False):
+        entry["name"] = name
+    (data / "classes.json").write_text(json.dumps(table))
+    code, _, err = run("check", data, capsys=capsys)
+    assert code == 0 and all(name in err for name in NAMES)
+    fitted = run("fit", data, "--backbone", "colour", "--members", 1, "-o", model, capsys=capsys)
+    assert fitted[0] == 0 and str(model) in fitted[1]
+    code, out, err = run("evaluate", model, data, capsys=capsys)
+    assert code == 0 and all(name in out for name in NAMES)
+    assert "check [data]" in err  # on the progress bar
+    assert "[/x]: no such folder" in mistake("check", "[/x]", capsys=capsys)
+
+
+WAYS = [["--help"], [], ["pretrain"], ["pretrain", "swav"]] + [
+    [command] for command in ("demo", "toy", "check", "fit", "evaluate", "predict", "generate", "distill", "benchmark")
+]
+HELPS = f"""
+import sys
+from frugalseg.cli import app
+for words in {[*WAYS, *(["fit", "--backbone", name] for name in FAMILIES)]}:
+    app([*words, "--help"], standalone_mode=False)
+print([m for m in ("torch", "numpy", "diffusers", "lightning", "PIL") if m in sys.modules])
+"""
+
+
 def test_help_does_not_wait_for_torch():
     """Heavy libraries are imported where they are used."""
-    code = (
-        "import sys; sys.argv[1:] = ['--help']\nfrom frugalseg.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    )
-    code += "print([m for m in ('torch', 'numpy', 'diffusers', 'lightning') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", HELPS], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+@contextmanager
+def interrupting(log, words):
+    """Sends Ctrl-C to this process once `words` are in the file `log`; yields whether that has been done."""
+    done, over = threading.Event(), threading.Event()
+
+    def watch():
+        while not over.wait(0.02):
+            if log.is_file() and words in log.read_text():
+                done.set()
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield done
+    finally:
+        over.set()
+        watcher.join()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # lightning ignores a second one
+
+
+TINY_MAE = "--size=16x16 --batch-size=2 --width=64 --depth=1 --decoder-width=32 --decoder-depth=1"
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "log", "words"),
+    [
+        ("fit", ["--backbone", "colour", "--protocol", "paper"], "out.work/fit.log", "train 1 of"),
+        ("pretrain", ["--steps", 4000, *TINY_MAE.split()], "out/training/log.txt", "step"),
+        ("distill", ["--validation", "data", "--least-steps", 4000], "out.work/distill.log", "begin at step"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(command, options, log, words, tmp_path, monkeypatch, capsys):
+    """Also where lightning answers it, with an exit code of its own."""
+    monkeypatch.chdir(tmp_path)
+    write_toy_folder("data", 4, seed=1)
+    start = [command, "mae", "data/images"] if command == "pretrain" else [command, "data"]
+    with interrupting(tmp_path / log, words) as done:
+        code, _, err = run(*start, *options, "-o", "out", "--device", "cpu", capsys=capsys)
+    assert done.is_set()
+    assert code == 130, err
+    assert err.splitlines()[-1] == "stopped; run the same command again to go on"
+    assert "Traceback" not in err

@@ -11,10 +11,10 @@ class ColourOptions:
     """What `load_backbone` takes for ``colour``.
 
     Attributes:
-        native_size: (height, width) in pixels that other images are resized to.
+        native_size: (height, width) in pixels that images of other sizes are resized to.
     """
 
-    native_size: tuple[int, int] = option((256, 256), "height x width that images are resized to")
+    native_size: tuple[int, int] = option((256, 256), "The height x width in pixels that images are resized to.")
 
     def __post_init__(self) -> None:
         sides = self.native_size

@@ -22,25 +22,33 @@ class DDPMOptions:
     """What `load_backbone` takes for ``ddpm``.
 
     Attributes:
-        preset, timesteps, blocks: see `choose_settings`; without them the paper's, adapted to the network.
+        preset, timesteps, blocks: see `choose_settings`. By default the paper's, adapted to the network.
         inputs, noise_seed, noise_draws: see `FeatureSettings`.
-        precision: of the UNet's weights and activations.
-        compile: compile the UNet's blocks with `torch.compile` (minutes once, faster afterwards).
-        image_size, head_channels, heads, new_attention_order: see `load_guided_diffusion`; published files only.
+        precision: number format of the UNet's weights and activations.
+        compile: compile the UNet's blocks with `torch.compile`. This takes minutes once; the blocks are faster then.
+        image_size, head_channels, heads, new_attention_order: for published files alone; see `load_guided_diffusion`.
     """
 
-    preset: Literal["current", "first-release"] = option("current", "the paper's current or first-release features")
-    timesteps: tuple[int, ...] | None = option(None, "diffusion steps to read, such as 50,150,250")
-    blocks: tuple[int, ...] | None = option(None, "decoder blocks, 0 the deepest, such as 5,6,7,8,12")
-    inputs: bool | None = option(None, "a block's input or its output", flag="--inputs/--outputs")
-    noise_seed: int = option(0, "seed of the noise")
-    noise_draws: int = option(1, "noise draws to average over")
-    precision: Precision = option("fp32", "number format of the network")
-    compile: bool = option(False, "compile the network, for long runs")
-    image_size: int | None = option(None, ".pt files: side of the training images")
-    head_channels: int | None = option(None, ".pt files: channels of an attention head")
-    heads: int | None = option(None, ".pt files: attention heads, where their number was set")
-    new_attention_order: bool | None = option(None, ".pt files: q, k, v stored one after another")
+    preset: Literal["current", "first-release"] = option(
+        "current", "Which of the paper's features to read: the current ones, or those of its first release."
+    )
+    timesteps: tuple[int, ...] | None = option(None, "The diffusion steps to read features at, such as 50,150,250.")
+    blocks: tuple[int, ...] | None = option(
+        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest."
+    )
+    inputs: bool | None = option(
+        None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
+    )
+    noise_seed: int = option(0, "The seed of the noise that is added to the images.")
+    noise_draws: int = option(1, "The number of noise draws to average the features over.")
+    precision: Precision = option("fp32", "The number format of the network.")
+    compile: bool = option(False, "Compile the network. This takes minutes at first, and long runs are faster.")
+    image_size: int | None = option(None, "For .pt files: the side length of the training images, in pixels.")
+    head_channels: int | None = option(None, "For .pt files: the number of channels of an attention head.")
+    heads: int | None = option(
+        None, "For .pt files: the number of attention heads, for networks that were defined by it."
+    )
+    new_attention_order: bool | None = option(None, "For .pt files: the network stores q, k and v one after another.")
 
     def guided(self) -> dict[str, Any]:
         """The options of `load_guided_diffusion` that were given."""
@@ -53,16 +61,22 @@ class DDPMGeneration:
     """How a diffusion model draws images; see `frugalseg.backbones.ddpm.sampler.Sampler.sample`.
 
     Attributes:
-        sampler: the method.
-        sampling_steps: evaluations of the network for an image.
-        first_step: the timestep that pure noise is taken for; see `Sampler.noisiest_known_step` for None.
-        precision: of the network while it samples.
+        sampler: the sampling method.
+        sampling_steps: number of evaluations of the network for each image.
+        first_step: the timestep at which sampling starts from pure noise. None: `Sampler.noisiest_known_step` finds it.
+        precision: number format of the network while it samples.
     """
 
-    sampler: SamplingMethod = option("sde-dpmsolver++", "how images are drawn; ddpm is the published way")
-    sampling_steps: int | None = option(None, "runs of the network for an image; without it 25, for ddpm all steps")
-    first_step: int | None = option(None, "diffusion step to begin at; without it the noisiest that the network knows")
-    precision: Precision | None = option(None, "number format while sampling; without it bf16 on a GPU, else fp32")
+    sampler: SamplingMethod = option("sde-dpmsolver++", "How to draw images. ddpm is the published way.")
+    sampling_steps: int | None = option(
+        None, "How often the network runs for each image. By default 25 times; with ddpm, once for each diffusion step."
+    )
+    first_step: int | None = option(
+        None, "The diffusion step to begin at. By default, the noisiest step that the network knows."
+    )
+    precision: Precision | None = option(
+        None, "The number format while drawing. By default bf16 on a GPU and fp32 elsewhere."
+    )
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -78,11 +92,11 @@ class FeatureSettings:
     """What is read from the UNet for an image.
 
     Attributes:
-        timesteps: diffusion steps t at which the image is noised, each in [0, number of training steps).
+        timesteps: diffusion steps t whose noise is added to the image, each in [0, number of training steps).
         blocks: decoder blocks, counted from the deepest.
         inputs: keep a block's input (the concatenation with the skip connection) instead of its output.
-        noise_seed: seed of the noise, which serves every image and step (`share_noise` in the paper's code).
-        noise_draws: features are averaged over so many draws of the noise; 1 in the paper.
+        noise_seed: seed of the noise. All images and steps share one noise (`share_noise` in the paper's code).
+        noise_draws: number of noise draws that the features are averaged over; 1 in the paper.
     """
 
     timesteps: tuple[int, ...] = (50, 150, 250)
@@ -159,23 +173,31 @@ class DDPMPretrainSettings(TrainingSettings):
     """What the result of DDPM pretraining depends on, beside the images.
 
     Attributes:
-        base_channels: channels of the UNet at full resolution; None: chosen from the image size, as the next three.
+        base_channels: channels of the UNet at full resolution. None: chosen from the image size, as are the next three.
         multipliers: channels of each level, divided by `base_channels`.
-        layers: residual blocks a level.
+        layers: residual blocks per level.
         attention_levels: how many of the deepest levels have self-attention.
-        noise_schedule: ``linear`` (Ho et al. 2020; for 256 pixels and more) or ``cosine`` (Nichol & Dhariwal 2021; it
-            keeps small images recognisable for longer).
-        min_snr: gamma of the min-SNR weighting of the loss (Hang et al. 2023, section 3.4; they use 5): less weight for
-            almost clean images, whose noise is large in number and needs no understanding of the content; pays in short
-            runs. None weighs all timesteps alike, as Ho et al. do.
+        noise_schedule: ``linear`` (Ho et al. 2020), for 256 pixels and more, or ``cosine`` (Nichol & Dhariwal 2021),
+            under which small images stay recognizable for longer.
+        min_snr: gamma of the min-SNR weighting of the loss (Hang et al. 2023, section 3.4; they use 5). Almost clean
+            images get less weight: their loss is large, and the network needs no understanding of the content to
+            reduce it. This helps in short runs. None gives all timesteps the same weight, as Ho et al. do.
     """
 
-    base_channels: int | None = option(None, "channels at full resolution")
-    multipliers: tuple[int, ...] | None = option(None, "channels of each level over the base, such as 1,2,2")
-    layers: int | None = option(None, "residual blocks a level")
-    attention_levels: int | None = option(None, "how many of the deepest levels have attention")
-    noise_schedule: Literal["linear", "cosine"] = option("cosine", "cosine suits small images, linear large ones")
-    min_snr: float | None = option(None, "Min-SNR weighting of the loss, such as 5; for short runs")
+    base_channels: int | None = option(
+        None, "The number of channels at full resolution. By default, it is chosen from the image size."
+    )
+    multipliers: tuple[int, ...] | None = option(
+        None, "The channels of each level as multiples of the base channels, such as 1,2,2."
+    )
+    layers: int | None = option(None, "The number of residual blocks per level.")
+    attention_levels: int | None = option(None, "How many of the deepest levels have attention.")
+    noise_schedule: Literal["linear", "cosine"] = option(
+        "cosine", "The noise schedule. cosine suits small images, linear suits large ones."
+    )
+    min_snr: float | None = option(
+        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

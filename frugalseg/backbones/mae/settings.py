@@ -18,18 +18,24 @@ class MAEOptions:
     """What `load_backbone` takes for ``mae``.
 
     Attributes:
-        blocks: encoder blocks whose activations are the features, 0 the first; None: the last 12, as in the paper, or
-            all of a network that has fewer.
+        blocks: encoder blocks whose activations are the features; block 0 is the first. None: the last 12, as in the
+            paper, or all blocks of a network that has fewer.
         inputs: read a block's input instead of its output.
-        heads: attention heads of each encoder block; only for files whose network has heads of unusual width, which
-            leaves no trace in the tensors. None: heads of 64 channels, or of 80 in the published ViT-H.
-        precision: of the network's weights and activations; None: ``fp32``.
+        heads: attention heads of each encoder block. Only files of networks with heads of an unusual width need it,
+            because the tensors do not show the width. None: heads of 64 channels, or of 80 in the published ViT-H.
+        precision: number format of the network's weights and activations. None: ``fp32``.
     """
 
-    blocks: tuple[int, ...] | None = option(None, "encoder blocks to read, 0 the first, such as 6,7,8,9,10,11")
-    inputs: bool | None = option(None, "a block's input or its output", flag="--inputs/--outputs")
-    heads: int | None = option(None, "published files: attention heads, where they are not 64 channels wide")
-    precision: Precision | None = option(None, "number format of the network")
+    blocks: tuple[int, ...] | None = option(
+        None, "The encoder blocks to read, such as 6,7,8,9,10,11. Block 0 is the first. By default, the last 12."
+    )
+    inputs: bool | None = option(
+        None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
+    )
+    heads: int | None = option(
+        None, "For published files: the number of attention heads, if a head is not 64 channels wide."
+    )
+    precision: Precision | None = option(None, "The number format of the network. By default fp32.")
 
     def __post_init__(self) -> None:
         blocks = self.blocks
@@ -45,7 +51,7 @@ class MAEOptions:
 class MAEPretrainSettings(TrainingSettings):
     """What the result of MAE pretraining depends on, beside the images.
 
-    The shape of the network, where it is left None, is chosen from the image size: see `SIZES`.
+    What is None of the shape of the network is chosen from the image size: see `SIZES`.
 
     Attributes:
         patch: side in pixels of the square patches that images are cut into.
@@ -54,23 +60,30 @@ class MAEPretrainSettings(TrainingSettings):
         decoder_width: channels of the decoder, a multiple of 32.
         decoder_depth: blocks of the decoder.
         mask_ratio: share of the patches that the encoder does not see and the decoder has to predict.
-        smallest_crop: each image is seen through a random window with at least this share of its area; 1: always whole.
-        cut_from: (height, width) at which the images are kept, for windows to be cut from; None: so large that the
-            smallest windows are still sharp, or as large as the images are.
-        weight_decay: of all weights but biases and those of the norms.
+        smallest_crop: the network sees each image through a random window, which shows at least this share of the
+            image's area. With 1 it always sees whole images.
+        cut_from: (height, width) at which the images are kept, from which the windows are cut. None: large enough that
+            the smallest windows are still sharp, or the size of the images if that is smaller.
+        weight_decay: of all weights except biases and those of the norms.
     """
 
-    learning_rate: float = option(1e-3, "the highest")
-    batch_size: int = option(64, "images a step, over all devices")
-    patch: int | None = option(None, "side of a patch in pixels")
-    width: int | None = option(None, "channels of the encoder")
-    depth: int | None = option(None, "blocks of the encoder")
-    decoder_width: int | None = option(None, "channels of the decoder")
-    decoder_depth: int | None = option(None, "blocks of the decoder")
-    mask_ratio: float = option(0.75, "share of the patches that is hidden")
-    smallest_crop: float = option(0.2, "random windows show at least this share of an image; 1: whole images")
-    cut_from: tuple[int, int] | None = option(None, "height x width of the images that windows are cut from")
-    weight_decay: float = option(0.05, "of AdamW")
+    learning_rate: float = option(1e-3, "The highest learning rate, which is reached after the warm-up.")
+    batch_size: int = option(64, "The number of images per step, over all devices together.")
+    patch: int | None = option(
+        None, "The side length of a patch, in pixels. By default, the whole network is chosen from the image size."
+    )
+    width: int | None = option(None, "The number of channels of the encoder.")
+    depth: int | None = option(None, "The number of blocks of the encoder.")
+    decoder_width: int | None = option(None, "The number of channels of the decoder.")
+    decoder_depth: int | None = option(None, "The number of blocks of the decoder.")
+    mask_ratio: float = option(0.75, "The share of the patches that is hidden.")
+    smallest_crop: float = option(
+        0.2, "The smallest share of an image that a random window shows. 1 always shows whole images."
+    )
+    cut_from: tuple[int, int] | None = option(
+        None, "The size at which images are kept, from which the windows are cut."
+    )
+    weight_decay: float = option(0.05, "The weight decay of AdamW.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

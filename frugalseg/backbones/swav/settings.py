@@ -27,16 +27,18 @@ class SwAVOptions:
     """What `load_backbone` takes for ``swav``.
 
     Attributes:
-        layers: numbers of the layers that are read, from 1; None: all.
-        inputs: read what goes into a block (as the paper does, also for None) or what comes out of it.
+        layers: numbers of the layers that are read, from 1. None: all layers.
+        inputs: read a block's input, as the paper does and None does too, or its output.
         every: read blocks 0, `every`, 2 * `every`, ... of each layer; 2 in the paper.
-        precision: of the network's weights and activations.
+        precision: number format of the network's weights and activations.
     """
 
-    layers: tuple[int, ...] | None = option(None, "layers to read, of 1,2,3,4; all by default")
-    inputs: bool | None = option(None, "a block's input (default) or its output", flag="--inputs/--outputs")
-    every: int = option(2, "read every so manieth block of a layer")
-    precision: Precision = option("fp32", "number format of the network")
+    layers: tuple[int, ...] | None = option(None, "The layers to read, such as 1,2,3,4. By default, all of them.")
+    inputs: bool | None = option(
+        None, "Read the input or the output of each block. By default, the input.", flag="--inputs/--outputs"
+    )
+    every: int = option(2, "Read one block out of this many in each layer. 1 reads all blocks.")
+    precision: Precision = option("fp32", "The number format of the network.")
 
     def __post_init__(self) -> None:
         if self.layers is not None:
@@ -53,63 +55,73 @@ class SwAVOptions:
 class SwAVPretrainSettings(TrainingSettings):
     """What the result of SwAV pretraining depends on, beside the images (Caron et al. 2020).
 
-    `image_size` is that of whole images, at which features are read later; the crops that the network is trained on
+    `image_size` is the size of whole images, at which features are read later. The network is trained on crops, which
     are cut from images of `kept_size`.
 
     Attributes:
-        width, depths, block, stem_stride: the network (`ResNetShape`); None: chosen from the image size.
-        kept_size: (height, width) of the images that crops are cut from; None: twice `image_size`, or less where the
-            images have no more, so that crops of a part still show all the detail there is.
-        global_crop: (height, width) of the two crops whose assignments are predicted; None: 7/8 of `image_size`.
-        small_crop: (height, width) of the further crops; None: 3/8 of `image_size`.
-        small_crops: how many of them.
-        split_area: large crops show at least this share of the image, small ones at most, and at least `SMALLEST_AREA`.
-        colour: strength of the colour distortion; 1 is the paper's, 0 none.
-        prototypes: how many; the paper takes 200 for 70 thousand images, 1000 for a million and more.
+        width, depths, block, stem_stride: the network (`ResNetShape`). None: chosen from the image size.
+        kept_size: (height, width) of the images that crops are cut from. None: twice `image_size`, or the size of the
+            images if that is smaller; crops then still show all the detail that there is.
+        global_crop: (height, width) of the two crops whose assignments are predicted. None: 7/8 of `image_size`.
+        small_crop: (height, width) of the other crops. None: 3/8 of `image_size`.
+        small_crops: number of these other crops.
+        split_area: large crops show at least this share of the image. Small crops show at most this share, and at
+            least `SMALLEST_AREA`.
+        colour: strength of the color distortion; 1 is the paper's, 0 is none.
+        prototypes: number of prototypes. The paper takes 200 for 70 thousand images, 1000 for a million and more.
         projection: dimensions of the space in which features are compared with the prototypes.
-        hidden: width of the projection head's hidden layer; None: at least 512, and as wide as the network's output.
-        standardise: bring each dimension of the projected features to mean 0 and variance 1 over a batch. Not in the
-            published training, which in small batches often ends with one feature for all images and a loss of
-            log(prototypes); with it that cannot happen.
+        hidden: width of the projection head's hidden layer. None: at least 512, and as wide as the network's output.
+        standardise: bring each dimension of the projected features to mean 0 and variance 1 over a batch. The
+            published training does not do this. In small batches it often ends with one feature for all images and a
+            loss of log(prototypes), which cannot happen here.
         temperature: tau of the loss (eq. 2).
-        epsilon: of the assignments (eq. 3): small is sharp. 0.05 in the paper; the published code's notes advise 0.03
-            where a training collapses.
-        sinkhorn_iterations: of the Sinkhorn-Knopp algorithm.
-        queue: images of earlier batches whose features join the assignments; 0: none; None: 15 batches where a batch
-            has fewer images than there are prototypes.
-        queue_begins: step from which features are put into the queue; it is used once it is full. None: after 7.5 %
-            of the steps.
-        freeze_prototypes: steps at the beginning in which the prototypes stay as they are; None: one epoch, or a tenth
-            of the steps if that is less.
-        optimizer: ``adamw``, or ``lars`` as in the paper for large batches; give that a learning rate of about
+        epsilon: of the assignments (eq. 3); a smaller value gives sharper assignments. The paper has 0.05; the notes of
+            the published code advise 0.03 if a training collapses.
+        sinkhorn_iterations: number of iterations of the Sinkhorn-Knopp algorithm.
+        queue: number of images of earlier batches whose features join the assignments; 0 turns the queue off. None: 15
+            batches if a batch has fewer images than there are prototypes, otherwise no queue.
+        queue_begins: step at which features begin to be put into the queue. The queue is used once it is full. None:
+            after 7.5 % of the steps.
+        freeze_prototypes: number of steps at the beginning during which the prototypes stay fixed. None: one epoch, or
+            a tenth of the steps if that is less.
+        optimizer: ``adamw``, or ``lars`` as in the paper for large batches. Give ``lars`` a learning rate of about
             0.3 for every 256 images of a batch.
         weight_decay: of the optimizer.
     """
 
-    batch_size: int = option(64, "images a step, over all devices")
-    learning_rate: float = option(2e-3, "the highest")
-    width: int | None = option(None, "channels of the stem")
-    depths: tuple[int, ...] | None = option(None, "blocks of each layer, such as 3,4,6,3")
-    block: Literal["basic", "bottleneck"] | None = option(None, "kind of residual block")
-    stem_stride: int | None = option(None, "4: 7x7 convolution and pooling; 2 or 1: 3x3 convolution of that stride")
-    kept_size: tuple[int, int] | None = option(None, "size of the images that crops are cut from")
-    global_crop: tuple[int, int] | None = option(None, "size of the two large crops")
-    small_crop: tuple[int, int] | None = option(None, "size of the small crops")
-    small_crops: int = option(6, "how many small crops")
-    split_area: float = option(0.14, "large crops show more than this share of the image, small ones less")
-    colour: float = option(1.0, "strength of the colour distortion")
-    prototypes: int = option(200, "how many")
-    projection: int = option(128, "dimensions of the projected features")
-    hidden: int | None = option(None, "width of the projection head")
-    standardise: bool = option(True, "standardise projected features over a batch, against collapse")
-    temperature: float = option(0.1, "of the predictions")
-    epsilon: float = option(0.03, "of the assignments; small is sharp")
-    sinkhorn_iterations: int = option(3, "for the assignments")
-    queue: int | None = option(None, "earlier images that join the assignments; 0: none")
-    queue_begins: int | None = option(None, "step from which the queue is filled")
-    freeze_prototypes: int | None = option(None, "steps with fixed prototypes at the beginning")
-    optimizer: Literal["adamw", "lars"] = option("adamw", "lars for batches of a thousand and more")
-    weight_decay: float = option(1e-6, "of the optimizer")
+    batch_size: int = option(64, "The number of images per step, over all devices together.")
+    learning_rate: float = option(2e-3, "The highest learning rate, which is reached after the warm-up.")
+    width: int | None = option(
+        None, "The number of channels of the stem. By default, the whole network is chosen from the image size."
+    )
+    depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.")
+    block: Literal["basic", "bottleneck"] | None = option(None, "The kind of residual block.")
+    stem_stride: int | None = option(
+        None,
+        "The stride of the stem. 4 is a 7x7 convolution and pooling; 2 and 1 are a 3x3 convolution of that stride.",
+    )
+    kept_size: tuple[int, int] | None = option(None, "The size of the images that crops are cut from.")
+    global_crop: tuple[int, int] | None = option(None, "The size of the two large crops.")
+    small_crop: tuple[int, int] | None = option(None, "The size of the small crops.")
+    small_crops: int = option(6, "The number of small crops.")
+    split_area: float = option(0.14, "Large crops show at least this share of the image, and small crops at most.")
+    colour: float = option(1.0, "The strength of the color distortion, from 0 (none) to 1 (the paper's).")
+    prototypes: int = option(200, "The number of prototypes. It should grow with the number of images.")
+    projection: int = option(128, "The number of dimensions of the projected features.")
+    hidden: int | None = option(None, "The width of the projection head's hidden layer.")
+    standardise: bool = option(True, "Standardize the projected features over a batch. This prevents collapse.")
+    temperature: float = option(0.1, "The temperature of the predictions in the loss.")
+    epsilon: float = option(0.03, "The epsilon of the assignments. A smaller value gives sharper assignments.")
+    sinkhorn_iterations: int = option(3, "The number of Sinkhorn-Knopp iterations for the assignments.")
+    queue: int | None = option(None, "The number of earlier images that join the assignments. 0 turns the queue off.")
+    queue_begins: int | None = option(None, "The step at which the queue begins to be filled.")
+    freeze_prototypes: int | None = option(
+        None, "The number of steps at the beginning during which the prototypes stay fixed."
+    )
+    optimizer: Literal["adamw", "lars"] = option(
+        "adamw", "The optimizer. lars is for batches of a thousand images and more."
+    )
+    weight_decay: float = option(1e-6, "The weight decay of the optimizer.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

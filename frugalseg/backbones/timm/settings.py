@@ -13,18 +13,22 @@ class TimmOptions:
 
     Attributes:
         model: name of a timm network, with or without the tag of its weights (``vit_small_patch14_reg4_dinov2`` or
-            ``vit_small_patch14_reg4_dinov2.lvd142m``), or ``hf-hub:OWNER/NAME``. May be left out where the checkpoint
-            is a folder, which says it.
-        pretrained: without a checkpoint, fetch the published weights; False: random weights, always the same.
-        layers: which of the network's feature maps are read, 0 the shallowest: the blocks of a plain transformer, the
-            levels of a pyramid. None: see `choose_layers`.
-        precision: of the network's weights and activations.
+            ``vit_small_patch14_reg4_dinov2.lvd142m``), or ``hf-hub:OWNER/NAME``. Not needed if the checkpoint is a
+            folder, which holds the name.
+        pretrained: without a checkpoint, fetch the published weights. False: random weights, always the same ones.
+        layers: which of the network's feature maps are read: the blocks of a plain transformer, or the levels of a
+            pyramid. 0 is the shallowest. None: see `choose_layers`.
+        precision: number format of the network's weights and activations.
     """
 
-    model: str | None = option(None, "name of the network, such as vit_small_patch14_reg4_dinov2, or hf-hub:OWNER/NAME")
-    pretrained: bool = option(True, "published weights where no checkpoint is given, or random ones")
-    layers: tuple[int, ...] | None = option(None, "transformer blocks or pyramid levels to read, 0 the shallowest")
-    precision: Precision = option("fp32", "number format of the network")
+    model: str | None = option(
+        None, "The name of the network, such as vit_small_patch14_reg4_dinov2 or hf-hub:OWNER/NAME."
+    )
+    pretrained: bool = option(True, "If no checkpoint is given, use the published weights or random ones.")
+    layers: tuple[int, ...] | None = option(
+        None, "The transformer blocks or pyramid levels to read. 0 is the shallowest."
+    )
+    precision: Precision = option("fp32", "The number format of the network.")
 
     def __post_init__(self) -> None:
         layers = self.layers

@@ -1,0 +1,111 @@
+"""Commands that make backbones: pretrain, with a command for each family, and convert."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from frugalseg.backbones.registry import Family, pretrainable
+from frugalseg.cli.arguments import Device, Overwrite
+from frugalseg.cli.families import built, named
+from frugalseg.cli.options import accepting, flags_of, values
+
+
+class PretrainGroup(TyperGroup):
+    """One command for each family that can be trained from scratch, as the registry lists them at the call."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the families."""
+        return [family.name for family in pretrainable()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a family; raises `InputError` for an unknown one."""
+        family = named(cmd_name, pretrainable(), "backbone family that can be trained from scratch")
+        text = (
+            f"Train a {family.name} backbone from scratch on unlabeled images.\n\nA run that was killed or ran out of "
+            "time continues when you run the same command again. The result is the same as without the interruption."
+        )
+        return built(pretrain_command(family), family.name, help=text)
+
+
+pretrain_app = typer.Typer(
+    cls=PretrainGroup, help="Train a backbone from scratch on a folder of unlabeled images.", no_args_is_help=False
+)
+
+
+def pretrain_command(family: Family) -> Callable[..., None]:
+    """The command that trains a family from scratch; its options are the fields of the family's settings."""
+    flags = flags_of(family.settings_class(), "Training")
+
+    def command(
+        images: Annotated[list[Path], typer.Argument(help="One folder of unlabeled images, or several.")],
+        out: Annotated[
+            Path,
+            typer.Option("--out", "-o", help="The folder of the run. It becomes a checkpoint that fit can use."),
+        ],
+        device: Device = "auto",
+        devices: Annotated[
+            int, typer.Option(help="The number of processes that share each batch (DDP), one per GPU.", min=1)
+        ] = 1,
+        nodes: Annotated[
+            int, typer.Option(help="The number of machines that share each batch. Start the command on each.", min=1)
+        ] = 1,
+        workers: Annotated[
+            int, typer.Option(help="The number of processes that prepare batches, for each device.", min=0)
+        ] = 0,
+        max_minutes: Annotated[
+            float | None, typer.Option(help="Stop after this many minutes. The same command continues the run later.")
+        ] = None,
+        checkpoint_minutes: Annotated[
+            float, typer.Option(help="The time between two saves of the whole state, in minutes.")
+        ] = 10.0,
+        picture_minutes: Annotated[
+            float, typer.Option(help="The time between two sets of pictures, in minutes.")
+        ] = 20.0,
+        compile: Annotated[
+            bool, typer.Option("--compile", help="Compile the network. This is worthwhile on GPUs.")
+        ] = False,
+        **given: Any,
+    ) -> None:
+        from frugalseg.jobs.pretrain import pretrain, stored_settings
+        from frugalseg.pretraining.settings import RunOptions
+        from frugalseg.support.device import choose_device
+        from frugalseg.support.progress import bars
+        from frugalseg.training.hardware import is_first_process
+
+        settings = stored_settings(family.name, out, **values(flags, given))
+        options = RunOptions(
+            device=choose_device(device),
+            devices=devices,
+            nodes=nodes,
+            workers=workers,
+            max_minutes=max_minutes,
+            checkpoint_minutes=checkpoint_minutes,
+            picture_minutes=picture_minutes,
+            compile=compile,
+        )
+        with bars() as progress:
+            finished = pretrain(family.name, images, out, settings, options, progress)
+        after = f"finished; next: frugalseg fit DATA --backbone {family.name} --checkpoint {out} -o MODEL"
+        if is_first_process():  # with several devices each process comes here
+            typer.echo(f"{out}: {after if finished else 'time is up; run the same command again to go on'}")
+
+    return accepting(flags, command)
+
+
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A published guided-diffusion .pt file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    image_size: Annotated[int, typer.Option(help="The side length of the training images, in pixels.")] = 256,
+    head_channels: Annotated[int, typer.Option(help="The number of channels of an attention head.")] = 64,
+    overwrite: Overwrite = False,
+) -> None:
+    """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
+    from frugalseg.backbones.ddpm.convert import convert_checkpoint
+    from frugalseg.jobs.output import require_new
+
+    require_new(out, overwrite)
+    convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)
+    typer.echo(f"diffusers folder: {out}")

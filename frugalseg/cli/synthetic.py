@@ -1,0 +1,176 @@
+"""Commands that use a model as an annotator: generate, distill."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from frugalseg.backbones.registry import FAMILIES, Family, generating
+from frugalseg.cli.arguments import Device, Overwrite, Seed
+from frugalseg.cli.families import FamilyOptions
+from frugalseg.cli.options import flags_of, values
+from frugalseg.cli.output import print_metrics
+from frugalseg.students.settings import StudentSettings
+from frugalseg.support.errors import InputError
+
+STUDENT_FLAGS = flags_of(StudentSettings, "Student")
+
+
+def family_of_model(model: str) -> str | None:
+    """The family of the backbone in the folder of a fitted model; None for anything else."""
+    from frugalseg.support.files import read_json
+
+    record = Path(model) / "backbone" / "backbone.json"
+    return str(read_json(record)["family"]) if record.is_file() else None
+
+
+def drawing_family(arguments: Sequence[str]) -> str:
+    """The family that draws where a call names none: that of the fitted model among its arguments, or the first one."""
+    able = [family.name for family in generating()]
+    found = [family_of_model(argument) for argument in arguments if not argument.startswith("-")]
+    return next((name for name in found if name in able), able[0])
+
+
+GENERATE_OPTIONS = FamilyOptions(
+    generating, Family.generation_class, drawing_family, "backbone family that can draw images"
+)
+
+
+def generate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The folder of a model that fit wrote, or its Hub id. With --for-annotation, also a bare checkpoint."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the set.")],
+    count: Annotated[
+        int | None, typer.Option("-n", "--count", help="The number of images to draw and label.", min=1)
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Label the photographs in this folder instead. They need no masks.")
+    ] = None,
+    longest_side: Annotated[
+        int | None,
+        typer.Option(help="With --images: shrink larger photographs until their longer side has this length.", min=1),
+    ] = None,
+    for_annotation: Annotated[
+        int | None,
+        typer.Option(
+            help="Draw this many images for annotators, with empty masks. The result is a data folder for fit.", min=1
+        ),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="With --for-annotation: a classes.json to use instead of the model's classes.")
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="The family of the network, if MODEL is a bare checkpoint. A fitted model has its own."),
+    ] = None,
+    npz: Annotated[
+        Path | None, typer.Option(help="Also write the set to this .npz file, in the published layout.")
+    ] = None,
+    seed: Seed = 0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            help="How many images to draw at once. At most 8 are labeled at once. By default 8, and 64 on a GPU.", min=1
+        ),
+    ] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Make a set of labeled images with a model.
+
+    The images are drawn by the model's own network, or they are photographs of yours. A set that was interrupted
+    continues when you run the same command again. torchrun shares the work among GPUs. A larger -n extends a set.
+    """
+    from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
+    from frugalseg.support.device import choose_device
+    from frugalseg.support.progress import bars
+
+    family = backbone or drawing_family([model])
+    own = family_of_model(model)
+    if backbone is not None and own not in (None, backbone):
+        raise InputError(f"--backbone {backbone}: the backbone of {model} is of the family {own}; leave the option out")
+    request = GenerateRequest(
+        model,
+        count,
+        images,
+        for_annotation,
+        classes,
+        longest_side,
+        options=values(GENERATE_OPTIONS.flags(FAMILIES[family]), given),
+        seed=seed,
+        batch_size=batch_size,
+        npz=npz,
+        family=family,
+        device=choose_device(device),
+    )
+    if for_annotation is not None:
+        with bars() as progress:
+            written = annotation_folder(request, out, overwrite=overwrite, progress=progress)
+        typer.echo(f"{written} images written to {out}; see {out / 'README.txt'}; next: frugalseg check {out}")
+        return
+    with bars() as progress:
+        found = generate_folder(request, out, overwrite=overwrite, progress=progress)
+    if found is None:
+        typer.echo(f"{out}: this process's share is done; others are still at work")
+        return
+    typer.echo(f"{len(found)} labeled images in {out}; look at {out / 'index.html'}")
+    typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
+
+
+def distill(
+    samples: Annotated[
+        Path, typer.Argument(help="The samples: a folder that generate wrote, a published .npz, or a data folder.")
+    ],
+    validation: Annotated[Path, typer.Option(help="A data folder. The network that does best on its images is kept.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the student.")],
+    test: Annotated[Path | None, typer.Option(help="A data folder to evaluate the finished student on, once.")] = None,
+    drop: Annotated[
+        float, typer.Option(help="The share of the samples to leave out. The most uncertain ones are left out.")
+    ] = 0.1,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="default, or paper: DeepLabV3 with ResNet-101, trained with Adam and without augmentation, as "
+            "published."
+        ),
+    ] = "default",
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write student.onnx, and check it with onnxruntime.")
+    ] = False,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="The number of processes that read samples.", min=0)] = 0,
+    overwrite: Overwrite = False,
+    **given: Any,
+) -> None:
+    """Train a fast ordinary network, the student, on labeled samples.
+
+    A training that was killed continues when you run the same command again.
+    """
+    from frugalseg.jobs.distill import DistillRequest, distill_folder
+    from frugalseg.students.settings import student_settings
+    from frugalseg.support.device import choose_device
+    from frugalseg.support.progress import bars
+
+    request = DistillRequest(
+        samples,
+        validation,
+        test,
+        student_settings(protocol, **values(STUDENT_FLAGS, given)),
+        drop=drop,
+        published_filter=protocol == "paper",
+        onnx=onnx,
+        device=choose_device(device),
+        workers=workers,
+    )
+    with bars() as progress:
+        result = distill_folder(request, out, overwrite=overwrite, progress=progress)
+    if result is not None:
+        print_metrics(result.metrics())
+        typer.echo(f"page: {out / 'index.html'}")
+    typer.echo(f"student in {out}; next: frugalseg predict {out} IMAGES -o MASKS")

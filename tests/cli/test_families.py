@@ -1,0 +1,162 @@
+"""fit, generate and pretrain have the options of the chosen family, whatever families there are."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+from typer.testing import CliRunner
+
+from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
+from frugalseg.cli import app
+from frugalseg.cli.options import flags_of
+from frugalseg.data.toy.dataset import write_toy_folder
+from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.support.options import option
+from tests.cli.helpers import mistake, run
+
+
+@dataclass(frozen=True)
+class StripeOptions:
+    stripes: int = option(3, "The number of stripes.")
+
+
+@dataclass(frozen=True)
+class StripeGeneration:
+    truncation: float = option(0.7, "The truncation of the latents.")
+
+
+@dataclass(frozen=True)
+class StripeSettings(TrainingSettings):
+    zebra: int = option(1, "The number of zebras.")
+
+
+class Stripes(Family):
+    """A family whose modules are in this file."""
+
+    def load(self, module, name):
+        return globals()[name]
+
+
+@pytest.fixture
+def stripes(monkeypatch):
+    """A family that is registered after the command line was imported."""
+    family = Stripes("stripes", "none", "StripeOptions", "none", "StripeSettings", "StripeGeneration")
+    monkeypatch.setitem(FAMILIES, "stripes", family)
+    return family
+
+
+def flags_in_help(*arguments):
+    """The options that a command's help lists, and the words below them."""
+    result = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    panels, _, below = result.output.rpartition("╯")
+    return set(re.findall(r"(?<![\w-])--[a-z-]+", panels)), " ".join(below.split())
+
+
+def own_flags(settings):
+    return {spelling for flag in flags_of(settings, "") for spelling in flag.spellings}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_help_of_fit_shows_the_options_of_the_family_alone(name):
+    own = own_flags(FAMILIES[name].options_class())
+    others = set().union(*(own_flags(family.options_class()) for family in FAMILIES.values())) - own
+    shown, below = flags_in_help("fit", "--backbone", name)
+    assert own <= shown
+    assert not others & shown
+    assert {"--members", "--seed", "--out"} <= shown
+    assert f"those of the {name} backbone" in below and all(family in below for family in FAMILIES)
+
+
+def test_the_help_of_fit_without_a_family_is_that_of_the_default():
+    shown, below = flags_in_help("fit")
+    assert "--timesteps" in shown and "--layers" not in shown
+    assert "fit --backbone swav --help" in below
+
+
+@pytest.mark.parametrize("family", generating(), ids=lambda family: family.name)
+def test_the_help_of_generate_shows_the_options_of_the_family(family):
+    assert own_flags(family.generation_class()) <= flags_in_help("generate", "--backbone", family.name)[0]
+
+
+@pytest.mark.parametrize("family", pretrainable(), ids=lambda family: family.name)
+def test_the_help_of_pretrain_shows_the_settings_of_the_family(family):
+    assert own_flags(family.settings_class()) <= flags_in_help("pretrain", family.name)[0]
+
+
+def test_a_family_may_be_registered_at_any_time(stripes):
+    shown, _ = flags_in_help("fit", "--backbone", "stripes")
+    assert "--stripes" in shown and "--timesteps" not in shown
+    assert "stripes" in flags_in_help("fit")[1]
+    shown, below = flags_in_help("generate", "--backbone=stripes")
+    assert "--truncation" in shown and "--sampler" not in shown
+    assert "generate --backbone ddpm --help" in below
+    assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "x", "-o", "y", "--layers", "1"], ["--layers", "swav and timm", "--timesteps", "fit --backbone swav"]),
+        (["fit", "x", "-o", "y", "--backbone", "mae", "--timesteps=5"], ["ddpm", "of mae", "--blocks, --inputs"]),
+        (["fit", "x", "-o", "y", "--backbone", "colour", "--outputs"], ["ddpm and swav and mae", "--native-size"]),
+        (["generate", "x", "-o", "y", "-n", "1", "--truncation", "1"], ["of stripes", "--sampler, --sampling-steps"]),
+        (["generate", "x", "-o", "y", "-n", "1", "--backbone", "stripes", "--sampler", "ddim"], ["of ddpm"]),
+    ],
+)
+def test_an_option_of_another_family_is_one_line(arguments, words, stripes, capsys):
+    line = mistake(*arguments, capsys=capsys)
+    assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "x", "-o", "y", "--backbone", "swaw"], "swaw: not a backbone family; did you mean swav?"),
+        (["fit", "--backbone=coulor", "--help"], "did you mean colour?"),
+        (["fit", "x", "-o", "y", "--backbone", "gan"], "known: ddpm, swav, mae, timm, colour"),
+        (
+            ["generate", "x", "-o", "y", "-n", "1", "--backbone", "mae"],
+            "mae: not a backbone family that can draw images",
+        ),
+        (
+            ["pretrain", "timm", "x", "-o", "y"],
+            "timm: not a backbone family that can be trained from scratch; known: ddpm, swav, mae",
+        ),
+        (["pretrain", "ddmp", "x", "-o", "y"], "did you mean ddpm? known: ddpm, swav, mae"),
+    ],
+)
+def test_an_unknown_family_is_one_line_with_the_nearest_name(arguments, words, capsys):
+    assert words in mistake(*arguments, capsys=capsys)
+
+
+def test_what_follows_the_separator_is_no_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "no such folder" in mistake("fit", "--backbone", "colour", "-o", "model", "--", "--timesteps", capsys=capsys)
+
+
+def test_options_reach_the_backbone(tmp_path, capsys):
+    write_toy_folder(tmp_path / "data", 2, seed=1)
+    options = ("--backbone", "colour", "--native-size", "24x32", "--members", 1)
+    code, _, err = run("fit", tmp_path / "data", *options, "-o", tmp_path / "model", capsys=capsys)
+    assert code == 0
+    assert "seen by the network at 24x32" in err or "28x28" in err
+
+
+def test_generate_draws_from_a_bare_checkpoint_of_a_named_family(tiny_ddpm, tmp_path, capsys):
+    out = tmp_path / "set"
+    options = ("--backbone", "ddpm", "--for-annotation", 2, "--sampling-steps", 2, "--first-step", 900)
+    code, _, err = run("generate", tiny_ddpm, "-o", out, *options, capsys=capsys)
+    assert code == 0, err
+    assert len(list((out / "images").glob("*.png"))) == len(list((out / "masks").glob("*.png"))) == 2
+
+
+def test_generate_knows_the_family_of_a_fitted_model(stripes, tmp_path, capsys):
+    """Its options are those of the model's family; another family's name is refused."""
+    model = tmp_path / "model"
+    (model / "backbone").mkdir(parents=True)
+    (model / "backbone" / "backbone.json").write_text('{"family": "stripes"}')
+    out = ("-o", str(tmp_path / "set"), "-n", "1")
+    assert "--truncation" in flags_in_help("generate", str(model))[0]
+    assert "--sampler: an option of ddpm" in mistake("generate", model, *out, "--sampler", "ddim", capsys=capsys)
+    assert "is of the family stripes" in mistake("generate", model, *out, "--backbone", "ddpm", capsys=capsys)
