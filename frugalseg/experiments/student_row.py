@@ -10,8 +10,9 @@ from frugalseg.data.example import Example
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.recipe import FeatureRow, FolderData, StudentRow
 from frugalseg.metrics.evaluation import Evaluation
-from frugalseg.model import MaskPredictor
-from frugalseg.segmenter import Segmenter, load_model
+from frugalseg.model import Model
+from frugalseg.models import load_model
+from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student
@@ -82,7 +83,7 @@ class StudentMethod:
         place = self.lesson.labels / f"labelled-{digest_of(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
-    def taught(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:
+    def taught(self, dataset: Sequence[Example], progress: Progress) -> Model:
         """The fitted teacher."""
         assert self.lesson.teacher is not None
         place = self.lesson.labels / "teacher"
@@ -90,7 +91,7 @@ class StudentMethod:
             self.lesson.teacher.fit(dataset, progress=progress).save_pretrained(place)
         return load_model(place, device=self.device)
 
-    def source(self, model: MaskPredictor, progress: Progress) -> Photographs:
+    def source(self, model: Model, progress: Progress) -> Photographs:
         """The images to label; generated ones are drawn now, where no earlier run has."""
         if self.lesson.photographs is not None:
             return Photographs(self.lesson.photographs, self.row.longest_side)
