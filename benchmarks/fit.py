@@ -16,8 +16,9 @@ from torch import Tensor
 from benchmarks import literal
 from benchmarks.common import LSUN_CLASSES, Clock, add_layouts, begin, parser, report
 from benchmarks.layouts import LSUN_STEPS, Layout, chosen_layout
-from frugalseg.classifier.pixel_set import PixelSet, Source
+from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.training import PROTOCOLS, PixelSource, TrainingProgress, TrainingProtocol, train_ensemble
+from frugalseg.features.map_store import MapStore
 from frugalseg.support.precision import dtype_of
 
 SMALL = Layout("small network", ((96, 12), (96, 24), (64, 24), (64, 48)) * LSUN_STEPS, side=48)
@@ -44,9 +45,9 @@ def random_pixels(layout: Layout, count: int) -> PixelSet:
     side, rng = layout.side, np.random.default_rng(0)
     target = rng.integers(0, LSUN_CLASSES, (side, side), np.uint8)
     target.flat[rng.permutation(side**2)[count:]] = 255
-    pixels = PixelSet(layout.taps, [Source((side, side), target)])
-    pixels.put(0, layout.random(torch.device("cpu")))
-    return pixels
+    store = MapStore(layout.taps, [(side, side)])
+    store.put(0, layout.random(torch.device("cpu")))
+    return PixelSet(store, [target])
 
 
 Rate = tuple[float, float]  # pixels a second, and a CPU second

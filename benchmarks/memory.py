@@ -34,9 +34,10 @@ from benchmarks.common import (
 )
 from benchmarks.layouts import Layout, chosen_layout
 from benchmarks.predict import literal_labels, literal_maps
-from frugalseg.classifier.pixel_set import PixelSet, Source
+from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.training import PROTOCOLS, train_ensemble
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.map_store import MapStore
 from frugalseg.support.precision import dtype_of
 
 MIB = 2**20
@@ -108,10 +109,11 @@ def training_set(options: argparse.Namespace, layout: Layout) -> int:
 
     def fill_and_train(folder: Path | None) -> None:
         targets = [rng.integers(0, LSUN_CLASSES, (side, side), np.uint8) for _ in range(options.images)]
-        pixels = PixelSet(layout.taps, [Source((side, side), target) for target in targets], folder)
+        store = MapStore(layout.taps, [(side, side)] * options.images, folder)
         for number in range(options.images):
             maps = [torch.full((1, channels, rows, rows), 0.5) for channels, rows in layout.maps]
-            pixels.put(number, FeatureMaps(maps, (side, side)))
+            store.put(number, FeatureMaps(maps, (side, side)))
+        pixels = PixelSet(store, targets)
         train_ensemble(pixels, LSUN_CLASSES, replace(PROTOCOLS["default"], steps=20), device=device)
 
     with tempfile.TemporaryDirectory() as folder:

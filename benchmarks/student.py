@@ -22,7 +22,7 @@ from benchmarks.common import (
     trained_looking,
 )
 from frugalseg.data.classes import ClassTable
-from frugalseg.model import MaskPredictor
+from frugalseg.model import Model
 from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, chosen_depth, new_network
 from frugalseg.students.student import Student, View
@@ -50,9 +50,9 @@ def classes() -> ClassTable:
     return ClassTable.from_ids(range(LSUN_CLASSES))
 
 
-def measured(model: MaskPredictor, images: list[NDArray[np.uint8]], options: argparse.Namespace) -> dict[str, Any]:
+def measured(model: Model, images: list[NDArray[np.uint8]], options: argparse.Namespace) -> dict[str, Any]:
     """Seconds an image, and the peak of the memory that the predictions took."""
-    device: torch.device = model.device  # type: ignore[attr-defined]
+    device = model.device
 
     def predict() -> None:
         for _ in model.predict_positions(images, batch_size=options.batch):

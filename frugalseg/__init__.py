@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from frugalseg.classifier.ensemble import PixelClassifier
     from frugalseg.data.folder import SegmentationFolder
     from frugalseg.features.feature_maps import FeatureMaps
-    from frugalseg.segmenter import Prediction, Segmenter
+    from frugalseg.model import Prediction
+    from frugalseg.models import load_model
+    from frugalseg.segmenter import Segmenter
     from frugalseg.support.errors import InputError
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "Segmenter",
     "__version__",
     "load_backbone",
+    "load_model",
 ]
 
 # Resolved at first use, so that `frugalseg --help` need not wait for torch.
@@ -40,6 +43,7 @@ _HOMES = {
     "SegmentationFolder": "frugalseg.data.folder",
     "Segmenter": "frugalseg.segmenter",
     "load_backbone": "frugalseg.backbones",
+    "load_model": "frugalseg.models",
 }
 
 

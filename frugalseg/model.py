@@ -1,21 +1,25 @@
 """What every model that segments images has in common, whatever is inside: predict, evaluate, save."""
 
+import hashlib
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.progress import Progress, silent
@@ -39,16 +43,18 @@ class Prediction:
     image_uncertainty: float
 
 
-class MaskPredictor(ABC):
+class Model(ABC):
     """A model that segments images of any size.
 
     Attributes:
-        weights_file: in a saved model's folder, the file that no other model shares.
+        weights_file: in a saved model's folder, the file that no other kind of model has.
         classes: the class table, once fitted.
+        device: where it runs.
     """
 
     weights_file: ClassVar[str]
     classes: ClassTable
+    device: torch.device
 
     @property
     @abstractmethod
@@ -63,7 +69,26 @@ class MaskPredictor(ABC):
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model to `folder`, which appears whole or not at all; one that exists is replaced."""
+        """Write the model to `folder`, which appears whole or not at all; one that exists is replaced.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with all that the labels depend on: weights, classes, settings.
+
+        Synthetic sets are recorded with it, so the value of a model must stay the same from version to version.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+
+    def require_fitted(self) -> None:
+        """Raise `InputError` where the model was never fitted."""
+        if not hasattr(self, "classes"):
+            raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
 
     def predict(self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1) -> Iterator[Prediction]:
         """Segment images of any size, one prediction for each, in order, as they are asked for.
@@ -76,13 +101,17 @@ class MaskPredictor(ABC):
         Raises:
             InputError: the model was never fitted.
         """
-        for found in self.predict_positions(images, batch_size=batch_size):
-            yield Prediction(
-                self.classes.to_ids(found.mask.cpu().numpy()),
-                found.probabilities.float().cpu().numpy(),
-                found.uncertainty.float().cpu().numpy(),
-                found.image_uncertainty,
-            )
+        self.require_fitted()
+        return map(self._in_ids, self.predict_positions(images, batch_size=batch_size))
+
+    def _in_ids(self, found: PixelPrediction) -> Prediction:
+        """A prediction as users see it."""
+        return Prediction(
+            self.classes.to_ids(found.mask.cpu().numpy()),
+            found.probabilities.float().cpu().numpy(),
+            found.uncertainty.float().cpu().numpy(),
+            found.image_uncertainty,
+        )
 
     def evaluate(
         self,
@@ -99,7 +128,11 @@ class MaskPredictor(ABC):
             batch_size: see `predict`.
             see: called with each example and its prediction, for pictures.
             progress: told of each image.
+
+        Raises:
+            InputError: the model was never fitted.
         """
+        self.require_fitted()
         result = Evaluation(self.classes)
         examples, images = _two_ways(dataset)
         for example, found in zip(examples, self.predict_positions(images, batch_size=batch_size), strict=True):
@@ -162,7 +195,26 @@ def model_folder(folder_or_hub_id: str | Path) -> Path:
         raise InputError(f"{folder_or_hub_id}: no such folder, and not on the Hub ({first})") from None
 
 
-def holds_student(folder: Path) -> bool:
-    """Whether a model's folder holds a student; models without a ``kind`` are segmenters."""
+def model_kind(folder: Path) -> str:
+    """What kind of model a folder holds, such as ``student``; models without a ``kind`` are ``segmenter``.
+
+    Raises:
+        FileError: ``config.json`` cannot be read.
+    """
     config = read_json(folder / "config.json")
-    return isinstance(config, dict) and config.get("kind") == "student"
+    return str(config.get("kind", "segmenter")) if isinstance(config, dict) else "segmenter"
+
+
+def model_digest(classes: ClassTable, settings: Sequence[Any], networks: Mapping[str, nn.Module]) -> str:
+    """The fingerprint of a model; see `Model.fingerprint`.
+
+    Args:
+        classes: of the model.
+        settings: what its labels depend on beside its weights; the text of each counts.
+        networks: its parts by name.
+    """
+    digest = hashlib.sha256(repr((classes, list(settings))).encode())
+    for name, network in sorted(networks.items()):
+        # Some backbones have settings of their own.
+        digest.update(f"{name} {getattr(network, 'settings', None)} {digests.network(network)}".encode())
+    return digest.hexdigest()[: digests.SHORT]

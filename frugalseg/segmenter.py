@@ -1,9 +1,8 @@
 """The whole main job: a backbone's features, a pixel classifier fitted on a few annotated images, masks for others."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Self
@@ -17,63 +16,31 @@ from torch import Tensor
 from frugalseg.backbones import Backbone, load_saved_backbone
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
-from frugalseg.classifier.pixel_set import PixelSet, Source, drop_small_regions
+from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
+from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.settings import Settings
 from frugalseg.classifier.tiling import blend
-from frugalseg.classifier.training import (
-    PROTOCOLS,
-    TrainingHistory,
-    TrainingProtocol,
-    train_ensemble,
-    training_protocol,
-)
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.classifier.training import TrainingHistory, train_ensemble
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.windows import Window, cut, owned, windows
-from frugalseg.model import MaskPredictor, Prediction, holds_student, model_folder, whole_folder
+from frugalseg.features.windows import Window, cut, windows
+from frugalseg.model import Model, Prediction, model_digest, model_folder, model_kind, whole_folder
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import write_json
+from frugalseg.support.files import read_json, write_json
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
-__all__ = ["Prediction", "Segmenter", "Settings", "as_protocol", "load_model"]
+__all__ = ["Prediction", "Segmenter", "Settings"]
 
 FORMAT = 1  # of a saved model; a reader refuses what is newer
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How images meet the network, and how the classifier is trained.
-
-    Attributes:
-        protocol: how the classifier is trained: a protocol, or the name of one of `PROTOCOLS`.
-        members: MLPs in the ensemble (10 in the paper).
-        seed: of the classifier's initial weights and shuffling.
-        tile: slide windows of the network's size over larger images, at the images' own resolution, rather than
-            resizing every image to the network's size.
-        overlap: share of a window's side that neighbouring windows share, in [0, 1).
-        mirror: train on each image mirrored left to right as well; not for classes that tell left from right.
-        network_size: (h, w) to use instead of the size that the network was trained on.
-        small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
-    """
-
-    protocol: TrainingProtocol = PROTOCOLS["default"]
-    members: int = 10
-    seed: int = 0
-    tile: bool = False
-    overlap: float = 0.25
-    mirror: bool = False
-    network_size: tuple[int, int] | None = None
-    small_region: int = 20
-
-    def __post_init__(self) -> None:
-        if self.members < 1 or not 0 <= self.overlap < 1:
-            raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
-
-
-class Segmenter(MaskPredictor):
+class Segmenter(Model):
     """Few-shot segmentation with the features of a backbone that was trained without labels.
 
     Args:
@@ -85,6 +52,9 @@ class Segmenter(MaskPredictor):
         classes: the class table, once fitted.
         classifier: the pixel classifier, once fitted.
         history: how its training went, after `fit` in this process.
+
+    Raises:
+        InputError: an unknown setting, or one out of range.
     """
 
     weights_file = "classifier.safetensors"
@@ -92,7 +62,7 @@ class Segmenter(MaskPredictor):
     history: TrainingHistory
 
     def __init__(self, backbone: Backbone, *, device: str | torch.device = "cpu", **settings: Any) -> None:
-        self.settings = Settings(**settings | {"protocol": as_protocol(settings.get("protocol", "default"))})
+        self.settings = Settings.of(settings)
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         stride, native = backbone.stride, self.settings.network_size or backbone.native_size
@@ -116,67 +86,75 @@ class Segmenter(MaskPredictor):
         *,
         classes: ClassTable | None = None,
         work: Path | None = None,
+        made_from: str | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Train the pixel classifier on annotated images.
 
         Args:
-            dataset: examples, such as a `SegmentationFolder`; each is read twice, one at a time.
+            dataset: examples, such as a `SegmentationFolder`; read one at a time.
             classes: their table; without it the dataset's own (`dataset.classes`).
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
+            made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
+                computed; "" where the caller makes sure that `work` serves one backbone and one set of images.
             progress: told of each step.
 
         Raises:
-            InputError: no annotated pixel, or only one class of them.
+            InputError: no annotated pixel, or only one class of them; no class table; or `work` holds the state of a
+                training with other labels or settings.
         """
-        self.classes = classes or dataset.classes  # type: ignore[attr-defined]
-        seen = Mirrored(dataset) if self.settings.mirror else dataset
-        pixels = self.pixel_set(seen, work and work / "maps", progress)
+        table = classes or classes_of(dataset)
+        extraction = self._extraction(dataset, work and work / "maps", made_from)
+        state = work and work / "ensemble.pt"
+        if state is not None and not extraction.store.complete:
+            state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
+        pixels = extraction.pixels(self.features, progress)
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
         self.classifier, self.history = train_ensemble(
             pixels,
-            len(self.classes),
+            len(table),
             self.settings.protocol,
             members=self.settings.members,
             seed=self.settings.seed,
             device=self.device,
             progress=lambda step: progress("train", step.step, step.steps),
-            checkpoint=work and work / "ensemble.pt",
+            checkpoint=state,
         )
+        self.classes = table
         return self
 
-    def pixel_set(self, dataset: Sequence[Example], work: Path | None, progress: Progress = silent) -> PixelSet:
+    def pixel_set(
+        self,
+        dataset: Sequence[Example],
+        work: Path | None,
+        progress: Progress = silent,
+        *,
+        made_from: str | None = None,
+    ) -> PixelSet:
         """The labelled pixels of a dataset with their features.
 
         Args:
-            dataset: annotated images.
+            dataset: annotated images; with the setting `mirror` each is seen mirrored as well.
             work: where an interrupted extraction is taken up; None keeps everything in memory.
             progress: told of each image.
+            made_from: see `fit`.
+
+        Raises:
+            InputError: no annotated pixel.
         """
-        places: list[tuple[int, Window]] = []
-        sources: list[Source] = []
-        for number, example in enumerate(dataset):
-            target = drop_small_regions(example.target, self.settings.small_region)
-            every = self.windows(target.shape)
-            for window in every:
-                share = owned(target, window, every, NOT_ANNOTATED)
-                if (share != NOT_ANNOTATED).any():
-                    places.append((number, window))
-                    sources.append(Source(window.network, share))
-        if not sources:
-            raise InputError("no pixel is annotated: every mask holds the ignore value alone")
-        pixels = PixelSet(self.backbone.taps, sources, work)
-        open_image: tuple[int, NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
-        for place in range(pixels.done, len(places)):
-            number, window = places[place]
-            if open_image[0] != number:
-                open_image = (number, dataset[number].image)
-            progress("features", place, len(places))
-            pixels.put(place, self.features([cut(open_image[1], window)]))
-        progress("features", len(places), len(places))
-        return pixels
+        return self._extraction(dataset, work, made_from).pixels(self.features, progress)
+
+    def _extraction(self, dataset: Sequence[Example], folder: Path | None, made_from: str | None) -> Extraction:
+        """The maps that training needs, none of them computed yet but those in `folder`."""
+        backbone, settings = self.backbone, self.settings
+        seen = Mirrored(dataset) if settings.mirror else dataset
+        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region)
+        if made_from is None and folder is not None:
+            network = [backbone.family, backbone.config(), digests.network(backbone)]
+            made_from = maps_digest(network, windows, dataset)
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "")
 
     # Prediction
 
@@ -205,8 +183,7 @@ class Segmenter(MaskPredictor):
         Raises:
             InputError: the model was never fitted.
         """
-        if not hasattr(self, "classifier"):
-            raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
+        self.require_fitted()
         predictor = self.classifier.to(self.device).predictor()
         for shape, group in groupby(images, key=lambda image: image.shape):
             every = self.windows(shape)
@@ -229,7 +206,11 @@ class Segmenter(MaskPredictor):
         """Write the model to `folder`: ``config.json``, ``classes.json``, ``classifier.safetensors``, ``backbone/``.
 
         The folder appears whole or not at all; one that exists is replaced.
+
+        Raises:
+            InputError: the model was never fitted.
         """
+        self.require_fitted()
         with whole_folder(folder) as partial_folder:
             self.backbone.save_pretrained(partial_folder / "backbone")
             weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
@@ -246,43 +227,33 @@ class Segmenter(MaskPredictor):
             "classifier": self.classifier.config(),
         }
 
+    def fingerprint(self) -> str:
+        """See `Model.fingerprint`."""
+        self.require_fitted()
+        parts = {"backbone": self.backbone, "classifier": self.classifier}
+        return model_digest(self.classes, [self.settings, None, self.native], parts)
+
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
 
-        A folder that `frugalseg distill` wrote gives a `Student`, which predicts, evaluates and saves alike.
-
         Raises:
-            InputError: no such model, a damaged one, or one of a later format.
+            InputError: no such model, a damaged one, one of a later format, or a model of another kind.
         """
         folder = model_folder(folder_or_hub_id)
-        if holds_student(folder):
-            from frugalseg.students.student import Student
-
-            return Student.from_pretrained(folder, device=device)  # type: ignore[return-value]
+        if model_kind(folder) != "segmenter":
+            raise InputError(f"{folder}: holds a {model_kind(folder)}, not a segmenter; use frugalseg.load_model")
         try:
-            config = json.loads((folder / "config.json").read_text())
+            config = read_json(folder / "config.json")
             if config["format"] > FORMAT:
                 raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
-            settings = config["settings"]
-            settings["network_size"] = settings["network_size"] and tuple(settings["network_size"])
-            settings["protocol"] = TrainingProtocol(**settings["protocol"])
-            model = cls(load_saved_backbone(folder / "backbone"), **settings)
-            model.classes = ClassTable.from_json(folder / "classes.json")
+            model = cls(load_saved_backbone(folder / "backbone"), **vars(Settings.from_json(config["settings"])))
+            classes = ClassTable.from_json(folder / "classes.json")
             model.classifier = PixelClassifier(**config["classifier"])
             model.classifier.load_state_dict(read_tensors(folder / cls.weights_file))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
+        model.classes = classes
         model.classifier.eval()
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)
-
-
-def load_model(folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> MaskPredictor:
-    """The model in a folder or on the Hub, whichever kind it is; raises what `Segmenter.from_pretrained` raises."""
-    return Segmenter.from_pretrained(folder_or_hub_id, device=device)
-
-
-def as_protocol(protocol: str | TrainingProtocol) -> TrainingProtocol:
-    """A training protocol from itself or from its name."""
-    return training_protocol(protocol) if isinstance(protocol, str) else protocol

@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
+from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.prediction import vote
 from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
+from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.support.precision import dtype_of
+from tests.jobs.interrupt import Stop
 
 QUICK = replace(PROTOCOLS["default"], steps=60)
 
@@ -173,6 +176,7 @@ def test_too_little_annotation(targets, message, toy_train):
         ({"members": 0}, "at least 1"),
         ({"overlap": 1.0}, "from 0 to below 1"),
         ({"network_size": (15, 16)}, "multiples of 2"),
+        ({"memebrs": 3}, "no setting memebrs; known: protocol, members, seed"),
     ],
 )
 def test_settings_out_of_range(settings, message, tiny_ddpm):
@@ -185,10 +189,106 @@ def test_models_that_are_none(tmp_path, fitted):
         Segmenter.from_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="not a frugalseg model"):
         Segmenter.from_pretrained(tmp_path)
-    with pytest.raises(InputError, match="has not been fitted"):
-        next(Segmenter(load_backbone("colour")).predict(pictures((8, 8))))
     fitted.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "classifier.safetensors"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match=r"classifier\.safetensors: damaged"):
         Segmenter.from_pretrained(tmp_path / "model")
+
+
+def test_a_model_that_was_never_fitted_says_so(toy_test, tmp_path):
+    model = Segmenter(load_backbone("colour"))
+    for use in (
+        lambda: model.predict(pictures((8, 8))),
+        lambda: model.evaluate(SegmentationFolder(toy_test)),
+        lambda: model.save_pretrained(tmp_path / "model"),
+        model.fingerprint,
+    ):
+        with pytest.raises(InputError, match="has not been fitted yet: call fit, or load one"):
+            use()
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(toy_train, toy_test):
+    unfitted, fitted = quick(load_backbone("colour")), quick(load_backbone("colour")).fit(SegmentationFolder(toy_train))
+    before, nothing = fitted.fingerprint(), [Example("a", np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))]
+    for model in (unfitted, fitted):
+        with pytest.raises(InputError, match="fewer than two classes"):
+            model.fit(nothing, classes=fitted.classes)
+        with pytest.raises(InputError, match="no class table of their own"):
+            model.fit(nothing)
+    assert fitted.fingerprint() == before
+    with pytest.raises(InputError, match="has not been fitted"):
+        unfitted.evaluate(SegmentationFolder(toy_test))
+
+
+def test_the_fingerprint_of_a_model_is_that_of_earlier_versions():
+    """Synthetic sets hold it, so another value would refuse to continue them."""
+    model = Segmenter(load_backbone("colour", native_size=(24, 32)), members=2, mirror=True)
+    model.classes, model.classifier = TOY_CLASSES, PixelClassifier((3, 2), 10, 2)
+    for values in model.classifier.state_dict().values():
+        values.copy_((torch.arange(values.numel()) % 17).view(values.shape))
+    assert model.fingerprint() == "c7c7085c0b7f6a9c"  # printed by version 0.1.0
+    model.classifier.linear1.bias.data[0, 0] += 1
+    assert model.fingerprint() != "c7c7085c0b7f6a9c"
+
+
+def fit_reporting(model, dataset, work, stop=("", 0)):
+    """What a fit reports; it ends where it is to stop."""
+    seen = []
+
+    def progress(stage, done, total):
+        seen.append((stage, done))
+        if (stage, done) == stop:
+            raise Stop
+
+    try:
+        model.fit(dataset, work=work, progress=progress)
+    except Stop:
+        pass
+    return seen
+
+
+@pytest.mark.parametrize("moment", [("features", 3), ("train", 60)])
+def test_work_of_other_images_or_another_network_is_not_taken_up(moment, tiny_ddpm, toy_train, toy_test, tmp_path):
+    """Of equal sizes, in the same folder: nothing but their content tells them apart."""
+    taps = {"timesteps": (50,), "blocks": (1,)}
+    ours, retrained = load_backbone("ddpm", tiny_ddpm, **taps), load_backbone("ddpm", tiny_ddpm, **taps)
+    retrained = retrained.reinitialised(1)
+    first, others = SegmentationFolder(toy_train)[:3], SegmentationFolder(toy_test)
+    same_labels = [replace(a, image=b.image) for a, b in zip(first, others, strict=True)]
+    fit_reporting(quick(ours), first, tmp_path, stop=moment)
+    assert ("features", 0) not in fit_reporting(quick(ours), first, tmp_path)
+    for backbone, examples in ((ours, same_labels), (retrained, same_labels)):
+        model = quick(backbone)
+        table = SegmentationFolder(toy_train).classes
+        seen = fit_reporting(model, Tabled(examples, table), tmp_path)
+        assert ("features", 0) in seen and ("train", 1) in seen
+        again = quick(backbone).fit(examples, classes=table)
+        assert torch.equal(model.classifier.linear1.weight, again.classifier.linear1.weight)
+
+
+class Tabled(list):
+    """Examples with a class table."""
+
+    def __init__(self, examples, classes):
+        super().__init__(examples)
+        self.classes = classes
+
+
+class CountingFolder(SegmentationFolder):
+    """Counts the images that are read, one by one, in whichever way."""
+
+    read = 0
+
+    def __getitem__(self, index):
+        type(self).read += not isinstance(index, slice)
+        return super().__getitem__(index)
+
+
+def test_the_library_reads_an_image_as_often_as_its_maps_are_computed(tiny_ddpm, toy_train):
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1,))
+    for mirror, expected in ((False, 4), (True, 8)):
+        CountingFolder.read = 0
+        quick(backbone, mirror=mirror).fit(CountingFolder(toy_train))
+        assert CountingFolder.read == expected

@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -13,22 +13,10 @@ from torch import Tensor, nn
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import family_named, generating
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
 
-
-@dataclass(frozen=True)
-class Tap:
-    """One place where features are read.
-
-    Attributes:
-        name: unique within the backbone, for example ``t50.block6``.
-        channels: channels of the map.
-        stride: input pixels between two values of the map, so an (h, w) input gives an (h/stride, w/stride) map.
-    """
-
-    name: str
-    channels: int
-    stride: int
+__all__ = ["Backbone", "Tap", "backbone_class", "load_backbone", "load_saved_backbone", "names"]
 
 
 class Backbone(nn.Module, ABC):

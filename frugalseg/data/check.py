@@ -13,6 +13,7 @@ from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
 from frugalseg.data.formats import find_layout, image_folder
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
+from frugalseg.data.opened import OpenedFolder
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing
@@ -54,13 +55,13 @@ class Finding:
 
 
 def check_folder(
-    path: str | Path, test: str | Path | None = None, *, small_regions: int = SMALL_REGION
+    data: str | Path | OpenedFolder, test: str | Path | None = None, *, small_regions: int = SMALL_REGION
 ) -> list[Finding]:
     """Look at every image and mask of a data folder, one at a time.
 
     Args:
-        path: as for `SegmentationFolder`.
-        test: a folder of images that must not be among those of `path`; without it, ``test/`` beside a ``train/``.
+        data: as for `SegmentationFolder`.
+        test: a folder of images that must not be among those of `data`; without it, ``test/`` beside a ``train/``.
         small_regions: a class with fewer pixels in an image counts as small there.
 
     Returns:
@@ -69,31 +70,46 @@ def check_folder(
     Raises:
         FileError: there is no such folder, or it is not a data folder at all.
     """
-    layout = find_layout(path)
+    opened = OpenedFolder.of(data)
+    layout = opened.layout
     if test is None:
         test = _test_beside(layout)
-    findings = [_from_error(error) for error in layout.problems]
-    classes, problems = _named_classes(layout)
-    findings += problems
-    scans = [scan_pair(*pair, classes or NO_CLASSES) for pair in layout.pairs if classes or not layout.by_name]
-    findings += _merged(_from_error(error) for scan in scans for error in scan.errors)
-    if classes is None and not layout.by_name and layout.classes is None:
-        classes, problems = _found_classes(layout, scans)
-        findings += problems
+    classes, scans, findings = _read(opened)
     if layout.legend is None:
         findings += _strange_values(layout, scans, classes)
     if classes is not None:
-        findings += _unknown_ids(scans, classes)
-        where = str(layout.classes or layout.path)
-        readable = [scan for scan in scans if scan.pixels]
-        findings += _class_findings(where, readable, classes)
-        findings += _small_regions(where, readable, classes, small_regions)
-        if layout.by_name:
-            findings += _without_objects(readable, classes)
+        findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _unused(layout)
     findings += _identical(layout, scans, None if test is None else Path(test))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def _read(opened: OpenedFolder) -> tuple[ClassTable | None, list[Scan], list[Finding]]:
+    """The classes, as far as they can be told, a scan of every pair, and what cannot be read."""
+    layout = opened.layout
+    findings = [_from_error(error) for error in layout.problems]
+    classes, problems = _named_classes(layout)
+    findings += problems
+    pairs = layout.pairs if classes or not layout.by_name else []
+    scans = [scan_pair(*pair, classes or NO_CLASSES, opened.decoder) for pair in pairs]
+    findings += _merged(_from_error(error) for scan in scans for error in scan.errors)
+    if classes is None and not layout.by_name and layout.classes is None:
+        classes, problems = _found_classes(layout, scans)
+        findings += problems
+    return classes, scans, findings
+
+
+def _of_classes(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small_regions: int) -> list[Finding]:
+    """What is to be said of the classes in the masks."""
+    where = str(layout.classes or layout.path)
+    readable = [scan for scan in scans if scan.pixels]
+    findings = _unknown_ids(scans, classes)
+    findings += _class_findings(where, readable, classes)
+    findings += _small_regions(where, readable, classes, small_regions)
+    if layout.by_name:
+        findings += _without_objects(readable, classes)
+    return findings
 
 
 def _from_error(error: FileError, level: Level = "error") -> Finding:

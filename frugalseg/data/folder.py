@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
-from frugalseg.data.formats import find_layout
-from frugalseg.data.images import image_size, read_image
-from frugalseg.data.layout import Layout
+from frugalseg.data.opened import OpenedFolder
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import listing
@@ -31,11 +29,12 @@ class SegmentationFolder(Sequence[Example]):
         image_paths, annotations: the files, in the order of `names`.
     """
 
-    def __init__(self, path: str | Path, classes: ClassTable | None = None) -> None:
+    def __init__(self, path: str | Path | OpenedFolder, classes: ClassTable | None = None) -> None:
         """Find and pair the files.
 
         Args:
-            path: see `find_layout`; a folder that has ``train/`` stands for that.
+            path: see `find_layout`; a folder that has ``train/`` stands for that. An `OpenedFolder` is not searched
+                again, and what it has decoded is not decoded again.
             classes: a trained model's, for example; labels that are words are found in it by name. Without it:
                 ``classes.json`` of the folder, then of its parent; without that the classes that the format names
                 itself, or the ids found in the masks, which are all read for it.
@@ -44,7 +43,8 @@ class SegmentationFolder(Sequence[Example]):
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
                 ``classes.json`` or (where it is missing) a mask that is wrong.
         """
-        layout = find_layout(path)
+        opened = OpenedFolder.of(path)
+        layout = opened.layout
         if layout.problems:
             raise layout.problems[0]
         self.path = layout.path
@@ -53,7 +53,8 @@ class SegmentationFolder(Sequence[Example]):
         self.annotations: list[Annotation] = [layout.masks[name] for name in self.names]
         table = (layout.classes,) if layout.by_name and layout.classes and classes is None else ()
         self._decisive = [*layout.decisive, *table]
-        self.classes = classes or folder_classes(layout)
+        self._decoder = opened.decoder
+        self.classes = classes or folder_classes(opened)
 
     @property
     def files(self) -> list[Path]:
@@ -74,12 +75,12 @@ class SegmentationFolder(Sequence[Example]):
             part.names = self.names[index]
             part.image_paths, part.annotations = self.image_paths[index], self.annotations[index]
             return part
-        image = read_image(self.image_paths[index])
+        image = self._decoder.image(self.image_paths[index])
         return Example(self.names[index], image, self._target(index, (image.shape[0], image.shape[1])))
 
     def size(self, index: int) -> tuple[int, int]:
-        """(H, W) of an image, from its header."""
-        return image_size(self.image_paths[index])
+        """(H, W) of an image; it is not decoded for this."""
+        return self._decoder.size(self.image_paths[index])
 
     def target(self, index: int) -> NDArray[np.uint8]:
         """(H, W) uint8 class positions, 255 where not annotated; of the image only the header is read."""
@@ -87,9 +88,9 @@ class SegmentationFolder(Sequence[Example]):
 
     def _target(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """`FileError` where the annotation is unreadable, of another size, or holds an id that is not of `classes`."""
-        annotation = self.annotations[index]
-        ids = annotation.ids(size, self.classes)
-        require_same_size(self.image_paths[index], size, annotation.path, ids.shape)
+        path, annotation = self.image_paths[index], self.annotations[index]
+        ids = self._decoder.ids(path, annotation, size, self.classes)
+        require_same_size(path, size, annotation.path, ids.shape)
         try:
             return self.classes.to_positions(ids)
         except ValueError as error:
@@ -123,15 +124,16 @@ def unknown_ids(mask_path: Path, message: str, classes: ClassTable) -> FileError
     )
 
 
-def folder_classes(layout: Layout) -> ClassTable:
+def folder_classes(opened: OpenedFolder) -> ClassTable:
     """``classes.json``, or else the format's own classes, or else the ids found in all masks."""
+    layout, decoder = opened.layout, opened.decoder
     if layout.classes is not None:
         return ClassTable.from_json(layout.classes)
     if layout.legend is not None:
         return layout.legend(False)
     ids: set[int] = set()
     for _, image, annotation in layout.pairs:
-        ids.update(np.unique(annotation.ids(image_size(image), NO_CLASSES)).tolist())
+        ids.update(np.unique(decoder.ids(image, annotation, decoder.size(image), NO_CLASSES)).tolist())
     return classes_of_ids(layout.path, ids)
 
 

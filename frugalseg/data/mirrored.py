@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
+from frugalseg.data.datasets import target_of
 from frugalseg.data.example import Example
 
 
@@ -24,9 +26,24 @@ class Mirrored(Sequence[Example]):
     def __getitem__(self, index: int | slice) -> Example | list[Example]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
-        example = self.dataset[number % len(self.dataset)]
-        if number < len(self.dataset):
+        number, mirrored = self._place(index)
+        example = self.dataset[number]
+        if not mirrored:
             return example
-        image, target = (np.ascontiguousarray(values[:, ::-1]) for values in (example.image, example.target))
-        return Example(f"{example.name} mirrored", image, target)
+        return Example(f"{example.name} mirrored", flipped(example.image), flipped(example.target))
+
+    def target(self, index: int) -> NDArray[np.uint8]:
+        """(H, W) uint8: the target of the example at `index` alone."""
+        number, mirrored = self._place(index)
+        target = target_of(self.dataset, number)
+        return flipped(target) if mirrored else target
+
+    def _place(self, index: int) -> tuple[int, bool]:
+        """Which example of the dataset stands at `index`, and whether it is mirrored there."""
+        number = range(len(self))[index]
+        return number % len(self.dataset), number >= len(self.dataset)
+
+
+def flipped(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, ...) with left and right exchanged."""
+    return np.ascontiguousarray(values[:, ::-1])

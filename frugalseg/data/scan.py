@@ -1,4 +1,4 @@
-"""What a folder holds, in numbers: read one image at a time and forgotten."""
+"""What a folder holds, in numbers: read one image at a time."""
 
 import hashlib
 from collections import Counter
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.folder import SegmentationFolder, require_same_size
-from frugalseg.data.images import image_size, read_image
+from frugalseg.data.images import read_image
+from frugalseg.data.opened import Decoder
 from frugalseg.support.files import FileError
 
 
@@ -38,17 +39,17 @@ class Scan:
     errors: list[FileError] = field(default_factory=list)
 
 
-def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: ClassTable) -> Scan:
+def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: ClassTable, decoder: Decoder) -> Scan:
     """Read an image and its annotation; what fails is noted, not raised."""
     scan = Scan(name, image_path, annotation.path)
     try:
-        image = read_image(image_path)
+        image = decoder.image(image_path)
         scan.size = (image.shape[0], image.shape[1])
         scan.digest, scan.brightest = digest(image), int(image.max())
     except FileError as error:
         scan.errors.append(error)
     try:
-        mask = annotation.ids(scan.size or image_size(image_path), classes)
+        mask = decoder.ids(image_path, annotation, scan.size or decoder.size(image_path), classes)
         ids, counts = np.unique(mask, return_counts=True)
         scan.pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
         if scan.size is not None:

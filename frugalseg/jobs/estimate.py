@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frugalseg.classifier.pixel_set import PixelSet, Source, stored_bytes
+from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.training import train_ensemble
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.features.map_store import MapStore, stored_bytes
 from frugalseg.features.windows import Window, cut
 from frugalseg.segmenter import Segmenter
 
@@ -72,10 +73,11 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
 def first_window(segmenter: Segmenter, dataset: SegmentationFolder, window: Window) -> tuple[PixelSet, float]:
     """The pixels of one window, all of one class, and how long the network and the storing of its maps took."""
     seen = cut(dataset[0].image, window)
-    one = PixelSet(segmenter.backbone.taps, [Source(window.network, np.zeros(window.size, np.uint8))])
+    store = MapStore(segmenter.backbone.taps, [window.network])
     began = time.perf_counter()
-    one.put(0, segmenter.features([seen]))
-    return one, time.perf_counter() - began
+    store.put(0, segmenter.features([seen]))
+    seconds = time.perf_counter() - began
+    return PixelSet(store, [np.zeros(window.size, np.uint8)]), seconds
 
 
 def seconds_a_batch(segmenter: Segmenter, pixels: PixelSet, classes: int) -> float:

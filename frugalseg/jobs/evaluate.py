@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from frugalseg.data.folder import SegmentationFolder, check_annotated
-from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
+from frugalseg.data.opened import KEPT, OpenedFolder
+from frugalseg.jobs.output import fingerprint, spare_inputs
+from frugalseg.jobs.own_folder import own_folder
 from frugalseg.metrics.evaluation import Evaluation
-from frugalseg.model import model_folder
-from frugalseg.segmenter import load_model
+from frugalseg.model import Model, model_folder
+from frugalseg.models import load_model
 from frugalseg.support.files import write_json
 from frugalseg.support.progress import Progress, silent
 
@@ -28,27 +30,36 @@ def evaluate_folder(
         data: a data folder whose classes are the model's.
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
-        batch_size: see `MaskPredictor.predict`.
+        batch_size: see `Model.predict`.
         overwrite: replace `out` if it holds something else.
         progress: told of each image.
 
     Raises:
-        InputError: the model or the data cannot be read, their classes differ, or no pixel is annotated.
+        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, or another run
+            is at work in `out`.
     """
     if out is not None:
         spare_inputs(out, model, data)
-    predictor = load_model(model, device=device)
-    dataset = SegmentationFolder(data, predictor.classes)
+    folder = model_folder(model)
+    predictor = load_model(folder, device=device)
+    dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT), predictor.classes)
     check_annotated(dataset, progress)
-    if out is not None:
-        weights = model_folder(model) / predictor.weights_file
-        open_run(out, {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}, overwrite)
     if out is None:
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
+    weights = folder / predictor.weights_file
+    command = {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}
+    with own_folder(out, command, overwrite):
+        return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
+
+
+def evaluated(
+    predictor: Model, dataset: SegmentationFolder, out: Path, title: str, batch_size: int, progress: Progress
+) -> Evaluation:
+    """The evaluation, with its ``metrics.json`` and its page written to `out`."""
     from frugalseg.report.evaluation_page import Gallery, evaluation_page
 
     gallery = Gallery(predictor.classes)
     evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
     write_json(out / "metrics.json", evaluation.metrics())
-    evaluation_page(evaluation, gallery, title=f"{Path(model).name} on {data.name}").save(out / "index.html")
+    evaluation_page(evaluation, gallery, title=title).save(out / "index.html")
     return evaluation

@@ -11,6 +11,7 @@ from typing import Any
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import alone, empty, fingerprint, logged, require_new, scratch, spare_inputs
 from frugalseg.segmenter import Segmenter, Settings
@@ -73,13 +74,15 @@ def fit_folder(
     place = out.resolve()  # "." has no name
     work = place.with_name(place.name + ".work")
     with alone(work):
+        require_new(out, overwrite)  # another run may have finished it meanwhile
         resumed = scratch(work, describe(request, backbone, dataset))
         with logged(work / "fit.log") as log:
             log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
             estimate = estimate_fit(segmenter, dataset)
             log.info("%s", estimate)
             planned(estimate)
-            segmenter.fit(dataset, work=work, progress=steady(progress, log))
+            # The record of `scratch` says already which network and images the work is of.
+            segmenter.fit(dataset, work=work, made_from="", progress=steady(progress, log))
             log.info("saving to %s", place)
             segmenter.save_pretrained(place)
         shutil.move(work / "fit.log", place / "fit.log")
@@ -90,13 +93,14 @@ def fit_folder(
 def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
     """The data folder, once the data doctor has seen no error in it."""
     small_regions = request.settings.get("small_region", Settings.small_region)
-    found = check_folder(request.data, small_regions=small_regions)
+    opened = OpenedFolder.of(request.data, keep=KEPT)
+    found = check_folder(opened, small_regions=small_regions)
     findings(found)
     errors = [f for f in found if f.level == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more errors, listed above)" if len(errors) > 1 else ""
         raise InputError(f"{errors[0].where}: {errors[0].message}; {errors[0].remedy}{more}")
-    return SegmentationFolder(request.data)
+    return SegmentationFolder(opened)
 
 
 def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolder) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
 from frugalseg.jobs.output import logged, open_run, spare_inputs
-from frugalseg.model import MaskPredictor
-from frugalseg.segmenter import Segmenter, load_model
+from frugalseg.model import Model
+from frugalseg.models import load_model
+from frugalseg.segmenter import Segmenter
 from frugalseg.students.student import Student
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
-from frugalseg.synthetic.drawn import weights_fingerprint
 from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
 from frugalseg.synthetic.hand_over import write_for_annotation
 from frugalseg.synthetic.npz_writer import require_writable, write_npz
@@ -152,7 +153,7 @@ def annotation_folder(
     backbone, own, network = network_and_classes(request)
     source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
     table = own if request.classes is None else ClassTable.from_json(request.classes)
-    command = {"command": "generate --for-annotation", "network": weights_fingerprint(backbone), **source.settings()}
+    command = {"command": "generate --for-annotation", "network": digests.network(backbone), **source.settings()}
     open_run(out, command, overwrite=False)
     batch_size = request.batch_size or default_batch(request.device)
     return write_for_annotation(source, out, network, table, batch_size=batch_size, progress=progress)
@@ -174,7 +175,7 @@ def a_student(request: GenerateRequest) -> InputError:
     return InputError(f"{request.model}: a student cannot generate images; give the model that it learned from")
 
 
-def source_of(request: GenerateRequest, model: MaskPredictor) -> Source:
+def source_of(request: GenerateRequest, model: Model) -> Source:
     """The images to label; everything that can be wrong with them is found here."""
     if request.images is not None:
         return Photographs(image_folder(request.images), request.longest_side)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
-from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
-from frugalseg.model import MaskPredictor, Prediction, model_folder
-from frugalseg.segmenter import load_model
+from frugalseg.jobs.output import fingerprint, spare_inputs
+from frugalseg.jobs.own_folder import own_folder
+from frugalseg.model import Model, Prediction, model_folder
+from frugalseg.models import load_model
 from frugalseg.support.files import atomic_path
 from frugalseg.support.progress import Progress, silent
 
@@ -52,7 +53,7 @@ def predict_folder(
         out: gets ``STEM.png`` for each image, ``classes.json``, and what `extras` asks for in folders of their own.
         extras: more outputs.
         device: where to run.
-        batch_size: see `MaskPredictor.predict`.
+        batch_size: see `Model.predict`.
         overwrite: replace a folder that is not empty.
         progress: told of each image.
 
@@ -60,17 +61,26 @@ def predict_folder(
         How many images were segmented by this run.
 
     Raises:
-        InputError: no images, images that share a stem, an unreadable image, an output folder of something else.
+        InputError: no images, images that share a stem, an unreadable image, an output folder of something else, or
+            one in which another run is at work.
     """
     extras = extras or Extras()
     spare_inputs(out, model, images)
     paths = list_images(images)
     require_distinct_stems(paths)
-    predictor = load_model(model, device=device)
-    weights = model_folder(model) / predictor.weights_file
+    folder = model_folder(model)
+    predictor = load_model(folder, device=device)
+    weights = folder / predictor.weights_file
     command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
-    open_run(out, command, overwrite)
-    predictor.classes.to_json(out / "classes.json")
+    with own_folder(out, command, overwrite):
+        predictor.classes.to_json(out / "classes.json")
+        return write_missing(predictor, paths, out, extras, batch_size, progress)
+
+
+def write_missing(
+    predictor: Model, paths: list[Path], out: Path, extras: Extras, batch_size: int, progress: Progress
+) -> int:
+    """Segment those of `paths` whose masks are not in `out` yet, each image decoded once; how many these were."""
     missing = [path for path in paths if not is_done(path, out / f"{path.stem}.png")]
     opened: list[tuple[Path, NDArray[np.uint8]]] = []
     found = predictor.predict(_remember(missing, opened), batch_size=batch_size)
@@ -100,7 +110,7 @@ def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -
 
 
 def write_extras(
-    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, predictor: MaskPredictor, extras: Extras
+    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, predictor: Model, extras: Extras
 ) -> None:
     """The files that `extras` asks for; before the mask, whose presence and time mark an image as done."""
     from PIL import Image

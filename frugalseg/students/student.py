@@ -19,13 +19,14 @@ from frugalseg.classifier.prediction import PixelPrediction, entropy, image_unce
 from frugalseg.classifier.tiling import blend
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import MaskPredictor, model_folder, whole_folder
+from frugalseg.model import Model, model_digest, model_folder, model_kind, whole_folder
 from frugalseg.students.network import NetworkSpec, StudentNetwork
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json, write_json
 from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
+KIND = "student"
 OVERLAP = 0.25
 """Share of a window's side that neighbouring windows share."""
 
@@ -44,7 +45,7 @@ class View:
     tile: bool = False
 
 
-class Student(MaskPredictor):
+class Student(Model):
     """A fully convolutional network with its class table.
 
     Its uncertainty is the entropy of its softmax output, in nats: there is no ensemble whose members could disagree.
@@ -115,11 +116,15 @@ class Student(MaskPredictor):
         """Everything about the student but its weights, as JSON values."""
         return {
             "format": FORMAT,
-            "kind": "student",
+            "kind": KIND,
             "frugalseg": __version__,
             "network": asdict(self.network.spec),
             "view": {"size": list(self.view.size), "tile": self.view.tile},
         }
+
+    def fingerprint(self) -> str:
+        """See `Model.fingerprint`."""
+        return model_digest(self.classes, [None, self.view, None], {"network": self.network})
 
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
@@ -129,9 +134,9 @@ class Student(MaskPredictor):
             InputError: no such student, a damaged one, or one of a later format.
         """
         folder = model_folder(folder_or_hub_id)
-        config = read_json(folder / "config.json")
-        if not isinstance(config, dict) or config.get("kind") != "student":
+        if model_kind(folder) != KIND:
             raise InputError(f"{folder}: holds no student; give the folder that distill wrote")
+        config = read_json(folder / "config.json")
         try:
             if config["format"] > FORMAT:
                 raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")

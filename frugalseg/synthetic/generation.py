@@ -1,6 +1,5 @@
 """A model's labels for images of a source, stored shard by shard, by any number of processes and restarts."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -9,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
-from frugalseg.model import MaskPredictor
+from frugalseg.model import Model
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
-from frugalseg.synthetic.drawn import weights_fingerprint
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import RECORD, SHARD_SIZE, SetRecord
 from frugalseg.synthetic.set_gallery import gallery_page
@@ -54,7 +50,7 @@ class Share:
 
 
 def generate(
-    model: MaskPredictor,
+    model: Model,
     source: Source,
     out: str | Path,
     *,
@@ -86,27 +82,15 @@ def generate(
     return SyntheticSet(out)
 
 
-def record_of(model: MaskPredictor, source: Source, *, batch_size: int, shard_size: int = SHARD_SIZE) -> SetRecord:
+def record_of(model: Model, source: Source, *, batch_size: int, shard_size: int = SHARD_SIZE) -> SetRecord:
     """All that the bytes of a set depend on."""
     if batch_size < 1:
         raise InputError(f"batches of {batch_size}: at least one image is needed")
-    settings = {"model": fingerprint(model), "batch_size": batch_size, "source": source.settings()}
+    settings = {"model": model.fingerprint(), "batch_size": batch_size, "source": source.settings()}
     return SetRecord(len(source), shard_size, settings)
 
 
-def fingerprint(model: MaskPredictor) -> str:
-    """16 hexadecimal digits that change with all that a model's labels depend on: weights, classes, settings."""
-    parts = vars(model)
-    plain = [parts.get(name) for name in ("settings", "view", "native")]
-    digest = hashlib.sha256(repr((model.classes, plain)).encode())
-    for name in sorted(parts):
-        if isinstance(parts[name], nn.Module):
-            settings = getattr(parts[name], "settings", None)
-            digest.update(f"{name} {settings} {weights_fingerprint(parts[name])}".encode())
-    return digest.hexdigest()[:16]
-
-
-def open_set(out: Path, record: SetRecord, model: MaskPredictor, *, overwrite: bool = False) -> None:
+def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = False) -> None:
     """Make a folder ready for a set: an empty one gets its record, one of the same settings is taken up.
 
     Raises:
@@ -151,7 +135,7 @@ def check_same(out: Path, there: SetRecord, here: SetRecord) -> None:
 
 
 def write_shards(
-    model: MaskPredictor,
+    model: Model,
     source: Source,
     record: SetRecord,
     out: Path,
@@ -189,7 +173,7 @@ def write_shards(
 
 
 def encoded(
-    model: MaskPredictor, source: Source, numbers: range, batch_size: int, encoders: ThreadPoolExecutor
+    model: Model, source: Source, numbers: range, batch_size: int, encoders: ThreadPoolExecutor
 ) -> Iterator[EncodedSample]:
     """The samples of a shard, encoded in the background while the next batch is drawn and labelled."""
     waiting: list[Future[EncodedSample]] = []
@@ -210,14 +194,13 @@ def encoded(
     yield from (future.result() for future in waiting)
 
 
-def labelled_at_once(model: MaskPredictor, batch_size: int) -> int:
+def labelled_at_once(model: Model, batch_size: int) -> int:
     """Images of a batch that go through the model together.
 
     Labels take several times the memory of drawing, in float32 and at several diffusion steps. A CPU takes the whole
     batch: other parts round otherwise, and sets of earlier versions could not be continued with the same bytes.
     """
-    device: torch.device = model.device  # type: ignore[attr-defined]
-    return batch_size if device.type == "cpu" else min(batch_size, LABELLED)
+    return batch_size if model.device.type == "cpu" else min(batch_size, LABELLED)
 
 
 def told(samples: Iterator[EncodedSample], progress: Progress, done: int, total: int) -> Iterator[EncodedSample]:

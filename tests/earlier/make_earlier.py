@@ -33,13 +33,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import yaml
+from frugalseg.ensemble_training import train_ensemble
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.cli import app
 from frugalseg.data.toy import write_toy_folder
-from frugalseg.ensemble_training import train_ensemble
 from frugalseg.experiments.networks import with_networks
 from frugalseg.experiments.recipe import load_recipe
 from tests.conftest import save_tiny_ddpm

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from frugalseg import InputError, SegmentationFolder, Segmenter
+from frugalseg import InputError, SegmentationFolder, load_model
 from frugalseg.data.toy.dataset import TOY_CLASSES
-from frugalseg.segmenter import load_model
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 
@@ -82,7 +81,7 @@ def test_a_saved_student_predicts_the_same_however_it_is_loaded(tile, tmp_path):
         "student.safetensors",
     ]
     expected = next(model.predict(images)).probabilities
-    for again in (load_model(tmp_path / "model"), Segmenter.from_pretrained(tmp_path / "model")):
+    for again in (load_model(tmp_path / "model"), Student.from_pretrained(tmp_path / "model")):
         assert isinstance(again, Student) and again.view == model.view and again.classes == TOY_CLASSES
         np.testing.assert_array_equal(next(again.predict(images)).probabilities, expected)
 

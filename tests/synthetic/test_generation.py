@@ -24,7 +24,6 @@ from frugalseg.synthetic import generation as generation_module
 from frugalseg.synthetic import shards as shards_module
 from frugalseg.synthetic.generation import (
     Share,
-    fingerprint,
     finish,
     labelled_at_once,
     open_set,
@@ -394,8 +393,8 @@ def test_a_shard_that_vanishes_is_named(segmenter, drawn, tmp_path):
 def test_labels_of_a_student_depend_on_the_size_it_sees(tmp_path):
     network = new_network(NetworkSpec("unet", "mobilenet_v2", 3, 10), 0)
     small, large = (Student(network, TOY_CLASSES, View((side, side))) for side in (48, 96))
-    assert fingerprint(small) != fingerprint(large)
-    assert fingerprint(small) == fingerprint(Student(network, TOY_CLASSES, View((48, 48))))
+    assert small.fingerprint() != large.fingerprint()
+    assert small.fingerprint() == Student(network, TOY_CLASSES, View((48, 48))).fingerprint()
 
 
 def test_a_damaged_picture_is_named(segmenter, drawn, tmp_path):

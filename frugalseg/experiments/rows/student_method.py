@@ -9,8 +9,9 @@ from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
 from frugalseg.experiments.rows.student import StudentRow
 from frugalseg.metrics.evaluation import Evaluation
-from frugalseg.model import MaskPredictor
-from frugalseg.segmenter import Segmenter, load_model
+from frugalseg.model import Model
+from frugalseg.models import load_model
+from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
@@ -77,7 +78,7 @@ class StudentMethod:
         place = self.inputs.labels / f"labelled-{digest_of(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
-    def fitted_teacher(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:
+    def fitted_teacher(self, dataset: Sequence[Example], progress: Progress) -> Model:
         """The fitted teacher."""
         assert self.inputs.teacher is not None
         place = self.inputs.labels / "teacher"
@@ -85,7 +86,7 @@ class StudentMethod:
             self.inputs.teacher.fit(dataset, progress=progress).save_pretrained(place)
         return load_model(place, device=self.device)
 
-    def source(self, model: MaskPredictor, progress: Progress) -> Photographs:
+    def source(self, model: Model, progress: Progress) -> Photographs:
         """The images to label; generated ones are drawn now, where no earlier run has."""
         if self.inputs.photographs is not None:
             return Photographs(self.inputs.photographs, self.row.longest_side)

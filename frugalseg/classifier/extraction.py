@@ -1,0 +1,130 @@
+"""From annotated images to a training set: which windows of them hold labels, and the maps of just those."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from frugalseg.classifier.pixel_set import PixelSet
+from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.example import Example
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.map_store import MapStore
+from frugalseg.features.taps import Tap
+from frugalseg.features.windows import Window, cut, owned
+from frugalseg.support import digests
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress, silent
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledWindow:
+    """A window of an image that owns labelled pixels.
+
+    Attributes:
+        image: number of the image.
+        window: where it lies.
+        target: uint8 class positions of the pixels that belong to this window, 255 elsewhere; of the window's size.
+    """
+
+    image: int
+    window: Window
+    target: NDArray[np.uint8]
+
+
+def drop_small_regions(target: NDArray[np.uint8], minimum: int = 20) -> NDArray[np.uint8]:
+    """A copy in which a class with fewer than `minimum` pixels in this image is not annotated (20 as published)."""
+    counts = np.bincount(target.ravel(), minlength=256)
+    small = np.flatnonzero((counts > 0) & (counts < minimum))
+    return np.where(np.isin(target, small), np.uint8(NOT_ANNOTATED), target)
+
+
+def labelled_windows(
+    targets: Iterable[NDArray[np.uint8]], windows_of: Callable[[tuple[int, ...]], list[Window]], small_region: int
+) -> list[LabelledWindow]:
+    """The windows that own labelled pixels, image by image.
+
+    Args:
+        targets: (H, W) uint8 class positions of each image, 255 = not annotated.
+        windows_of: the windows that cover an image of a shape.
+        small_region: see `drop_small_regions`.
+    """
+    found = []
+    for image, target in enumerate(targets):
+        kept = drop_small_regions(target, small_region)
+        every = windows_of(kept.shape)
+        for window in every:
+            share = owned(kept, window, every, NOT_ANNOTATED)
+            if (share != NOT_ANNOTATED).any():
+                found.append(LabelledWindow(image, window, share))
+    return found
+
+
+class Extraction:
+    """Computes the maps of the labelled windows of a dataset, each once.
+
+    Args:
+        dataset: the examples that `windows` refers to.
+        windows: from `labelled_windows`.
+        taps: of the network.
+        folder: where an interrupted extraction is taken up; None keeps the maps in memory.
+        made_from: see `MapStore`.
+
+    Attributes:
+        store: of the maps, window by window.
+
+    Raises:
+        InputError: there are no windows: nothing is annotated.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[Example],
+        windows: Sequence[LabelledWindow],
+        taps: Sequence[Tap],
+        folder: Path | None,
+        made_from: str,
+    ) -> None:
+        if not windows:
+            raise InputError("no pixel is annotated: every mask holds the ignore value alone")
+        self.dataset, self.windows = dataset, windows
+        self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from)
+
+    def pixels(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> PixelSet:
+        """The labelled pixels, once the network has seen the windows whose maps were not there yet.
+
+        Args:
+            network: maps of images (3, h, w).
+            progress: told of each window.
+        """
+        number, image, total = -1, np.empty(0, np.uint8), len(self.windows)
+        for place in range(self.store.done, total):
+            each = self.windows[place]
+            if each.image != number:  # an image is decoded once for all of its windows
+                number, image = each.image, self.dataset[each.image].image
+            progress("features", place, total)
+            self.store.put(place, network([cut(image, each.window)]))
+        progress("features", total, total)
+        return PixelSet(self.store, [each.target for each in self.windows])
+
+
+def maps_digest(network: Any, windows: Sequence[LabelledWindow], dataset: Sequence[Example]) -> str:
+    """16 hexadecimal digits of all that stored maps depend on.
+
+    Args:
+        network: JSON values that change with its weights and settings.
+        windows: what it sees.
+        dataset: whose images; every one is decoded.
+    """
+    seen = [[each.image, asdict(each.window)] for each in windows]
+    digest = hashlib.sha256(json.dumps([network, seen]).encode())
+    for index in range(len(dataset)):
+        image = dataset[index].image
+        digest.update(repr(image.shape).encode() + image.tobytes())
+    return digest.hexdigest()[: digests.SHORT]

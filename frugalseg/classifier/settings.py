@@ -1,0 +1,62 @@
+"""The settings of a `Segmenter`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
+from frugalseg.support.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images meet the network, and how the classifier is trained.
+
+    Attributes:
+        protocol: how the classifier is trained: a protocol, or the name of one of `PROTOCOLS`.
+        members: MLPs in the ensemble (10 in the paper).
+        seed: of the classifier's initial weights and shuffling.
+        tile: slide windows of the network's size over larger images, at the images' own resolution, rather than
+            resizing every image to the network's size.
+        overlap: share of a window's side that neighbouring windows share, in [0, 1).
+        mirror: train on each image mirrored left to right as well; not for classes that tell left from right.
+        network_size: (h, w) to use instead of the size that the network was trained on.
+        small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
+    """
+
+    protocol: TrainingProtocol = PROTOCOLS["default"]
+    members: int = 10
+    seed: int = 0
+    tile: bool = False
+    overlap: float = 0.25
+    mirror: bool = False
+    network_size: tuple[int, int] | None = None
+    small_region: int = 20
+
+    def __post_init__(self) -> None:
+        if self.members < 1 or not 0 <= self.overlap < 1:
+            raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The settings that ``asdict`` has written into a ``config.json``."""
+        size, protocol = values["network_size"], TrainingProtocol(**values["protocol"])
+        return cls(**{**values, "network_size": size and tuple(size), "protocol": protocol})
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Settings by name; the protocol may be given by its own name.
+
+        Raises:
+            InputError: an unknown setting or protocol, or one out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise InputError(f"a Segmenter has no setting {', '.join(unknown)}; known: {', '.join(known)}")
+        return cls(**{**given, "protocol": as_protocol(given.get("protocol", "default"))})
+
+
+def as_protocol(protocol: str | TrainingProtocol) -> TrainingProtocol:
+    """A training protocol from itself or from its name."""
+    return training_protocol(protocol) if isinstance(protocol, str) else protocol

@@ -1,0 +1,176 @@
+"""Feature maps of many images, each stored once: in half precision, one map pixel a row, in memory or in mapped files.
+
+Whoever reads the features of several images reads them here: the training set of the pixel classifier, sweeps over
+taps, clustering, cross-validation, live labelling. Labels are kept apart, see `frugalseg.classifier.pixel_set`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from frugalseg.features.feature_maps import FeatureMaps, blend_corners, neighbours
+from frugalseg.features.map_files import VALUE_BYTES, MapFiles
+from frugalseg.features.taps import Tap
+from frugalseg.support.errors import InputError
+
+# Shapes: I images (or windows of images), R rows of a tap, C channels of a tap, D channels of all taps, n pixels.
+
+LARGEST_HALF = torch.finfo(torch.float16).max
+
+
+class MapView:
+    """Some taps and some images of a `MapStore`. It reads the rows of the store; nothing is copied.
+
+    Attributes:
+        taps: in the order of the feature vector.
+        networks: (I, 2) int64, the (h, w) that the network sees of each image.
+        rows: (R, C) float16 for each tap, the rows of all images of the store.
+        first: by stride, (I,) int64: the first row of each image, for taps of that stride.
+    """
+
+    def __init__(
+        self, taps: Sequence[Tap], networks: Tensor, rows: Sequence[Tensor], first: Mapping[int, Tensor]
+    ) -> None:
+        self.taps, self.networks = tuple(taps), networks
+        self.rows, self.first = tuple(rows), dict(first)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.networks)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each tap."""
+        return tuple(tap.channels for tap in self.taps)
+
+    @property
+    def dim(self) -> int:
+        """D, the length of a pixel's feature vector."""
+        return sum(self.channels)
+
+    def select(self, taps: Iterable[str | Tap]) -> "MapView":
+        """The same images with some of the taps only.
+
+        Args:
+            taps: by name or as they are, in the order that the feature vector is to have.
+
+        Raises:
+            InputError: a tap that is not stored; the message names those that are.
+        """
+        known = {tap.name: place for place, tap in enumerate(self.taps)}
+        wanted = [tap if isinstance(tap, str) else tap.name for tap in taps]
+        missing = [name for name in wanted if name not in known]
+        if missing or not wanted:
+            what = f"no maps of {', '.join(missing)} are stored" if missing else "no tap is chosen"
+            raise InputError(f"{what}; choose from {', '.join(known)}")
+        places = [known[name] for name in wanted]
+        return MapView([self.taps[p] for p in places], self.networks, [self.rows[p] for p in places], self.first)
+
+    def subset(self, images: Sequence[int]) -> "MapView":
+        """The same taps of some of the images, in the given order; image 0 of the result is ``images[0]``.
+
+        Args:
+            images: numbers from 0 to below ``len(self)``.
+        """
+        index = torch.tensor(list(images), dtype=torch.int64)
+        first = {stride: rows[index] for stride, rows in self.first.items()}
+        return MapView(self.taps, self.networks[index], self.rows, first)
+
+    def maps(self, image: int) -> FeatureMaps:
+        """The maps of one image, (1, C, h, w) float16 each; `FeatureMaps.size` is what the network sees.
+
+        The tensors are the stored values themselves: do not write to them.
+        """
+        height, width = self.networks[image].tolist()
+        return FeatureMaps([self._map(place, image, height, width) for place in range(len(self.taps))], (height, width))
+
+    def _map(self, place: int, image: int, height: int, width: int) -> Tensor:
+        """(1, C, h, w) float16: the map of one tap of an image that the network sees at (`height`, `width`)."""
+        stride = self.taps[place].stride
+        h, w, first = height // stride, width // stride, int(self.first[stride][image])
+        return self.rows[place][first : first + h * w].view(h, w, -1).permute(2, 0, 1)[None]
+
+    def at(self, image: Tensor, y: Tensor, x: Tensor, grid: Tensor) -> Tensor:
+        """Feature vectors of pixels of any images: what upsampling every map bilinearly to the grid and indexing gives.
+
+        Args:
+            image: (n,) int64, the image of each pixel.
+            y, x: (n,) int64, its row and column on its image's grid.
+            grid: (n, 2) int64, (H, W) of that grid, which the maps are stretched over.
+
+        Returns:
+            (n, D) float32, equal to `FeatureMaps.at` of the stored maps.
+        """
+        corners = {tap.stride: self._corners(tap.stride, image, y, x, grid) for tap in self.taps}
+        out = torch.empty(len(image), self.dim)
+        parts = out.split(list(self.channels), dim=1)
+        for tap, rows, part in zip(self.taps, self.rows, parts, strict=True):
+            part.copy_(blend_corners(rows, *corners[tap.stride]))
+        return out
+
+    def _corners(self, stride: int, image: Tensor, y: Tensor, x: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
+        """Arguments of `blend_corners` for pixels and the maps of one stride."""
+        shape = self.networks[image] // stride
+        top, bottom, down = neighbours(y, shape[:, 0], grid[:, 0])
+        left, right, across = neighbours(x, shape[:, 1], grid[:, 1])
+        first = self.first[stride][image]
+        return first + top * shape[:, 1], first + bottom * shape[:, 1], left, right, down, across
+
+
+class MapStore(MapView):
+    """The maps of a list of images. Fill it with `put`, image by image; images beyond `done` hold no values yet.
+
+    Args:
+        taps: of the backbone whose maps come.
+        networks: the (h, w) that the network sees of each image; multiples of the strides.
+        folder: where the maps lie in mapped files; None keeps them in memory. A folder that an interrupted run of the
+            same taps, sizes and `made_from` has begun is taken up where that stopped; other maps in it are deleted.
+        made_from: a digest of the network and the images; "" where the caller answers for what is in `folder`.
+
+    Attributes:
+        done: how many images have their maps.
+
+    Raises:
+        OSError: the disk has no room for the maps; nothing has been computed yet.
+    """
+
+    def __init__(
+        self,
+        taps: Sequence[Tap],
+        networks: Sequence[tuple[int, int]],
+        folder: Path | None = None,
+        made_from: str = "",
+    ) -> None:
+        sizes = torch.tensor(list(networks), dtype=torch.int64).view(-1, 2)
+        ends = {stride: (sizes // stride).prod(1).cumsum(0) for stride in {tap.stride for tap in taps}}
+        first = {stride: torch.cat([torch.zeros(1, dtype=torch.int64), each[:-1]]) for stride, each in ends.items()}
+        shapes = [(int(ends[tap.stride][-1]), tap.channels) for tap in taps]
+        self._files = None if folder is None else MapFiles(folder, taps, sizes.tolist(), made_from)
+        if self._files is None:
+            rows, self.done = [torch.empty(shape, dtype=torch.float16) for shape in shapes], 0
+        else:
+            rows, self.done = self._files.open(shapes)
+        super().__init__(taps, sizes, rows, first)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every image has its maps."""
+        return self.done == len(self)
+
+    def put(self, image: int, maps: FeatureMaps) -> None:
+        """Store the maps of an image (a batch of one); images come in order."""
+        for tap, rows, values in zip(self.taps, self.rows, maps.maps, strict=True):
+            first, count = int(self.first[tap.stride][image]), int((self.networks[image] // tap.stride).prod())
+            # In bfloat16 the limit itself would be rounded to a number that half precision lacks.
+            rows[first : first + count] = values[0].flatten(1).t().float().clamp(-LARGEST_HALF, LARGEST_HALF)
+        self.done = image + 1
+        if self._files is not None:
+            self._files.note(self.done)
+
+
+def stored_bytes(taps: Sequence[Tap], networks: Sequence[tuple[int, int]]) -> int:
+    """What the maps of images of these network sizes take, in bytes."""
+    values = sum(tap.channels * (h // tap.stride) * (w // tap.stride) for tap in taps for h, w in networks)
+    return VALUE_BYTES * values

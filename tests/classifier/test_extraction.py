@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from frugalseg.classifier.extraction import drop_small_regions, labelled_windows
+from frugalseg.features.windows import Window, windows
+
+
+@pytest.mark.parametrize("minimum", [0, 1, 3])
+def test_small_regions_are_dropped(minimum):
+    target = np.array([[0, 0, 1, 1], [0, 2, 255, 1]], np.uint8)
+    kept = drop_small_regions(target, minimum)
+    assert (kept == 2).sum() == (1 if minimum <= 1 else 0)
+    assert ((kept == target) | (target == 2)).all()
+    assert drop_small_regions(target).tolist() == np.full((2, 4), 255).tolist()
+
+
+def tiles(size: tuple[int, ...]) -> list[Window]:
+    return windows((size[0], size[1]), (4, 4), 4, tile=True, overlap=0)
+
+
+def test_only_windows_with_labels_of_their_own_are_seen():
+    """Of an image of four tiles one is annotated; nothing is in the second image; in the third a region is small."""
+    first, second, third = (np.full((8, 8), 255, np.uint8) for _ in range(3))
+    first[:4, 4:] = 1
+    third[0, 0], third[4:, :4] = 2, 0
+    found = labelled_windows([first, second, third], tiles, small_region=2)
+    assert [(each.image, each.window.top, each.window.left) for each in found] == [(0, 0, 4), (2, 4, 0)]
+    assert (found[0].target == 1).all() and (found[1].target == 0).all()
