@@ -24,8 +24,8 @@ def chosen_size(samples: Sequence[Example], stride: int, wanted: Size | None) ->
     side rounded to a multiple of `stride`."""
     height, width = wanted or most_frequent_size(samples)
     shrink = 1.0 if wanted else min(1.0, LONGEST_SIDE / max(height, width))
-    size = round(height * shrink), round(width * shrink)
-    return fitted_size(size, size, stride)
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    return fitted_size(size, size, stride)  # the same size, in multiples of the stride
 
 
 def most_frequent_size(samples: Sequence[Example]) -> Size:

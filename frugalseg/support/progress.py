@@ -23,7 +23,7 @@ def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-def note(progress: Progress, stage: str, words: str) -> None:
+def note(progress: Progress | TakesNotes, stage: str, words: str) -> None:
     """Show `words`, such as the current loss, beside a stage, if `progress` takes notes."""
     taker: Any = progress
     if isinstance(taker, TakesNotes):
