@@ -71,14 +71,12 @@ def benchmark(
     Networks that the recipe says how to train are trained first, unless --checkpoint gives them.
     """
     from frugalseg.experiments.comparison import run_comparison
-    from frugalseg.experiments.networks import with_networks
     from frugalseg.experiments.recipe import load_recipe
     from frugalseg.support.progress import bars
 
     checked = load_recipe(recipe, data=data, checkpoint=checkpoint or (), runs=runs)
-    ready = with_networks(checked, out, device=choose_device(device), bar=True)
     with bars() as progress:
-        result = run_comparison(ready, out, device=choose_device(device), progress=progress)
+        result = run_comparison(checked, out, device=choose_device(device), progress=progress, bar=True)
     typer.echo(result.summary())
     typer.echo(f"\npage: {result.page}")
 

@@ -12,7 +12,10 @@ def silent(stage: str, done: int, total: int) -> None:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Progress bars on standard error, one a stage, with rate and time left."""
+    """Progress bars on standard error, one a stage, with rate and time left.
+
+    They appear with the first stage: until then other bars may be drawn.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -26,13 +29,17 @@ def bars() -> Iterator[Progress]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=Console(stderr=True)) as shown:
+    shown = Bars(*columns, console=Console(stderr=True))
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, total=total, rate="")
-            speed = shown.tasks[tasks[stage]].speed
-            rate = f"{speed:.1f}/s" if speed else ""
-            shown.update(tasks[stage], completed=done, total=total, rate=rate)
+    def show(stage: str, done: int, total: int) -> None:
+        shown.start()
+        if stage not in tasks:
+            tasks[stage] = shown.add_task(stage, total=total, rate="")
+        speed = shown.tasks[tasks[stage]].speed
+        rate = f"{speed:.1f}/s" if speed else ""
+        shown.update(tasks[stage], completed=done, total=total, rate=rate)
 
+    try:
         yield show
+    finally:
+        shown.stop()
