@@ -90,7 +90,7 @@ def main() -> None:
     options.add_argument("--split", default="test", help="folder of DATA to test on")
     options.add_argument("--seeds", type=int, default=5, help="seeds 0, 1, ... of each protocol")
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
-    options.add_argument("--every", type=int, default=1, help="keep every so many-th training pixel each way")
+    options.add_argument("--every", type=int, default=1, help="keep every N-th training pixel in both directions")
     options.add_argument("--protocols", nargs="+", default=["default", "paper"], help="which to compare")
     options.add_argument("--work", type=Path, required=True, help="folder for features and finished runs")
     chosen = options.parse_args()

@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -242,10 +243,8 @@ def fit_reporting(model, dataset, work, stop=("", 0)):
         if (stage, done) == stop:
             raise Stop
 
-    try:
+    with contextlib.suppress(Stop):
         model.fit(dataset, work=work, progress=progress)
-    except Stop:
-        pass
     return seen
 
 

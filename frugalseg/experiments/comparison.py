@@ -1,4 +1,4 @@
-"""Every method of a recipe, fitted and evaluated with every seed; finished runs are kept and never done twice."""
+"""Fit and evaluate every method of a recipe with every seed. Finished runs are kept and never done twice."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,8 +24,8 @@ def run_comparison(
         recipe: from `load_recipe` or `frugalseg.experiments.demo.demo_recipe`. Networks that it says how to train are
             trained first; see `with_networks`.
         folder: gets ``runs/ROW/seed-N.json`` as each run ends, then the results. Runs that are there already are
-            taken as they are, unless the row, the data or the checkpoint has changed since: a killed comparison goes
-            on where it stopped, and a row that is added later costs only its own time.
+            kept, unless the row, the data or the checkpoint has changed since. So a killed comparison continues where
+            it stopped, and a row that is added later takes only its own time.
         device: where everything runs.
         progress: told of the trainings, then of each method: (name, per cent of all its runs, total).
 

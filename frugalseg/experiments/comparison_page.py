@@ -19,7 +19,7 @@ from frugalseg.report.plots import class_dots
 
 MOST_TRAINING_PICTURES = 60
 PICTURE_WIDTH, ROW_WIDTH = 120, 960
-"""Pixels on the page; with many methods the pictures of a row become smaller, so that all are seen side by side."""
+"""In pixels. With many methods the pictures become smaller, so that a whole row fits the page."""
 
 
 def comparison_page(result: Comparison, recipe: Recipe, data: Datasets, drawn: Mapping[str, Drawn]) -> Page:
@@ -127,10 +127,10 @@ def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: M
         return
     table = result.classes
     tops = {row: float(np.quantile(np.concatenate([h.ravel() for _, h in drawn[row][:count]]), 0.995)) for row in drawn}
-    # The best method that has an uncertainty: a single network never disagrees with itself.
+    # The best method that has an uncertainty; a single network has none, as it cannot disagree with itself.
     doubting = next((row for row in result.ranking() if tops[row] > 1e-3), None)
     page.heading("Test images").text(
-        f"The first {count} test images, not chosen by anybody, as the run with seed 0 saw them."
+        f"The first {count} test images, without any selection, as the run with seed 0 segments them."
     ).legend(table)
     if doubting is not None:
         page.heat_legend(f"{doubting}, {UNCERTAINTY}; brightest at {tops[doubting]:.2f} and above.")

@@ -1,4 +1,4 @@
-"""The data of a recipe: what it says of them, and the opened folders."""
+"""The data of a comparison: how a recipe describes them, and the opened folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,10 @@ MAIN = "test"
 """The name of the test set that methods are ranked by."""
 
 PHOTOGRAPHS_SEED = 3
-"""Of the toy images that stand for photographs nobody annotated: another set than those to train and to test on."""
+"""Seed of the toy images that stand for photographs without annotation; other images than those to train and test on."""
 
 MEMORY = 256 * 2**20
-"""Bytes of decoded images that a comparison keeps."""
+"""Bytes of decoded images that a comparison keeps in memory."""
 
 
 class ToyData(Strict):
@@ -29,7 +29,7 @@ class ToyData(Strict):
 
     Attributes:
         train, test: numbers of annotated images.
-        train_seed, test_seed: of the sets that they are taken from.
+        train_seed, test_seed: seeds of the sets that the images are taken from.
         size: sides in pixels.
     """
 
@@ -58,13 +58,13 @@ class ToyData(Strict):
 
 
 class FolderData(Strict):
-    """One's own images.
+    """The user's own images.
 
     Attributes:
-        path: a folder that holds those below; relative to where the command is run.
-        train, test: data folders in it.
-        tests: further test sets, each a data folder in it by a name of one's choice. Methods are evaluated on them as
-            well, but ranked by `test` alone.
+        path: the folder that holds all others, relative to where the command is run.
+        train, test: data folders in `path`.
+        tests: further data folders in `path`, by the name that each test set shall have in the results. Methods are
+            evaluated on all of them, and ranked by `test` alone.
     """
 
     kind: Literal["folder"]

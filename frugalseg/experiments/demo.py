@@ -14,7 +14,7 @@ NETWORK = "builtin:toy_ddpm"
 FEATURES: dict[str, Any] = {"kind": "features", "segmenter": {"mirror": True}}
 DDPM: dict[str, Any] = {**FEATURES, "backbone": "ddpm", "checkpoint": NETWORK}
 
-# The best of what was tried for so short a training; stronger changes pay in longer ones.
+# These were best among the settings tried for so short a training; longer ones gain from stronger changes.
 MILD = {"scale": [0.85, 1.2], "stretch": 0.1, "rotation": 8, "shift": 0.08, "color": 0.2, "flip": True}
 
 # recipes/toy.yaml is the same recipe as a file to start from; a test keeps them equal.
@@ -35,7 +35,7 @@ def demo_recipe(runs: int = 3, train: int = 20, test: int = 100, checkpoint: str
     """The demo's recipe.
 
     Args:
-        runs: of each method.
+        runs: how many of each method.
         train, test: numbers of annotated images.
         checkpoint: of the diffusion model.
     """
@@ -46,15 +46,15 @@ def demo_recipe(runs: int = 3, train: int = 20, test: int = 100, checkpoint: str
 
 
 def run_demo(out: str | Path, *, seeds: int = 3, device: str = "cpu", progress: Progress = silent) -> Comparison:
-    """Compare the methods on built-in images; a second call with the same folder takes up what is there.
+    """Compare the methods on built-in images. A second call with the same folder continues from what is there.
 
     Args:
         out: folder for images, results and the page.
-        seeds: runs of each method.
+        seeds: how many runs of each method.
         device: where everything runs.
         progress: told of each method.
 
     Returns:
-        The results: `summary()` is the table, `page` the place of the page.
+        The results: `summary()` gives the table, `page` is the path of the HTML page.
     """
     return run_comparison(demo_recipe(seeds), out, device=device, progress=progress)

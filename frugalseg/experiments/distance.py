@@ -16,10 +16,10 @@ LARGEST_SUBSET = 100
 
 @torch.inference_mode()
 def pooled_features(backbone: Backbone, images: Iterable[NDArray[np.uint8]]) -> Tensor:
-    """What a backbone sees in whole images: the mean of each of its maps over all places.
+    """One feature vector per image: the mean of each map of a backbone over all positions.
 
     Args:
-        backbone: of any family; images are cropped and resized to its native size.
+        backbone: of any family. Images are cropped and resized to its native size.
         images: (H, W, 3) uint8 each.
 
     Returns:
@@ -36,15 +36,16 @@ def pooled_features(backbone: Backbone, images: Iterable[NDArray[np.uint8]]) -> 
 def kernel_distance(real: Tensor, generated: Tensor, seed: int = 0) -> tuple[float, float]:
     """The kernel distance of Binkowski et al. (2018): an unbiased estimate of the squared MMD, polynomial kernel.
 
-    Every feature is standardised by the real images first, because those of a backbone differ widely in scale.
+    Every feature is standardised with the mean and deviation of the real images first, because the features of a
+    backbone differ widely in scale.
 
     Args:
         real, generated: (N, D) and (M, D) features.
-        seed: of the subsets of at most `LARGEST_SUBSET` images between which distances are taken.
+        seed: of the random subsets, of at most `LARGEST_SUBSET` images each, that are compared.
 
     Returns:
-        Mean and standard deviation over `SUBSETS` pairs of subsets; 0 for sets of one distribution, slightly below it
-        by chance.
+        Mean and standard deviation over `SUBSETS` pairs of subsets. The expected value for two sets of the same
+        distribution is 0, so single values may be slightly negative.
     """
     import warnings
 

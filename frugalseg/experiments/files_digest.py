@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def files_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of files, in order. Records on disk hold it, so it must not change."""
+    """SHA-256 of the names and contents of files, in order. Records on disk hold it, so it must stay as it is."""
     total = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

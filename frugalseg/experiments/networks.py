@@ -1,4 +1,4 @@
-"""The networks of a recipe: trained before the comparison, and what their training took."""
+"""The networks of a recipe: how they are trained before the comparison, and what their training took."""
 
 import math
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
     """Train the networks that rows of a recipe name as their checkpoint; finished ones are left alone.
 
     Args:
-        recipe: its rows may name entries of ``networks``; entries that no row names any more are not trained.
-        folder: of the comparison; the networks go to ``networks/NAME`` below it, and are taken up there when killed.
+        recipe: its rows may name entries of ``networks``. Entries that no row names are not trained.
+        folder: of the comparison. The networks go to ``networks/NAME`` below it, where a killed training continues.
         device: where to train.
         progress: told of each image that is read and of each step.
 
     Returns:
-        The recipe with the places of the networks as checkpoints.
+        The recipe with the folders of the networks as checkpoints.
 
     Raises:
         InputError: a folder of images is wrong; found before the first training.
@@ -64,10 +64,10 @@ class TrainingFacts:
         place: its folder.
         family: of the network.
         size: (height, width) of the training images.
-        images: how many were seen, counting repetitions.
-        weights: numbers in its files.
-        flops: operations in all, see `frugalseg.training.compute.FlopCount`; None where they were not counted.
-        seconds: of training, on whatever machine it was.
+        images: how many images it has seen, repetitions counted.
+        weights: how many numbers its files hold.
+        flops: operations of the whole training, see `frugalseg.training.compute.FlopCount`; None if not counted.
+        seconds: duration of the training, on the machine that did it.
     """
 
     place: str

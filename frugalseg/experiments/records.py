@@ -1,4 +1,4 @@
-"""The finished runs of a comparison on disk: what they depended on, what they found, and their pictures."""
+"""The finished runs of a comparison on disk: what they depend on, their results, and their pictures."""
 
 import re
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ class Records:
 
     Attributes:
         folder: gets ``seed-N.json`` for each run, and ``pictures.npz`` for the first.
-        key: what the results depend on but the seed; see `frugalseg.experiments.rows.Row.key`. Beside it ``tests``,
-            the digests of the further test sets by name, where there are any.
+        key: what the results depend on except the seed: `frugalseg.experiments.rows.Row.key`, and ``tests``, the
+            digests of the further test sets by name, where there are any.
         pictures: test images whose predictions are wanted.
     """
 
@@ -37,7 +37,7 @@ class Records:
     pictures: int
 
     def load(self, seed: int) -> Run | None:
-        """What an earlier process found; None where it did not finish, or something has changed since."""
+        """The run of an earlier process; None if it did not finish, or if something has changed since."""
         path = self._path(seed)
         if not path.is_file() or (seed == 0 and self._drawn() < self.pictures):
             return None
@@ -78,9 +78,9 @@ class Records:
 
 
 def completed(key: Any) -> Any:
-    """A key as this version writes it: options that its row did not have yet when it was written get their defaults.
+    """A key as this version writes it: fields that rows did not have when the key was written get their defaults.
 
-    Keys of rows that this version does not understand are left as they are.
+    A key whose row this version does not understand stays as it is.
     """
     if not isinstance(key, dict) or not isinstance(row := key.get("row"), dict) or row.get("kind") not in KINDS:
         return key

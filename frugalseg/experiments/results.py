@@ -25,9 +25,9 @@ class Run:
     Attributes:
         row: name of the method.
         seed: of the run.
-        confusions: for each test set, over all of its images. The first is `MAIN`.
-        fit_seconds: how long the training took.
-        evaluate_seconds: how long the main test set took.
+        confusions: one matrix for each test set, over all of its images. The first is that of `MAIN`.
+        fit_seconds: duration of the training.
+        evaluate_seconds: duration of the evaluation on the main test set.
     """
 
     row: str
@@ -42,9 +42,9 @@ class Run:
         return value
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, with the measures spelt out for readers without this package.
+        """Everything, and the measures, for readers without this package.
 
-        Those of the main test set stand by themselves, as they always have; ``tests`` holds those of further ones.
+        The values of the main test set are at the top level, as in earlier versions; ``tests`` holds the others.
         """
         further = {name: self._test_json(name) for name in self.confusions if name != MAIN}
         return {

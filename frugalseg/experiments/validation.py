@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -42,8 +41,7 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
     return found
 
 
-@cache
-def _holder(cls: Any) -> Any:
+def _holder(cls: type) -> Any:
     """A strict model around a dataclass, which takes over the model's strictness."""
     return create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
 
@@ -74,4 +72,6 @@ def explain(problem: Mapping[str, Any], place: Sequence[str | int], known: Itera
     if kind == "missing":
         return f"the {'value' if isinstance(place[-1], int) else 'key'} {key!r} is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{key or 'the recipe'}: {message[:1].lower()}{message[1:]}"
+    given = problem["input"] if kind != "value_error" else None
+    found = f", not {given!r}" if isinstance(given, str | int | float) else ""
+    return f"{key or 'the recipe'}: {message[:1].lower()}{message[1:]}{found}"

@@ -40,6 +40,7 @@ class Bars:
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of `stage`, which is drawn at its first report."""
+        self._shown.start()  # with the first stage: until then other bars may be drawn
         if stage not in self._tasks:
             self._tasks[stage] = self._shown.add_task(stage, total=total, rate="", note="")
         speed = self._shown.tasks[self._tasks[stage]].speed
@@ -68,5 +69,8 @@ def bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with RichProgress(*columns, console=Console(stderr=True)) as shown:
+    shown = RichProgress(*columns, console=Console(stderr=True))
+    try:
         yield Bars(shown)
+    finally:
+        shown.stop()

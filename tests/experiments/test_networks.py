@@ -12,6 +12,7 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.networks import TrainingFacts, with_networks
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.support.errors import InputError
+from frugalseg.support.progress import bars
 
 SETTINGS = {"image_size": [8, 8], "steps": 2, "batch_size": 2, "base_channels": 8, "multipliers": [1, 2], "layers": 1}
 
@@ -41,15 +42,17 @@ def recipe(data: Path, **network: Any) -> Recipe:
 
 def test_a_named_network_is_trained_once_and_compared(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ready = with_networks(recipe(data), out)
+    with bars() as progress:
+        result = run_comparison(recipe(data), out, progress=progress, bar=True)
     place = out / "networks" / "mine"
-    assert ready.rows[0].checkpoint == str(place)  # type: ignore[union-attr]
     assert not (out / "networks" / "unused").exists()
-    before = (place / "training" / "log.txt").read_text()
-    assert "5 images" in before
-    result = run_comparison(ready, out)
-    assert (place / "training" / "log.txt").read_text() == before
+    log = (place / "training" / "log.txt").read_text()
+    assert "5 images" in log
     assert "Pretraining" in result.page.read_text() and list(result.runs) == ["DDPM", "colour"]
+    ready = with_networks(recipe(data), out)
+    assert ready.rows[0].checkpoint == str(place)  # type: ignore[union-attr]
+    assert with_networks(ready, out) is ready
+    assert (place / "training" / "log.txt").read_text() == log
 
 
 def test_facts_are_those_of_the_run(data: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_the_toy_recipe_is_the_demo() -> None:
         ("titel", "x", "unknown key 'titel'; known there: title"),
         ("data.trian", 3, "unknown key 'data.trian'; known there: kind, train"),
         ("rows.0.timesteps", [50], "row 'colour': unknown key 'timesteps'; known there: kind, name, backbone"),
-        ("rows.1.steps", 0, "row 'unet': steps: input should be greater than or equal to 1"),
+        ("rows.1.steps", 0, "row 'unet': steps: input should be greater than or equal to 1, not 0"),
         ("rows.1.kind", "transformer", "rows.1: no kind 'transformer'; known: 'features', 'unet', 'student'"),
         ("rows.1.kind", None, "the key 'rows.1.kind' is missing"),
         ("rows.1.name", None, "the key 'rows.1.name' is missing"),

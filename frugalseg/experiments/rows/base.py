@@ -33,19 +33,19 @@ class Method(Protocol):
 class Row(Strict):
     """A method to compare, as a recipe says it.
 
-    A kind whose rows use a trained network has the fields ``backbone``, the family, and ``checkpoint``: the networks
-    of the recipe and the command line's ``--checkpoint`` are put in there.
+    A kind that uses a trained network has the fields ``backbone``, the family, and ``checkpoint``. The networks of the
+    recipe and the option ``--checkpoint`` of the command line replace the latter.
 
     Attributes:
-        kind: which class the row is of.
-        name: shown in the table, and different from that of every other row.
+        kind: says which class the row has.
+        name: shown in the table. No two rows have the same.
     """
 
     kind: str
     name: str
 
     def check(self, rows: Sequence["Row"]) -> None:
-        """Check what the types of the fields leave open, without loading anything.
+        """Check everything that the types of the fields do not, without loading a network.
 
         Args:
             rows: of the recipe, to which the row may refer.
@@ -59,7 +59,7 @@ class Row(Strict):
         """The method for one run; see `build`."""
 
     def described(self) -> dict[str, Any]:
-        """The row as JSON values, complete: options that were left out have their defaults."""
+        """The row as JSON values. Fields that the recipe leaves out have their defaults."""
         return self.model_dump(mode="json")
 
     def dependencies(self, context: "Context") -> dict[str, Any]:
@@ -67,15 +67,15 @@ class Row(Strict):
         return {"weights": ""}
 
     def key(self, context: "Context") -> dict[str, Any]:
-        """Everything that the results depend on but the seed, as JSON values.
+        """Everything that the results depend on except the seed, as JSON values.
 
-        Records on disk hold it, and the folders of labels are named after it: neither names nor order may change.
+        Records on disk hold it, and folders of labels are named after it, so names and order must stay as they are.
         """
         return {"row": self.described(), "data": context.digest, **self.dependencies(context)}
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
-        """Put the row's name in front of what is raised in the block."""
+        """Put the row's name at the beginning of the errors that the block raises."""
         try:
             yield
         except InputError as error:
@@ -108,7 +108,7 @@ def build(row: Row, seed: int, context: Context) -> Method:
 
     Args:
         row: of a recipe.
-        seed: of all that is random in it: weights, shuffling, augmentation, the noise of a diffusion model.
+        seed: of everything random: weights, shuffling, augmentation, the noise of a diffusion model.
         context: what surrounds the row.
 
     Raises:
@@ -119,6 +119,6 @@ def build(row: Row, seed: int, context: Context) -> Method:
 
 
 def checkpoint_of(row: Row) -> str | None:
-    """What a row names as its checkpoint, where it is of a kind that has one."""
+    """The checkpoint that a row names; None for rows of a kind without one."""
     checkpoint: str | None = getattr(row, "checkpoint", None)
     return checkpoint

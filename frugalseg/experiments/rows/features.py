@@ -21,8 +21,8 @@ class FeatureRow(Row):
     Attributes:
         backbone: family.
         checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
-        random_weights: replace the network's weights by random ones, another draw each run.
-        options: the family's own, such as ``timesteps`` and ``blocks``.
+        random_weights: replace the network's weights by random ones, drawn anew for each run.
+        options: fields of the family's options, such as ``timesteps`` and ``blocks``.
         segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
             of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
     """
@@ -54,7 +54,7 @@ class FeatureRow(Row):
         return {"weights": "" if self.checkpoint is None else weights_digest(self.checkpoint)}
 
     def backbone_options(self, seed: int) -> dict[str, Any]:
-        """The options that the row gives, checked; a diffusion model draws its noise with the run's seed."""
+        """The options that the row gives, checked. A diffusion model draws its noise with the run's seed."""
         options_class, given = family_named(self.backbone).options_class(), dict(self.options)
         if any(field.name == "noise_seed" for field in fields(options_class)):
             given.setdefault("noise_seed", seed)
@@ -73,7 +73,7 @@ class FeatureRow(Row):
 
 
 def protocol_of(value: Any) -> TrainingProtocol:
-    """The protocol of a name, or of the keys that differ from those of the protocol named ``base``."""
+    """The protocol with a name, or a protocol with some values changed: keys, and ``base`` for the others."""
     if isinstance(value, str):
         return training_protocol(value)
     if not isinstance(value, Mapping):
@@ -84,7 +84,7 @@ def protocol_of(value: Any) -> TrainingProtocol:
 
 
 def weights_digest(checkpoint: str) -> str:
-    """Of the files of a checkpoint; its name where it is not on this machine (a Hub id)."""
+    """The digest of a checkpoint's files, or its name if it is not on this machine (a Hub id)."""
     from frugalseg.backbones.ddpm.source import BUILTIN, builtin
 
     path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)

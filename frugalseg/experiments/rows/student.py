@@ -22,18 +22,19 @@ from frugalseg.support.errors import InputError
 class StudentRow(Row):
     """A student trained on samples: see `frugalseg.students.settings.StudentSettings`.
 
-    The annotated training images choose the best round, as published.
+    As published, the round of training that is best on the annotated training images is kept.
 
     Attributes:
-        source: of the samples. ``synthetic``: images that the teacher's own network generates, once for all runs,
-            labelled by the teacher;
-            ``images``: photographs that nobody annotated, labelled by the teacher; ``annotated``: the training images.
-        teacher: name of the row of features that labels, fitted with the run's seed; not needed where there is but one.
-        count: images to generate; of recipes of built-in images also how many stand for photographs.
+        source: where the samples come from. ``synthetic``: the teacher's network generates images, once for all runs,
+            and the teacher labels them. ``images``: the teacher labels photographs that nobody annotated.
+            ``annotated``: the annotated training images themselves.
+        teacher: name of the row of kind features that labels images. It is fitted with the run's seed. It need not be
+            given if there is only one such row.
+        count: how many images to generate; with built-in data also how many toy images stand for photographs.
         generation: options of the generator, such as ``sampler`` and ``sampling_steps``; see ``frugalseg generate``.
         images: folder of photographs, in the data folder.
-        longest_side: larger photographs are made smaller before they are labelled.
-        drop: share of the samples, the most uncertain, to leave out.
+        longest_side: larger photographs are reduced to this many pixels before they are labelled.
+        drop: share of the samples to leave out, the most uncertain first.
         protocol: ``default`` or ``paper``.
         student: settings that differ from those of the protocol; the seed is the run's.
     """

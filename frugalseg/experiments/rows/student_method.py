@@ -31,7 +31,7 @@ class StudentInputs:
     Attributes:
         teacher: a new segmenter of the run's seed, not fitted; None where nothing has to be labelled.
         photographs: folder of the images to label, where they are not generated.
-        labels: folder for the fitted teacher and what it labels. Rows that differ in the student alone share it.
+        labels: folder for the fitted teacher and its labels. Rows that differ only in the student share it.
         drawn: folder for generated images, which all runs share.
     """
 
@@ -47,11 +47,11 @@ class StudentMethod:
     Args:
         row: of the recipe.
         inputs: see `StudentInputs`.
-        seed: of the student. Generated images are those of the seed 0, drawn once for all runs.
+        seed: of the student. Generated images always have the seed 0: they are drawn once for all runs.
         device: where it runs.
 
     Raises:
-        InputError: an unknown network, or a teacher that cannot generate so.
+        InputError: an unknown network, or a teacher that cannot generate with these options.
     """
 
     student: Student
@@ -64,7 +64,7 @@ class StudentMethod:
             generator_of(inputs.teacher.backbone, row.generation)
 
     def fit(self, dataset: Sequence[Example], *, progress: Progress = silent) -> Self:
-        """Fit the teacher and label, unless that is done; train the student. The training images choose its round."""
+        """Fit the teacher and label images, unless that is done already; then train the student."""
         samples = dataset if self.row.source == "annotated" else self.certain(self.labelled(dataset, progress))
         classes = dataset.classes  # type: ignore[attr-defined]
         trained = train_student(samples, dataset, classes, self.settings, device=self.device, progress=progress)
@@ -72,7 +72,7 @@ class StudentMethod:
         return self
 
     def labelled(self, dataset: Sequence[Example], progress: Progress) -> SyntheticSet:
-        """The teacher's labels for the row's images; what an earlier run has labelled is kept."""
+        """The row's images with labels by the teacher; labels of an earlier run are kept."""
         model = self.fitted_teacher(dataset, progress)
         source = self.source(model, progress)
         place = self.inputs.labels / f"labelled-{digest_of(source.settings())}"
@@ -87,7 +87,7 @@ class StudentMethod:
         return load_model(place, device=self.device)
 
     def source(self, model: Model, progress: Progress) -> Photographs:
-        """The images to label; generated ones are drawn now, where no earlier run has."""
+        """The images to label; they are generated now if no earlier run has done so."""
         if self.inputs.photographs is not None:
             return Photographs(self.inputs.photographs, self.row.longest_side)
         assert isinstance(model, Segmenter)

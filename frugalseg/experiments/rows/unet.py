@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class UNetRow(Row):
-    """The network and its training. The defaults suit some twenty images of 48x48 and about 20 s on one CPU core.
+    """A U-Net and its training. The defaults suit some twenty images of 48x48 and take about 20 s on one CPU core.
 
     Attributes:
-        encoder: name in segmentation-models-pytorch; always from scratch.
+        encoder: name in segmentation-models-pytorch; its weights are always random.
         depth: levels of the encoder; the sides of `size` are rounded up to multiples of ``2 ** depth``.
         decoder: channels of the decoder's levels, deepest first; as many as `depth`.
         size: (h, w) that images are resized to, or None for the size of the first training image.
-        steps: batches to train on. The network after the last one is used: the learning rate has come down to nothing
-            by then, and choosing an earlier one would take annotated images away from training.
-        batch: images in each.
+        steps: batches to train on. The network after the last one is used: the learning rate is almost 0 by then, and
+            choosing an earlier one would need annotated images that are then missing from the training.
+        batch: images in each batch.
         learning_rate: the highest of a one-cycle schedule (AdamW).
         weight_decay: of AdamW.
         dice: weight of the soft Dice loss that is added to the cross-entropy, for the small classes.

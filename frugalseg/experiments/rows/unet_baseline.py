@@ -99,7 +99,7 @@ class UNetBaseline:
 
     @torch.inference_mode()
     def predict_position(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> PixelPrediction:
-        """Segment one image (H, W, 3) uint8 at its own size. One network never disagrees: the uncertainty is 0."""
+        """Segment one image (H, W, 3) uint8 at its own size. The uncertainty of a single network is 0."""
         logits = self.logits(self.resized(image)[None])
         full = F.interpolate(logits, image.shape[:2], mode="bilinear", align_corners=False)
         return vote(full.softmax(dim=1))
