@@ -1,6 +1,5 @@
 """Every method of a recipe, fitted and evaluated with every seed; finished runs are kept and never done twice."""
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from frugalseg.experiments.networks import training_facts, with_networks
 from frugalseg.experiments.recipe import FeatureRow, FolderData, Recipe, Row, StudentRow, ToyData
 from frugalseg.experiments.results import Comparison, Run, slug
 from frugalseg.experiments.rows import Around, build, check_rows
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path, read_json, write_json
 from frugalseg.support.progress import Progress, silent
@@ -51,11 +51,11 @@ def run_comparison(
     for part in (train, test):
         check_annotated(part)
     check_rows(recipe, device, folder)
-    data = digest([*train.files, *test.files])
+    data = digests.contents([*train.files, *test.files])
     runs: dict[str, list[Run]] = {}
     for row in recipe.rows:
         key = row_key(row, recipe, data, folder)
-        around = Around(recipe, folder, hashlib.sha256(json.dumps(key.get("teacher")).encode()).hexdigest()[:16])
+        around = Around(recipe, folder, digests.text(json.dumps(key.get("teacher"))))
         runs[row.name] = []
         for seed in range(recipe.runs):
             advance = within(progress, row.name, seed, recipe.runs)
@@ -180,7 +180,7 @@ def row_key(row: Row, recipe: Recipe, data: str, folder: Path) -> dict[str, Any]
         teacher = teacher_of(row, recipe.rows)
         key["teacher"] = row_key(teacher, recipe, data, folder) if teacher is not None else None
         photographs = photographs_of(row, recipe.data, folder)
-        key["images"] = digest(list_images(photographs)) if photographs is not None else ""
+        key["images"] = digests.contents(list_images(photographs)) if photographs is not None else ""
     return key
 
 
@@ -192,14 +192,4 @@ def weights_digest(row: Row) -> str:
     path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
     if not path.exists():
         return checkpoint
-    return digest(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])
-
-
-def digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of files, in order."""
-    total = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            part = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(json.dumps([path.name, part]).encode())
-    return total.hexdigest()
+    return digests.contents(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

@@ -16,10 +16,11 @@ from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
-from frugalseg.synthetic.drawn import digest_of, draw_images, drawing_name
+from frugalseg.synthetic.drawn import draw_images, drawing_name
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 
 AT_ONCE = 32
@@ -79,7 +80,7 @@ class StudentMethod:
         """The teacher's labels for the row's images; what an earlier run has labelled is kept."""
         model = self.taught(dataset, progress)
         source = self.source(model, progress)
-        place = self.lesson.labels / f"labelled-{digest_of(source.settings())}"
+        place = self.lesson.labels / f"labelled-{digests.values(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
     def taught(self, dataset: Sequence[Example], progress: Progress) -> MaskPredictor:

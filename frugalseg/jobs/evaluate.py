@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from frugalseg.data.folder import SegmentationFolder, check_annotated
-from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import model_folder
 from frugalseg.segmenter import load_model
 from frugalseg.support.files import write_json
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import stamps
+from frugalseg.support.runs import open_run
 
 
 def evaluate_folder(
@@ -42,7 +44,7 @@ def evaluate_folder(
     check_annotated(dataset, progress)
     if out is not None:
         weights = model_folder(model) / predictor.weights_file
-        open_run(out, {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}, overwrite)
+        open_run(out, {"command": "evaluate", "model": stamps([weights]), "data": str(data)}, overwrite)
     if out is None:
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
     from frugalseg.report.evaluation_page import Gallery, evaluation_page

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
-from frugalseg.jobs.output import fingerprint, open_run, spare_inputs
 from frugalseg.model import MaskPredictor, Prediction, model_folder
 from frugalseg.segmenter import load_model
 from frugalseg.support.files import atomic_path
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import stamps
+from frugalseg.support.runs import open_run
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def predict_folder(
     require_distinct_stems(paths)
     predictor = load_model(model, device=device)
     weights = model_folder(model) / predictor.weights_file
-    command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
+    command = {"command": "predict", "model": stamps([weights]), "images": str(images), "extras": vars(extras)}
     open_run(out, command, overwrite)
     predictor.classes.to_json(out / "classes.json")
     missing = [path for path in paths if not is_done(path, out / f"{path.stem}.png")]

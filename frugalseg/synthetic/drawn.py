@@ -1,16 +1,13 @@
 """Generated images as files of a folder, without labels; what is there already is not drawn again."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
 from PIL import Image
 from torch import nn
 
 from frugalseg.backbones.generator import ImageGenerator
+from frugalseg.support import digests
 from frugalseg.support.files import atomic_path
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic.sources import GeneratedImages, Picture
@@ -64,18 +61,4 @@ def picture_path(folder: Path, number: int) -> Path:
 
 def drawing_name(network: nn.Module, generator: ImageGenerator) -> str:
     """A folder name for the images of a generator: another one for other weights or other settings."""
-    return f"{weights_fingerprint(network)}-{digest_of(generator.settings())}"
-
-
-def digest_of(settings: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits for JSON values."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def weights_fingerprint(network: nn.Module) -> str:
-    """16 hexadecimal digits that change with a network's weights."""
-    digest = hashlib.sha256()
-    for key, tensor in network.state_dict().items():
-        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+    return f"{digests.network(network)}-{digests.values(generator.settings())}"
