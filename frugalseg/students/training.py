@@ -29,7 +29,7 @@ from frugalseg.students.network import (
     reason_of,
     require_size,
 )
-from frugalseg.students.settings import Schedule, StudentSettings
+from frugalseg.students.settings import Schedule, StudentSettings, one_cycle
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError, WorkError
 from frugalseg.support.precision import Precision
@@ -194,9 +194,9 @@ class _Lesson(pl.LightningModule):
         )
         if not settings.one_cycle:
             return optimizer
-        # A cycle needs two steps at least.
+        steps, rising = one_cycle(self.steps)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=max(2, self.steps), pct_start=0.1
+            optimizer, settings.learning_rate, total_steps=steps, pct_start=rising
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
