@@ -1,10 +1,7 @@
 """What every model that segments images has in common, whatever is inside: predict, evaluate, save."""
 
-import hashlib
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -149,33 +146,6 @@ def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[N
     return first, (example.image for example in second)
 
 
-@contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` when the block ends well; else that one stays.
-
-    Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
-    """
-    folder = Path(folder).resolve()  # "." has no name
-    partial_folder, old = (folder.with_name(f".{folder.name}.{part}") for part in ("partial", "old"))
-    _tidy(folder, partial_folder, old)
-    partial_folder.mkdir(parents=True)
-    try:
-        yield partial_folder
-        if folder.is_dir():
-            folder.rename(old)
-        partial_folder.rename(folder)
-    finally:
-        _tidy(folder, partial_folder, old)
-
-
-def _tidy(folder: Path, partial_folder: Path, old: Path) -> None:
-    """Leave one folder of the three: `folder`, or where there is none the old one, under its name."""
-    if old.is_dir() and not folder.exists():
-        old.rename(folder)
-    for left in (old, partial_folder):
-        shutil.rmtree(left, ignore_errors=True)
-
-
 def model_folder(folder_or_hub_id: str | Path) -> Path:
     """The local folder of a saved model; a Hub id is downloaded first."""
     folder = Path(folder_or_hub_id)
@@ -213,8 +183,8 @@ def model_digest(classes: ClassTable, settings: Sequence[Any], networks: Mapping
         settings: what its labels depend on beside its weights; the text of each counts.
         networks: its parts by name.
     """
-    digest = hashlib.sha256(repr((classes, list(settings))).encode())
+    words = repr((classes, list(settings)))
     for name, network in sorted(networks.items()):
         # Some backbones have settings of their own.
-        digest.update(f"{name} {getattr(network, 'settings', None)} {digests.network(network)}".encode())
-    return digest.hexdigest()[: digests.SHORT]
+        words += f"{name} {getattr(network, 'settings', None)} {digests.network(network)}"
+    return digests.text(words)

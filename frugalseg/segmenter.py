@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
@@ -28,10 +27,11 @@ from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import Model, Prediction, model_digest, model_folder, model_kind, whole_folder
+from frugalseg.model import Model, Prediction, model_digest, model_folder, model_kind
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.folders import whole_folder
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
@@ -214,7 +214,7 @@ class Segmenter(Model):
         with whole_folder(folder) as partial_folder:
             self.backbone.save_pretrained(partial_folder / "backbone")
             weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
-            save_file(weights, partial_folder / self.weights_file)
+            save_tensors(weights, partial_folder / self.weights_file)
             self.classes.to_json(partial_folder / "classes.json")
             write_json(partial_folder / "config.json", self.config())
 

@@ -1,7 +1,5 @@
 """From annotated images to a training set: which windows of them hold labels, and the maps of just those."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,8 +121,5 @@ def maps_digest(network: Any, windows: Sequence[LabelledWindow], dataset: Sequen
         dataset: whose images; every one is decoded.
     """
     seen = [[each.image, asdict(each.window)] for each in windows]
-    digest = hashlib.sha256(json.dumps([network, seen]).encode())
-    for index in range(len(dataset)):
-        image = dataset[index].image
-        digest.update(repr(image.shape).encode() + image.tobytes())
-    return digest.hexdigest()[: digests.SHORT]
+    images = [digests.pixels(dataset[index].image).hex() for index in range(len(dataset))]
+    return digests.values([network, seen, images])

@@ -104,7 +104,7 @@ def convert(
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
     from frugalseg.backbones.ddpm.convert import convert_checkpoint
-    from frugalseg.jobs.output import require_new
+    from frugalseg.support.folders import require_new
 
     require_new(out, overwrite)
     convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)

@@ -1,6 +1,5 @@
 """What a folder holds, in numbers: read one image at a time."""
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.folder import SegmentationFolder, require_same_size
 from frugalseg.data.images import read_image
 from frugalseg.data.opened import Decoder
+from frugalseg.support import digests
 from frugalseg.support.files import FileError
 
 
@@ -45,7 +45,7 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
     try:
         image = decoder.image(image_path)
         scan.size = (image.shape[0], image.shape[1])
-        scan.digest, scan.brightest = digest(image), int(image.max())
+        scan.digest, scan.brightest = digests.pixels(image), int(image.max())
     except FileError as error:
         scan.errors.append(error)
     try:
@@ -60,14 +60,9 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
     return scan
 
 
-def digest(image: NDArray[np.uint8]) -> bytes:
-    """The same for equal pixels, whatever file they came from."""
-    return hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).digest()
-
-
 def image_digest(path: Path) -> bytes:
-    """`digest` of an image file; `FileError` where it cannot be read."""
-    return digest(read_image(path))
+    """The digest of an image file's pixels; `FileError` where it cannot be read."""
+    return digests.pixels(read_image(path))
 
 
 @dataclass(frozen=True, eq=False)

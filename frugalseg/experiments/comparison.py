@@ -10,9 +10,9 @@ from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
 from frugalseg.experiments.results import Comparison, Run
 from frugalseg.experiments.rows import Context, Row, build
-from frugalseg.jobs.output import alone
 from frugalseg.support.files import write_json
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.runs import alone
 
 
 def run_comparison(

@@ -10,15 +10,15 @@ from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.cached_folder import CachedFolder, Memory
-from frugalseg.experiments.files_digest import files_digest
 from frugalseg.experiments.validation import Positive, Strict
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 
 MAIN = "test"
 """The name of the test set that methods are ranked by."""
 
 PHOTOGRAPHS_SEED = 3
-"""Seed of the toy images that stand for photographs without annotation; other images than those to train and test on."""
+"""Seed of the toy images that stand for photographs without annotation: not those to train and test on."""
 
 MEMORY = 256 * 2**20
 """Bytes of decoded images that a comparison keeps in memory."""
@@ -131,11 +131,11 @@ class Datasets:
 
     def digest(self) -> str:
         """Of the files of the training set and of the main test set."""
-        return files_digest([*self.train.files, *self.test.files])
+        return digests.contents([*self.train.files, *self.test.files])
 
     def further_digests(self) -> dict[str, str]:
         """Of the files of each further test set, by name."""
-        return {name: files_digest(part.files) for name, part in self.further.items()}
+        return {name: digests.contents(part.files) for name, part in self.further.items()}
 
 
 def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:

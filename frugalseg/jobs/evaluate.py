@@ -4,13 +4,14 @@ from pathlib import Path
 
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import KEPT, OpenedFolder
-from frugalseg.jobs.output import fingerprint, spare_inputs
-from frugalseg.jobs.own_folder import own_folder
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.files import write_json
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import stamps
+from frugalseg.support.runs import own_run
 
 
 def evaluate_folder(
@@ -47,8 +48,8 @@ def evaluate_folder(
     if out is None:
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
     weights = folder / predictor.weights_file
-    command = {"command": "evaluate", "model": fingerprint([weights]), "data": str(data)}
-    with own_folder(out, command, overwrite):
+    command = {"command": "evaluate", "model": stamps([weights]), "data": str(data)}
+    with own_run(out, command, overwrite):
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
 
 

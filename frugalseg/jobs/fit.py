@@ -1,6 +1,5 @@
 """A model from a data folder: checked first, estimated, fitted with everything resumable, saved whole."""
 
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -13,10 +12,16 @@ from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.jobs.estimate import Estimate, estimate_fit
-from frugalseg.jobs.output import alone, empty, fingerprint, logged, require_new, scratch, spare_inputs
+from frugalseg.jobs.output import logged
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.support.errors import InputError
+from frugalseg.support.folders import require_new, spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import plain, stamps
+from frugalseg.support.runs import alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
+
+MODEL = "model"
+"""The finished model among what is under way."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +72,18 @@ def fit_folder(
             input, or another run has the same `out`.
     """
     spare_inputs(out, request.data, request.checkpoint)
-    require_new(out, overwrite)
+    place, work = out.resolve(), work_folder(out)
+    if not may_be_in_place(work):
+        require_new(out, overwrite)
     dataset = checked(request, findings)
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
     segmenter = Segmenter(backbone, device=request.device, **request.settings)
-    place = out.resolve()  # "." has no name
-    work = place.with_name(place.name + ".work")
+    command = describe(request, backbone, dataset)
     with alone(work):
+        if not overwrite and in_place(work, MODEL, place, command):
+            return Segmenter.from_pretrained(place, device=request.device)
         require_new(out, overwrite)  # another run may have finished it meanwhile
-        resumed = scratch(work, describe(request, backbone, dataset))
+        resumed = scratch(work, command)
         with logged(work / "fit.log") as log:
             log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
             estimate = estimate_fit(segmenter, dataset)
@@ -84,9 +92,9 @@ def fit_folder(
             # The record of `scratch` says already which network and images the work is of.
             segmenter.fit(dataset, work=work, made_from="", progress=steady(progress, log))
             log.info("saving to %s", place)
-            segmenter.save_pretrained(place)
-        shutil.move(work / "fit.log", place / "fit.log")
-        empty(work)
+            segmenter.save_pretrained(work / MODEL)
+        shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
+        put_in_place(work, MODEL, place)
     return segmenter
 
 
@@ -117,10 +125,9 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         "backbone": {**request.backbone, **backbone.config()},
         "settings": dict(request.settings),
         "classes": asdict(dataset.classes),
-        "files": fingerprint(files),
+        "files": stamps(files),
     }
-    result: dict[str, Any] = json.loads(json.dumps(command, default=asdict))
-    return result
+    return plain(command)
 
 
 def steady(progress: Progress, log: logging.Logger) -> Progress:

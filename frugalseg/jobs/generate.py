@@ -1,7 +1,6 @@
 """Thousands of labelled images from a model: drawn by its own network, or photographs that nobody annotated."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,20 +9,24 @@ from typing import Any
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
-from frugalseg.jobs.output import logged, open_run, spare_inputs
+from frugalseg.jobs.output import logged
 from frugalseg.model import Model
 from frugalseg.models import load_model
 from frugalseg.segmenter import Segmenter
 from frugalseg.students.student import Student
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
-from frugalseg.synthetic.generation import LOG, Share, finish, open_set, record_of, write_shards
+from frugalseg.support.runs import open_run
+from frugalseg.support.share import own_device, share_of_environment
+from frugalseg.synthetic.generation import record_of, write_shards
 from frugalseg.synthetic.hand_over import write_for_annotation
-from frugalseg.synthetic.npz_writer import require_writable, write_npz
+from frugalseg.synthetic.npz_writer import require_npz, write_npz
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import SHARD_SIZE
+from frugalseg.synthetic.set_folder import LOG, finish, open_set
 from frugalseg.synthetic.sources import GeneratedImages, Photographs, Source, generator_of
 
 log = logging.getLogger(__name__)
@@ -112,12 +115,12 @@ def generate_folder(
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
     if request.npz is not None:
-        require_writable(request.npz, source, model.classes)
+        require_npz(request.npz, source, model.classes)
     record = record_of(model, source, batch_size=batch_size, shard_size=request.shard_size)
     open_set(out, record, model, overwrite=overwrite)
-    with logged(out / (LOG if share.rank == 0 else f"generate-{share.rank}.log")):
+    with logged(out / (LOG if share.first else f"generate-{share.rank}.log")):
         log.info("process %d of %d: %s, %s", share.rank, share.processes, request, record)
-        told = progress if share.rank == 0 else silent  # bars of many processes would overwrite each other
+        told = progress if share.first else silent  # bars of many processes would overwrite each other
         with tf32_products(request.device):
             write_shards(model, source, record, out, share=share, progress=told)
         complete = finish(out, record)
@@ -150,6 +153,7 @@ def annotation_folder(
     assert request.for_annotation is not None
     if overwrite:
         raise InputError(f"--overwrite: would delete masks that somebody has painted; delete {out} yourself")
+    require_writable(out)
     backbone, own, network = network_and_classes(request)
     source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
     table = own if request.classes is None else ClassTable.from_json(request.classes)
@@ -185,19 +189,6 @@ def source_of(request: GenerateRequest, model: Model) -> Source:
     return GeneratedImages(generator_of(model.backbone, request.options), request.count, request.seed)
 
 
-def share_of_environment() -> Share:
-    """This process's share of the work, as torchrun says."""
-    try:
-        return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
-    except ValueError:
-        raise InputError("the environment's RANK and WORLD_SIZE are not numbers; unset them, or use torchrun") from None
-
-
 def default_batch(device: str) -> int:
     """Images at once: more only helps where a GPU has to be kept busy."""
     return 8 if device == "cpu" else 64
-
-
-def own_device(device: str) -> str:
-    """``cuda`` as the GPU that torchrun gave to this process; anything else as it is."""
-    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device

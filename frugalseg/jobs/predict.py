@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from frugalseg.data.images import list_images, read_image, require_distinct_stems
 from frugalseg.data.masks import write_mask
-from frugalseg.jobs.output import fingerprint, spare_inputs
-from frugalseg.jobs.own_folder import own_folder
 from frugalseg.model import Model, Prediction, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.files import atomic_path
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import stamps
+from frugalseg.support.runs import own_run
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def predict_folder(
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
     weights = folder / predictor.weights_file
-    command = {"command": "predict", "model": fingerprint([weights]), "images": str(images), "extras": vars(extras)}
-    with own_folder(out, command, overwrite):
+    command = {"command": "predict", "model": stamps([weights]), "images": str(images), "extras": vars(extras)}
+    with own_run(out, command, overwrite):
         predictor.classes.to_json(out / "classes.json")
         return write_missing(predictor, paths, out, extras, batch_size, progress)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from frugalseg.backbones.registry import Family, family_named, pretrainable
 from frugalseg.data.images import list_images
-from frugalseg.pretraining.images import TrainingImages, fingerprint
+from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.progress import Progress, silent
@@ -54,7 +55,7 @@ def pretrain(
     settings = settings or stored_settings(family, out)
     check_hardware(options.hardware, settings.precision, settings.batch_size)
     paths = images_of(images)
-    data = {"family": family, "images": len(paths), "fingerprint": fingerprint(paths)}
+    data = {"family": family, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
     chosen = _settle(found, run, paths, settings, data)
     if run.last_progress()["step"] >= chosen.steps:
         return True

@@ -1,6 +1,5 @@
 """The training images at one size: decoded once and kept as bytes, or read again each time where they are too many."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,14 +74,6 @@ class TrainingImages:
             f"{len(self)} images of {height}x{width}{others} (height x width), "
             f"kept at {self.size[0]}x{self.size[1]}, {change}; {kept}"
         )
-
-
-def fingerprint(paths: Sequence[Path]) -> str:
-    """A digest of the names and file sizes, by which a resumed run knows its images again."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.name}\0{path.stat().st_size}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def sizes_of(paths: Sequence[Path], most: int = 1000) -> list[tuple[int, int]]:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
@@ -19,10 +18,11 @@ from frugalseg.classifier.prediction import PixelPrediction, entropy, image_unce
 from frugalseg.classifier.tiling import blend
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import Model, model_digest, model_folder, model_kind, whole_folder
+from frugalseg.model import Model, model_digest, model_folder, model_kind
 from frugalseg.students.network import NetworkSpec, StudentNetwork
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.folders import whole_folder
 from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
@@ -108,7 +108,7 @@ class Student(Model):
         """
         with whole_folder(folder) as partial_folder:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.network.body.state_dict().items()}
-            save_file(weights, partial_folder / self.weights_file)
+            save_tensors(weights, partial_folder / self.weights_file)
             self.classes.to_json(partial_folder / "classes.json")
             write_json(partial_folder / "config.json", self.config())
 

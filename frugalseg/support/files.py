@@ -2,15 +2,22 @@
 
 import json
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import BufferedRandom
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.locks import locked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RANDOM = "[a-z0-9_]{8}"
+"""What `tempfile` puts into names."""
 
 
 class FileError(InputError):
@@ -39,20 +46,48 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name in the folder of `path`, renamed to `path` when the block ends well and removed when it fails.
 
     The temporary name keeps the suffix of `path`, because many writers choose the format by it, and begins with a dot,
-    so that no listing of images or masks takes an unfinished file for a finished one. The folder is created.
+    so that no listing of images or masks takes an unfinished file for a finished one. The folder is created. What a
+    killed process leaves, `remove_leftovers` finds.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:80]}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _unfinished(path) as temporary:
         yield temporary
-        # mkstemp makes files that only their owner can read; a result should have the usual permissions.
-        temporary.chmod(0o666 & ~_umask())
+        usual_permissions(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, gone afterwards; locked, by which others see that it is being written."""
+    prefix = f".{path.stem[:80]}.partial-"
+    while True:
+        with tempfile.NamedTemporaryFile(prefix=prefix, suffix=path.suffix, dir=path.parent, delete=False) as file:
+            if sys.platform == "win32":
+                file.close()  # open files cannot be renamed there
+            elif not _own(file):
+                continue  # another process took it for a leftover before it was locked
+            try:
+                yield Path(file.name)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+            return
+
+
+def _own(file: IO[Any]) -> bool:
+    """Whether a file is now locked for this process; some network disks know no locks, and any file is ours there."""
+    try:
+        return locked(file)
+    except OSError:
+        return True
+
+
+def usual_permissions(place: Path) -> None:
+    """Give a file, or all files of a folder, the permissions of new files; some writers keep others from reading."""
+    mode = 0o666 & ~_umask()
+    for file in place.rglob("*") if place.is_dir() else (place,):
+        if file.is_file() and not file.is_symlink():
+            file.chmod(mode)
 
 
 def _umask() -> int:
@@ -62,41 +97,61 @@ def _umask() -> int:
     return current
 
 
-def locked(file: BufferedRandom, *, wait: bool = False) -> bool:
-    """Lock a file for as long as it is open; False where another process has it, or it has lost its name by now."""
-    if sys.platform == "win32":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False
-
-
-@contextmanager
-def holding(path: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Whether this process alone has the lock file `path` while the block runs; the file is gone afterwards.
-
-    A lock ends with its process, so the file that a killed one leaves stops nobody.
+def is_leftover(name: str, *known: str) -> bool:
+    """Whether a file's name is a temporary one of `atomic_path`.
 
     Args:
-        path: of the lock, in a folder that exists.
-        wait: until the process that has it is done, rather than tell at once.
+        name: of the file.
+        known: files that belong into its folder. Of these, the temporary names of earlier versions count too, which
+            say less clearly what they are.
     """
-    while True:
-        with path.open("a+b") as file:
-            if locked(file, wait=wait):
-                try:
-                    yield True
-                finally:
-                    with suppress(OSError):  # Windows deletes no open file
-                        path.unlink()
-                return
-        if not wait:
-            yield False
-            return
+    if re.fullmatch(rf"\..*\.partial-{RANDOM}(\.[^.]*)?", name):
+        return True
+    parts = [(re.escape(Path(each).stem), re.escape(Path(each).suffix)) for each in known]
+    return any(re.fullmatch(rf"\.{stem}\.{RANDOM}{suffix}", name) for stem, suffix in parts)
+
+
+def remove_leftovers(folder: Path, *known: str) -> None:
+    """Remove what killed processes left of the files that they were writing in a folder and below it.
+
+    What another process is writing at this moment stays.
+
+    Args:
+        folder: of our own output.
+        known: see `is_leftover`.
+    """
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if is_leftover(name, *known):
+                _remove_unlocked(Path(place, name))
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """`remove_leftovers` of one file, for one that lies in a folder of the user's."""
+    pattern = rf"\.{re.escape(path.stem[:80])}\.partial-{RANDOM}{re.escape(path.suffix)}"
+    for other in path.parent.iterdir():
+        if re.fullmatch(pattern, other.name):
+            _remove_unlocked(other)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError), path.open("rb") as file:
+        if locked(file):
+            path.unlink()
+
+
+def save_tensors(tensors: Mapping[str, "Tensor"], path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors to a ``.safetensors`` file, whole or not at all, that others can read as any new file.
+
+    Args:
+        tensors: by name; on any device, contiguous, none sharing memory with another.
+        path: of the file; its folder is created.
+        metadata: of the file.
+    """
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file(dict(tensors), temporary, metadata)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,10 +1,7 @@
 """Generated images as files of a folder, without labels; what is there already is not drawn again."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from torch import nn
@@ -64,9 +61,4 @@ def picture_path(folder: Path, number: int) -> Path:
 
 def drawing_name(network: nn.Module, generator: ImageGenerator) -> str:
     """A folder name for the images of a generator: another one for other weights or other settings."""
-    return f"{digests.network(network)}-{digest_of(generator.settings())}"
-
-
-def digest_of(settings: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits for JSON values."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return f"{digests.network(network)}-{digests.values(generator.settings())}"

@@ -1,10 +1,8 @@
 """A model's labels for images of a source, stored shard by shard, by any number of processes and restarts."""
 
 import logging
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +10,18 @@ import numpy as np
 from frugalseg.model import Model
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.share import Share
 from frugalseg.synthetic.reader import SyntheticSet
-from frugalseg.synthetic.record import RECORD, SHARD_SIZE, SetRecord
-from frugalseg.synthetic.set_gallery import gallery_page
-from frugalseg.synthetic.shards import (
-    EncodedSample,
-    LabelledImage,
-    ShardFolder,
-    alone,
-    claimed,
-    encode,
-    find_index,
-    index_path,
-    shard_path,
-    write_shard,
-)
+from frugalseg.synthetic.record import SHARD_SIZE, SetRecord
+from frugalseg.synthetic.set_folder import finish, open_set
+from frugalseg.synthetic.shard_writer import EncodedSample, LabelledImage, claimed_shard, encode, write_shard
+from frugalseg.synthetic.shards import find_index, index_path, shard_path
 from frugalseg.synthetic.sources import Source
 
 log = logging.getLogger(__name__)
 
-LOG = "generate.log"
-PAGE = "index.html"
 LABELLED = 8  # images that a GPU labels at once, however many it draws
 ENCODERS = 4  # threads that compress pictures while the network works on the next batch
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which shards a process writes: of every `processes` shards the one at `rank`."""
-
-    rank: int = 0
-    processes: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.processes:
-            raise InputError(f"process {self.rank} of {self.processes}: RANK is from 0 to below WORLD_SIZE")
 
 
 def generate(
@@ -90,50 +65,6 @@ def record_of(model: Model, source: Source, *, batch_size: int, shard_size: int 
     return SetRecord(len(source), shard_size, settings)
 
 
-def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = False) -> None:
-    """Make a folder ready for a set: an empty one gets its record, one of the same settings is taken up.
-
-    Raises:
-        InputError: it holds something else, a set of other settings, or samples beyond the count that is asked for.
-    """
-    if out.is_file():
-        raise InputError(f"{out}: a file of that name is in the way; choose another output folder")
-    if overwrite:
-        shutil.rmtree(out, ignore_errors=True)
-    elif out.is_dir() and not (out / RECORD).is_file() and any(foreign(path) for path in out.iterdir()):
-        raise InputError(f"{out}: holds something else; choose another folder or add --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
-    with alone(out):
-        if (out / RECORD).is_file():
-            there = SetRecord.read(out)
-            check_same(out, there, record)
-            if there.count != record.count:
-                (out / PAGE).unlink(missing_ok=True)  # it would show the smaller set
-        model.classes.to_json(out / "classes.json")
-        record.write(out)
-
-
-def foreign(path: Path) -> bool:
-    """Whether a file is none of those that stand in a folder before its record does."""
-    return path.name not in ("classes.json", LOG) and not path.name.startswith(".")
-
-
-def check_same(out: Path, there: SetRecord, here: SetRecord) -> None:
-    """`InputError` unless a set can be continued as asked; it may grow."""
-    different = there.difference(here)
-    if different is not None:
-        raise InputError(
-            f"{out}: holds a set made otherwise ({different}); choose another folder, the same settings or --overwrite"
-        )
-    if here.count >= there.count:
-        return
-    for number in range(here.count // here.shard_size, there.shards):
-        if here.numbers(number) != there.numbers(number) and shard_path(out, number).exists():
-            raise InputError(
-                f"{out}: holds more than {here.count} images already, of {there.count}; ask for more of them"
-            )
-
-
 def write_shards(
     model: Model,
     source: Source,
@@ -154,7 +85,7 @@ def write_shards(
         progress: told of each image.
     """
     share = share or Share()
-    mine = range(share.rank, record.shards, share.processes)
+    mine = share.of(record.shards)
     total = sum(len(record.numbers(number)) for number in mine)
     batch_size, done = int(record.settings["batch_size"]), 0
     with ThreadPoolExecutor(ENCODERS) as encoders:
@@ -164,7 +95,7 @@ def write_shards(
             if find_index(out, number, numbers) is None:
                 if shard_path(out, number).exists() or index_path(out, number).exists():
                     log.info("shard %d is not whole, or not of these samples: it is made again", number)
-                with claimed(out, number, numbers) as file:
+                with claimed_shard(out, number, numbers) as file:
                     if file is not None:
                         samples = encoded(model, source, numbers, batch_size, encoders)
                         write_shard(out, number, numbers, told(samples, progress, done, total), file)
@@ -208,23 +139,3 @@ def told(samples: Iterator[EncodedSample], progress: Progress, done: int, total:
     for number, sample in enumerate(samples, 1):
         yield sample
         progress("generate", done + number, total)
-
-
-def finish(out: Path, record: SetRecord) -> bool:
-    """Write the page of a set that is complete; False where other processes are still at work on it.
-
-    Raises:
-        InputError: there are no samples at all: not one photograph could be read.
-    """
-    with alone(out):
-        if any(find_index(out, n, record.numbers(n), thorough=False) is None for n in range(record.shards)):
-            return False
-        for left in out.glob(".shard-*"):
-            left.unlink()
-        if (out / PAGE).is_file():
-            return True
-        found = ShardFolder(out)
-        if not len(found):
-            raise InputError(f"not one of the {record.count} images could be read; {out / LOG} names the reasons")
-        gallery_page(found, record).save(out / PAGE)
-    return True

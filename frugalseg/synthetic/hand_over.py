@@ -67,7 +67,7 @@ def write_for_annotation(
     if classes is not None and not (out / "classes.json").exists():
         classes.to_json(out / "classes.json")
     with atomic_path(out / "README.txt") as temporary:
-        count = sum(1 for _ in images.glob("*.png"))
+        count = sum(1 for path in images.glob("*.png") if not path.name.startswith("."))
         temporary.write_text(readme(out, count, network, classes), encoding="utf-8")
     return written
 

@@ -184,6 +184,3 @@ def unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> P
     except PermissionError:
         raise FileError(folder, "cannot be written", "copy the .npz to a folder of your own") from None
     return target
-
-
-# Writing

@@ -10,22 +10,25 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.support.files import FileError, atomic_path
+from frugalseg.support.files import FileError, atomic_path, remove_leftovers_of
+from frugalseg.support.folders import require_writable
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.sources import Source
 
 
-def require_writable(path: Path, source: Source, classes: ClassTable) -> None:
+def require_npz(path: Path, source: Source, classes: ClassTable) -> None:
     """Find out before the work whether `write_npz` will be able to write what comes of it.
 
     Raises:
         FileError: a folder is in the way, the folder of the file is missing, images of more than one size, or class
             ids above 255.
+        InputError: the folder of the file cannot be written.
     """
     if path.is_dir() or not path.parent.is_dir():
         raise FileError(
             path, "cannot be written: a folder, or in none", "give the name of a file in a folder that exists"
         )
+    require_writable(path.parent)
     require_layout(path, source.sizes(), classes)
 
 
@@ -43,6 +46,7 @@ def write_npz(path: Path, dataset: SyntheticSet) -> None:
     Raises:
         FileError: images of more than one size, which such a file cannot hold, or ids above 255.
     """
+    remove_leftovers_of(path)
     number = len(dataset)
     sizes = {dataset.size(i) for i in range(number)}
     require_layout(path, sizes, dataset.classes)

@@ -14,7 +14,7 @@ from frugalseg.data.example import Example
 from frugalseg.support.files import FileError
 from frugalseg.synthetic.npz import PublishedArrays
 from frugalseg.synthetic.record import RECORD
-from frugalseg.synthetic.shards import ShardFolder
+from frugalseg.synthetic.shard_reader import ShardFolder
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import FileError, read_json, write_json
+from frugalseg.support.files import FileError
+from frugalseg.support.records import Record, differences, plain
 
 RECORD = "synthetic.json"
 FORMAT = 1  # of a set; a reader refuses what is newer
 SHARD_SIZE = 64
 MOST = 2**32
 """Images of a set: with more of them, seeds would repeat."""
+WORDS = {"images": "list of photographs: files were added, removed or resized"}
+"""What to say of a digest that differs."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class SetRecord:
     def read(cls, folder: Path) -> "SetRecord":
         """The record in `folder`; `FileError` where there is none, or one that this version cannot read."""
         path = folder / RECORD
-        values = read_json(path)
+        values: Any = Record(path).read()
         try:
             version, count, shard_size = int(values["format"]), int(values["count"]), int(values["shard_size"])
             record = cls(count, shard_size, dict(values["settings"]))
@@ -62,17 +65,12 @@ class SetRecord:
     def write(self, folder: Path) -> None:
         """Write the record to `folder`, atomically."""
         values = {"format": FORMAT, "count": self.count, "shard_size": self.shard_size, "settings": self.settings}
-        write_json(folder / RECORD, values)
+        Record(folder / RECORD).write(values)
 
     def difference(self, other: "SetRecord") -> str | None:
-        """The first setting that differs, in words, such as ``seed: 0 there, 1 here``; the count may differ."""
-        mine, others = ({"shard_size": r.shard_size, **flat(r.settings)} for r in (self, other))
-        for key in dict.fromkeys([*mine, *others]):
-            if mine.get(key) != others.get(key):
-                if key == "images":
-                    return "list of photographs: files were added, removed or resized"
-                return f"{key.replace('_', ' ')}: {mine.get(key)} there, {others.get(key)} here"
-        return None
+        """The first setting that differs, in words, such as ``seed: 0 before, 1 now``; the count may differ."""
+        before, now = (plain({"shard_size": each.shard_size, **each.settings}) for each in (self, other))
+        return next(iter(differences(before, now, WORDS)), None)
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from frugalseg.report.pictures import Pixels, fit_plane_within, fit_within, over
 from frugalseg.report.plots import SERIES, Plot, Theme
 from frugalseg.support.files import printable
 from frugalseg.synthetic.record import SetRecord, flat
-from frugalseg.synthetic.shards import ShardFolder
+from frugalseg.synthetic.shard_reader import ShardFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,5 @@
 """Where the images of a synthetic set come from: a generator, or a folder of photographs that nobody annotated."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from frugalseg.backbones import Backbone
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import family_named
 from frugalseg.data.images import image_size, list_images, read_image
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 
@@ -121,8 +121,7 @@ class Photographs:
     def settings(self) -> dict[str, Any]:
         """See `Source`: names and sizes of the files stand for their content."""
         listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.paths)
-        images = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        return {"kind": "photographs", "images": images, "longest_side": self.longest_side}
+        return {"kind": "photographs", "images": digests.text(listing), "longest_side": self.longest_side}
 
     def sizes(self) -> set[tuple[int, int]]:
         """See `Source`; files that cannot be read have none."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import atomic_path, holding, read_json, write_json
+from frugalseg.support.files import atomic_path, read_json, write_json
+from frugalseg.support.locks import holding
 from frugalseg.training.hardware import is_first_process
 
 

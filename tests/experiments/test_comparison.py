@@ -14,8 +14,8 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.data import FolderData, open_data
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.experiments.results import Comparison
-from frugalseg.jobs.output import alone
 from frugalseg.support.errors import InputError
+from frugalseg.support.runs import alone
 from tests.report.reading import check_offline
 
 QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}

@@ -15,8 +15,8 @@ import pytest
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
-from frugalseg.jobs import distill
-from frugalseg.jobs.distill import DistillRequest, describe, distill_folder, gathered
+from frugalseg.jobs.distill import DistillRequest, distill_folder, run
+from frugalseg.jobs.distill.material import describe, gathered
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.students import onnx_export
@@ -128,7 +128,7 @@ def test_another_request_begins_anew_and_a_finished_one_is_not_overwritten(reque
     changed = replace(request_, settings=replace(QUICK, seed=1))
     assert steps_of(changed, out) == list(range(1, 9)) and not same_weights(out, finished[0])
     for text in (caplog.text, (out / "distill.log").read_text()):
-        assert "changed: seed (0, now 1)" in text
+        assert "changed: seed: 0 before, 1 now" in text
     with pytest.raises(InputError, match="--overwrite"):
         distill_folder(request_, out)
     distill_folder(request_, out, overwrite=True)
@@ -169,7 +169,7 @@ def test_another_precision_begins_anew(request_, tmp_path, caplog):
     begun = replace(request_, settings=replace(QUICK, precision="bf16"))
     interrupted(begun, tmp_path / "student")
     assert steps_of(request_, tmp_path / "student") == list(range(1, 9))
-    assert "changed: precision (bf16, now fp32)" in caplog.text
+    assert "changed: precision: bf16 before, fp32 now" in caplog.text
 
 
 def test_a_student_within_its_data_goes_on(request_, folders, tmp_path):
@@ -219,7 +219,7 @@ def test_a_file_where_the_scratch_folder_should_be(request_, tmp_path):
 def test_what_a_kill_leaves_before_the_record_is_nobodys(request_, tmp_path):
     work = tmp_path / "student.work"
     work.mkdir()
-    for name in (".lock", ".run.abc.json"):
+    for name in (".lock", ".run.abcd1234.json", ".run.partial-a_1b2c3d.json"):
         (work / name).touch()
     interrupted(request_, tmp_path / "student")
     assert {path.name for path in work.iterdir()} == {"distill.log", "run.json", "training"}
@@ -325,7 +325,7 @@ def test_the_samples_that_each_protocol_keeps(protocol, kept, published, folders
     def train_student(samples, *_, **__):
         raise InputError(f"these: {samples.places.tolist()}")
 
-    monkeypatch.setattr(distill, "train_student", train_student)
+    monkeypatch.setattr(run, "train_student", train_student)
     command = ["distill", published, "--validation", folders / "validation", "--drop", 0.25, "--protocol", protocol]
     said = mistake(*command, "--encoder", "resnet18", "-o", tmp_path / "student", "--device", "cpu", capsys=capsys)
     assert said.endswith(f"these: {list(kept)}")

@@ -20,11 +20,11 @@ from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
-from frugalseg.jobs.output import alone
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support import files
 from frugalseg.support.errors import InputError
+from frugalseg.support.runs import alone
 from tests.cli.test_cli import mistake
 from tests.jobs.interrupt import Stop, stop_at
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frugalseg.data.images import list_images
-from frugalseg.pretraining.images import TrainingImages, fingerprint, fit_to_size, median_size
+from frugalseg.pretraining.images import TrainingImages, fit_to_size, median_size
 from frugalseg.support.errors import InputError
 
 sides = st.integers(1, 60)
@@ -55,16 +55,6 @@ def test_images_of_the_training_size_stay_as_they_are(tmp_path: Path) -> None:
     Image.fromarray(image).save(tmp_path / "a.png")
     images = TrainingImages(list_images(tmp_path), (8, 6))
     assert np.array_equal(images[0], image) and "as they are" in images.describe()
-
-
-def test_fingerprint_sees_other_files(tmp_path: Path) -> None:
-    paths = [tmp_path / "a", tmp_path / "b"]
-    for path in paths:
-        path.write_bytes(b"12")
-    before = fingerprint(paths)
-    assert fingerprint(paths[:1]) != before
-    paths[0].write_bytes(b"123")
-    assert fingerprint(paths) != before
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 import math
 
 import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings, student_settings
+from frugalseg.students.settings import PROTOCOLS, Schedule, StudentSettings, one_cycle, student_settings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import options_of
 
@@ -28,15 +31,53 @@ def test_few_samples_are_seen_more_often():
 
 @pytest.mark.parametrize(("samples", "batch", "epochs", "validations"), [(1, 8, 3, 20), (7, 2, 5, 3), (100, 3, 7, 7)])
 def test_rounds_end_with_the_last_step(samples, batch, epochs, validations):
-    settings = StudentSettings(batch_size=batch, epochs=epochs, least_steps=0, validations=validations)
-    schedule = Schedule.of(settings, samples)
+    chosen = StudentSettings(batch_size=batch, epochs=epochs, least_steps=0, validations=validations)
+    schedule = Schedule.of(chosen, samples)
     ends = [schedule.round_ended(step) for step in range(1, schedule.steps + 1)]
     assert [number for number in ends if number] == list(range(1, schedule.rounds + 1))
     assert ends[-1] == schedule.rounds and schedule.round_ended(0) is None
 
 
+small = st.integers(1, 12)
+
+
+@given(epochs=small, least_steps=st.integers(0, 24), validations=small, batch=st.integers(2, 6), samples=small)
+@example(epochs=1, least_steps=9, validations=3, batch=4, samples=8)
+@example(epochs=2, least_steps=0, validations=20, batch=2, samples=10)
+@settings(deadline=None)
+def test_small_trainings_go_through(epochs, least_steps, validations, batch, samples):
+    """Every round ends, the last one with the last step, and the learning rate has a value at every step."""
+    chosen = StudentSettings(epochs=epochs, least_steps=least_steps, validations=validations, batch_size=batch)
+    schedule = Schedule.of(chosen, samples)
+    assert schedule.steps >= max(epochs, least_steps) and 1 <= schedule.rounds <= validations
+    ends = [schedule.round_ended(step) for step in range(1, schedule.steps + 1)]
+    assert [number for number in ends if number] == list(range(1, schedule.rounds + 1)) and ends[-1] == schedule.rounds
+    rates = learning_rates(schedule.steps, 1e-3)
+    assert all(0 < rate <= 1e-3 for rate in rates) and max(rates) > 0.5e-3
+
+
+def test_the_usual_cycle_rises_for_a_tenth():
+    assert one_cycle(1000) == (1000, 0.1) and one_cycle(11) == (11, 0.1) and one_cycle(1) == (2, 0.1)
+    rates = learning_rates(1000, 1e-3)
+    assert max(rates) == pytest.approx(1e-3) and rates.index(max(rates)) == 99
+
+
+def learning_rates(steps, highest):
+    """Of each step of a training, as it is set up for Lightning."""
+    optimizer = torch.optim.AdamW(torch.nn.Linear(1, 1).parameters(), highest)
+    total, rising = one_cycle(steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total, pct_start=rising)
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        if len(rates) < total:
+            schedule.step()
+    return rates
+
+
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("changes", "said"),
     [
         ({"epochs": 0}, "epochs"),
         ({"batch_size": 1}, "give 2"),
@@ -51,9 +92,9 @@ def test_rounds_end_with_the_last_step(samples, batch, epochs, validations):
         ({"epoch": 3}, "epoch"),
     ],
 )
-def test_settings_out_of_range(given, said):
+def test_settings_out_of_range(changes, said):
     with pytest.raises(InputError, match=said):
-        student_settings(**given)
+        student_settings(**changes)
 
 
 def test_an_unknown_protocol():

@@ -1,10 +1,21 @@
 from pathlib import Path
-from threading import Thread
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import FileError, atomic_path, holding, read_json, write_json
+from frugalseg.support.files import (
+    FileError,
+    atomic_path,
+    is_leftover,
+    read_json,
+    remove_leftovers,
+    remove_leftovers_of,
+    save_tensors,
+    usual_permissions,
+    write_json,
+)
 
 
 def test_a_finished_file_appears_with_its_content_and_usual_permissions(tmp_path: Path) -> None:
@@ -34,30 +45,57 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_lock_is_had_by_one_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
-    path.write_bytes(b"left by a killed process")
-    with holding(path) as first, holding(path) as second:
-        assert first and not second
-    assert not path.exists()
-    with holding(path) as again:
-        assert again
+def test_unfinished_files_of_nobody_are_removed(tmp_path: Path) -> None:
+    kept = [".gitignore", ".a.original.png", "a.partial-abcd1234.png", ".a.abcd1234.png", ".lock"]
+    left = [".a.partial-abcd1234.png", ".a b.c.partial-______12.npy", ".none.partial-abcdefgh", "x/.a.partial-abcd1234"]
+    (tmp_path / "x").mkdir()
+    for name in kept + left:
+        (tmp_path / name).touch()
+    with atomic_path(tmp_path / "x" / "b.png") as under_way:
+        remove_leftovers(tmp_path)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([*kept, "x", under_way.name])
+    remove_leftovers(tmp_path, "b.png")
+    assert (tmp_path / ".a.abcd1234.png").exists()
+    remove_leftovers(tmp_path, "a.png")
+    assert not (tmp_path / ".a.abcd1234.png").exists() and (tmp_path / "x" / "b.png").exists()
 
 
-def test_who_waits_for_a_lock_gets_it_after_the_other(tmp_path: Path) -> None:
-    path, order = tmp_path / ".lock", []
+def test_a_temporary_name_is_known_as_one(tmp_path: Path) -> None:
+    for name in ("a.json", "no_suffix", "two.parts.npz", "x" * 200 + ".png"):
+        with atomic_path(tmp_path / name) as temporary:
+            assert is_leftover(temporary.name) and not is_leftover(name)
+    assert is_leftover(".run.abcd1234.json", "run.json") and not is_leftover(".run.abcd1234.json")
 
-    def come_second() -> None:
-        with holding(path, wait=True) as ours:
-            order.append(("second", ours))
 
-    with holding(path):
-        waiting = Thread(target=come_second)
-        waiting.start()
-        waiting.join(0.2)
-        order.append(("first", True))
-    waiting.join()
-    assert order == [("first", True), ("second", True)] and not path.exists()
+def test_of_one_file_only(tmp_path: Path) -> None:
+    for name in (".a.partial-abcd1234.npz", ".ab.partial-abcd1234.npz", ".a.partial-abcd1234.png"):
+        (tmp_path / name).touch()
+    remove_leftovers_of(tmp_path / "a.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.partial-abcd1234.png", ".ab.partial-abcd1234.npz"]
+
+
+def test_tensors_are_saved_whole_and_for_all_readers(tmp_path: Path) -> None:
+    values = {"a": torch.arange(3), "b": torch.ones(2, 2)}
+    save_tensors(values, tmp_path / "new" / "w.safetensors", {"format": "pt"})
+    save_file(values, tmp_path / "same.safetensors", {"format": "pt"})
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert (tmp_path / "new" / "w.safetensors").read_bytes() == (tmp_path / "same.safetensors").read_bytes()
+    assert (tmp_path / "new" / "w.safetensors").stat().st_mode == plain.stat().st_mode
+    with pytest.raises(RuntimeError, match="share memory"):
+        save_tensors({"a": values["b"], "b": values["b"]}, tmp_path / "new" / "w.safetensors")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["w.safetensors"]
+
+
+def test_permissions_of_all_files_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir(mode=0o700)
+    files = [tmp_path / "a", tmp_path / "unet" / "b"]
+    for path in files:
+        path.touch(mode=0o600)
+    usual_permissions(tmp_path)
+    (tmp_path / "plain").touch()
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "plain").stat().st_mode}
+    assert (tmp_path / "unet").stat().st_mode & 0o777 == 0o700
 
 
 def test_json_round_trip_keeps_text(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
 from frugalseg.backbones.ddpm.sampler import DDPMGenerator
 from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
+from frugalseg.support.files import usual_permissions
 from frugalseg.support.precision import dtype_of, precision_of
 
 COMPILED_VERSIONS = 256
@@ -125,6 +126,7 @@ class DDPMBackbone(Backbone):
         from diffusers import DDPMPipeline
 
         DDPMPipeline(unet=self.unet, scheduler=self.scheduler).save_pretrained(folder)
+        usual_permissions(folder)
 
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, MaskedAutoencoder
 from frugalseg.backbones.mae.settings import HEAD_WIDTH
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import read_json, save_tensors, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DROPPED = ("decoder_", "mask_token")
@@ -50,7 +49,7 @@ def save_network(network: Encoder, folder: Path) -> None:
     """Write ``config.json`` and ``model.safetensors``, whose tensors have their published names."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
     decoder = {"decoder": asdict(network.decoder_shape)} if isinstance(network, MaskedAutoencoder) else {}
     write_json(folder / CONFIG, {"family": "mae", **asdict(network.shape), **decoder})
 

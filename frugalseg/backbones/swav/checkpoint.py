@@ -5,14 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from frugalseg.backbones.swav.network import ResNet, build_network
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import read_json, save_tensors, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PREFIX = "module."
@@ -94,7 +93,7 @@ def save_network(network: ResNet, size: tuple[int, int], folder: Path) -> None:
         folder: where to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
+    save_tensors({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
     write_json(folder / CONFIG, {"family": "swav", "image_size": size, **asdict(network.shape)})
 
 

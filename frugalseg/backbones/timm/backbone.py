@@ -5,7 +5,6 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frugalseg.backbones.base import Backbone
@@ -14,6 +13,7 @@ from frugalseg.backbones.timm.network import Design, build, choose_layers, inter
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
 from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.support.files import save_tensors
 from frugalseg.support.precision import Precision, dtype_of
 
 
@@ -87,7 +87,8 @@ class TimmBackbone(Backbone):
     def save_weights(self, folder: Path) -> None:
         """``model.safetensors`` with the library's names, without the layers that are not run."""
         tensors = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        save_file({name: value.contiguous() for name, value in tensors.items()}, folder / WEIGHTS[0], {"format": "pt"})
+        whole = {name: value.contiguous() for name, value in tensors.items()}
+        save_tensors(whole, folder / WEIGHTS[0], {"format": "pt"})
 
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:

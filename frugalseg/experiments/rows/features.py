@@ -9,9 +9,9 @@ from pydantic import Field
 
 from frugalseg.backbones.registry import family_named
 from frugalseg.classifier.protocol import TrainingProtocol, training_protocol
-from frugalseg.experiments.files_digest import files_digest
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.validation import checked
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 
 
@@ -90,4 +90,4 @@ def weights_digest(checkpoint: str) -> str:
     path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
     if not path.exists():
         return checkpoint
-    return files_digest(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])
+    return digests.contents(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

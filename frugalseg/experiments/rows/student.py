@@ -1,6 +1,5 @@
 """Rows of kind ``student``: an ordinary network that learns from images which another row has labelled."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,11 +10,11 @@ from pydantic import Field
 
 from frugalseg.backbones.registry import family_named, generating
 from frugalseg.data.images import list_images
-from frugalseg.experiments.files_digest import files_digest
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.rows.features import FeatureRow
 from frugalseg.experiments.validation import Positive, Share, checked
 from frugalseg.students.settings import StudentSettings, student_settings
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 
 
@@ -65,7 +64,7 @@ class StudentRow(Row):
         model: Any = None if teacher is None else teacher.method(seed, context)
         # Rows that differ in the student alone share the folder, and so the fitted teacher and its labels.
         text = json.dumps(None if teacher is None else teacher.key(context))
-        labels = context.folder / "labels" / hashlib.sha256(text.encode()).hexdigest()[:16] / f"seed-{seed}"
+        labels = context.folder / "labels" / digests.text(text) / f"seed-{seed}"
         inputs = StudentInputs(model, self.photographs(context), labels, context.folder / "drawn")
         return StudentMethod(self, inputs, seed=seed, device=context.device)
 
@@ -75,7 +74,7 @@ class StudentRow(Row):
         return {
             **super().dependencies(context),
             "teacher": None if teacher is None else teacher.key(context),
-            "images": "" if photographs is None else files_digest(list_images(photographs)),
+            "images": "" if photographs is None else digests.contents(list_images(photographs)),
         }
 
     def settings(self, seed: int) -> StudentSettings:

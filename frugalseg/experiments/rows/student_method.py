@@ -15,9 +15,10 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
+from frugalseg.support import digests
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
-from frugalseg.synthetic.drawn import digest_of, draw_images, drawing_name
+from frugalseg.synthetic.drawn import draw_images, drawing_name
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
 
 AT_ONCE = 32
@@ -75,7 +76,7 @@ class StudentMethod:
         """The row's images with labels by the teacher; labels of an earlier run are kept."""
         model = self.fitted_teacher(dataset, progress)
         source = self.source(model, progress)
-        place = self.inputs.labels / f"labelled-{digest_of(source.settings())}"
+        place = self.inputs.labels / f"labelled-{digests.values(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
 
     def fitted_teacher(self, dataset: Sequence[Example], progress: Progress) -> Model:

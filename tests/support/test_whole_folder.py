@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from frugalseg.model import whole_folder
+from frugalseg.support.folders import whole_folder
 
 
 def save(folder, text):
@@ -24,6 +24,13 @@ def test_a_folder_is_made_and_replaced(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "parent" / "model")
     save(".", "third")
     assert content(tmp_path / "parent") == {"model": "third"}
+
+
+def test_its_files_can_be_read_by_others(tmp_path):
+    with whole_folder(tmp_path / "model") as place:
+        (place / "weights").touch(mode=0o600)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model" / "weights").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -45,7 +52,7 @@ def test_a_file_in_the_way_stays(tmp_path):
 
 KILLED = """
 import os, pathlib, shutil, signal, sys
-from frugalseg.model import whole_folder
+from frugalseg.support.folders import whole_folder
 end = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 folder, moment = sys.argv[1:]
 with whole_folder(folder) as place:

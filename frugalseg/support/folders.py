@@ -1,0 +1,150 @@
+"""Output folders: whether they can be written, what must not be replaced, and folders that appear whole."""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import is_leftover, printable, usual_permissions
+
+LOCK = ".lock"
+RECORD = "run.json"
+"""In an output folder, what the command was asked for."""
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before the work whether results can be written to `folder`, which need not exist; nothing is left.
+
+    Raises:
+        InputError: a file is in the way, the name is too long, links lead to nowhere or in a circle, or the place is
+            read-only.
+    """
+    try:
+        place, missing = _existing_part(folder)
+        if not place.is_dir():
+            what = "a file of that name" if not missing else f"the file {place}"
+            raise InputError(f"{_shown(folder)}: {what} is in the way; choose another output folder")
+        for name in missing:
+            _exists(place / name)  # raises where a file system takes no such name
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        reason = (error.strerror or "no access").lower()
+        raise InputError(f"{_shown(folder)}: cannot be written ({reason}); choose another output folder") from None
+
+
+def _existing_part(folder: Path) -> tuple[Path, list[str]]:
+    """The part of a path that exists, and the names that are missing below it; OSError for links without an end."""
+    place, missing = folder.absolute(), list[str]()
+    while not _exists(place):
+        if place.is_symlink():
+            raise OSError(errno.ENOENT, "a link to nothing")
+        missing.append(place.name)
+        place = place.parent
+    return place, missing
+
+
+def _exists(place: Path) -> bool:
+    """Whether something is there; OSError for a name that is too long, or for links in a circle."""
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _shown(folder: Path) -> str:
+    """A path as text, shortened where it is too long for a message."""
+    name = printable(str(folder))
+    return name if len(name) <= 200 else f"{name[:100]}...{name[-20:]}"
+
+
+def spare_inputs(out: Path, *inputs: str | Path | None) -> None:
+    """Refuse an output folder that cannot be written, and one that is an input or holds one, which replacing deletes.
+
+    Args:
+        out: the output folder.
+        inputs: folders and files; None, and names of things that are not on this machine, are left out.
+
+    Raises:
+        InputError: see `require_writable`; or `out` is one of the inputs or above it.
+    """
+    require_writable(out)
+    target = out.resolve()
+    for given in inputs:
+        if given is None or not Path(given).exists():
+            continue
+        place = Path(given).resolve()
+        if place.is_relative_to(target):
+            what = "an input itself" if place == target else f"holds {given}"
+            raise InputError(f"{out}: {what}, which this command reads; choose another output folder")
+
+
+def require_new(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds something, unless it may be replaced, and one that cannot be written.
+
+    What a command leaves that was killed before it wrote anything does not count.
+
+    Raises:
+        InputError: `folder` is a file, cannot be written, or is not empty and `overwrite` is false.
+    """
+    require_writable(folder)
+    if not overwrite and folder.is_dir() and any(not is_trace(path) for path in folder.iterdir()):
+        raise InputError(f"{folder}: exists and is not empty; choose another folder or add --overwrite")
+
+
+def is_trace(path: Path) -> bool:
+    """Whether a file only shows that a command began here: its lock, or a record that it had not finished writing."""
+    return path.name == LOCK or is_leftover(path.name, RECORD)
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block ends well; else that one stays.
+
+    Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
+    """
+    folder = Path(folder).resolve()  # "." has no name
+    partial_folder = folder.with_name(f".{folder.name}.partial")
+    _put_back(folder)
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    try:
+        yield partial_folder
+        take_place(partial_folder, folder)
+    finally:
+        shutil.rmtree(partial_folder, ignore_errors=True)
+
+
+def take_place(finished: Path, folder: Path) -> None:
+    """Rename a folder to `folder`, on the same disk; what was there is deleted only once the new one has its place.
+
+    Its files get the usual permissions: some libraries write files that only their owner can read.
+    """
+    usual_permissions(finished)
+    _put_back(folder)
+    try:
+        if folder.is_dir():
+            folder.rename(_old(folder))
+        finished.rename(folder)
+    finally:
+        _put_back(folder)
+
+
+def _old(folder: Path) -> Path:
+    """The name of what was in the place of `folder`, for as long as it may have to go back there."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _put_back(folder: Path) -> None:
+    """Where there is no `folder`, the old one takes its place again; where there is one, the old one is deleted."""
+    old = _old(folder)
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+    elif old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)

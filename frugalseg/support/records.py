@@ -1,0 +1,86 @@
+"""Whether this is the same work as before: a record of what it was begun with, and in what it differs, in words."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.support.files import read_json, write_json
+
+LONGEST = 40
+"""Characters up to which a list is shown in a difference; longer ones are only named."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A JSON file beside some work that says what the work depends on.
+
+    Attributes:
+        path: of the file.
+    """
+
+    path: Path
+
+    def read(self) -> dict[str, Any] | None:
+        """What it says; None where there is no such file, or no JSON object in it.
+
+        Raises:
+            FileError: the file cannot be read, or is not JSON.
+        """
+        values = read_json(self.path) if self.path.is_file() else None
+        return values if isinstance(values, dict) else None
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Say so; the file appears whole or not at all."""
+        write_json(self.path, plain(values))
+
+    def says(self, values: Mapping[str, Any]) -> bool:
+        """Whether it says just this."""
+        return self.read() == plain(values)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON gives them back: tuples are lists, dataclasses are objects."""
+    result: dict[str, Any] = json.loads(json.dumps(dict(values), default=asdict))
+    return result
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], words: Mapping[str, str] | None = None) -> list[str]:
+    """In words, each value that differs, such as ``seed: 0 before, 1 now``; of long lists the name alone.
+
+    Args:
+        before: JSON values that the work was begun with. Values within values are named by their innermost name.
+        now: those that are asked for; compare what `plain` makes of them.
+        words: what to say instead where the value of a name differs.
+    """
+    return list(_differing(before, now, words or {}))
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:
+    for key in dict.fromkeys([*before, *now]):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differing(old, new, words)
+        elif old != new:
+            yield words.get(key) or f"{key.replace('_', ' ')}{_change(old, new)}"
+
+
+def _change(old: Any, new: Any) -> str:
+    shown = [_shown(value) for value in (old, new)]
+    return "" if None in shown else f": {shown[0]} before, {shown[1]} now"
+
+
+def _shown(value: Any) -> str | None:
+    """A value as text; None for lists and objects that are too long to read."""
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple | Mapping):
+        written = json.dumps(value)
+        return written if len(written) <= LONGEST else None
+    return str(value)
+
+
+def stamps(files: Iterable[Path]) -> list[list[Any]]:
+    """Path, length in bytes and time of change (ns) of each file: whether a rerun sees the same input."""
+    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]

@@ -1,0 +1,180 @@
+"""Folders in which a command is at work: never overwritten by accident, taken up where an earlier run stopped."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import remove_leftovers
+from frugalseg.support.folders import LOCK, RECORD, is_trace, require_new, require_writable, take_place
+from frugalseg.support.locks import holding
+from frugalseg.support.records import Record, differences, plain
+
+log = logging.getLogger(__name__)
+
+FINISHED = "finished.json"
+"""In a scratch folder, whose result is about to be put in its place, or has been."""
+
+
+def work_folder(out: Path) -> Path:
+    """The scratch folder of a command that writes `out` at its end: ``OUT.work`` beside it."""
+    place = out.resolve()  # "." has no name
+    return place.with_name(place.name + ".work")
+
+
+def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
+    """Make an output folder ready for a run that `command` describes.
+
+    An empty folder gets a record of the command. One with the record of the same command is taken up as it is, but for
+    unfinished files that a killed run has left; any other is refused, or emptied when it may be overwritten. Several
+    processes may open a folder for the same command.
+
+    Returns:
+        Whether an earlier run of the same command has been here.
+
+    Raises:
+        InputError: the folder holds something else and `overwrite` is false, or it cannot be written.
+    """
+    require_writable(folder)
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    with alone(folder, wait=True):
+        return _taken_up(folder, command)
+
+
+@contextmanager
+def own_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> Iterator[bool]:
+    """`open_run`, with the folder kept to this process while the block runs.
+
+    Raises:
+        InputError: see `open_run`; or another process is at work in the folder.
+    """
+    with alone(folder):
+        if overwrite:
+            empty(folder)
+        yield _taken_up(folder, command)
+
+
+def _taken_up(folder: Path, command: Mapping[str, Any]) -> bool:
+    """Whether a folder is of the same command; a new one gets its record, one of another command is refused."""
+    record = Record(folder / RECORD)
+    known = record.says(command)
+    if not known:
+        require_new(folder, overwrite=False)
+    remove_leftovers(folder, RECORD)
+    if not known:
+        record.write(command)
+    return known
+
+
+@contextmanager
+def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keep a folder to this process; it is made where it is missing, and goes again if nothing is left in it.
+
+    Args:
+        folder: to work in.
+        wait: until other processes are done in such a block, rather than refuse.
+
+    Raises:
+        InputError: another process is at work in it, or it cannot be written.
+    """
+    require_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with holding(folder / LOCK, wait=wait) as ours:
+            if not ours:
+                raise InputError(f"{folder}: another run is at work here; wait for it, or choose another output folder")
+            yield
+    finally:
+        if not wait:  # others may wait for the lock in it
+            with suppress(OSError):  # not empty: a run to go on with
+                folder.rmdir()
+
+
+def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
+    """Make a scratch folder ready: kept when it is of the same command, emptied otherwise, with a warning of why.
+
+    Returns:
+        Whether an earlier run of the same command has been here.
+
+    Raises:
+        InputError: the folder is not a scratch folder of such a command.
+    """
+    change = changed(folder, command)
+    if change == "":
+        remove_leftovers(folder)
+        return True
+    if change is not None:
+        log.warning("%s: what was under way there is thrown away and begins anew; changed: %s", folder, change)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = Record(folder / RECORD)
+    record.write({"command": command["command"]})  # half emptied, the folder is of no run
+    empty(folder)
+    record.write(command)
+    return False
+
+
+def changed(folder: Path, command: Mapping[str, Any]) -> str | None:
+    """In what `command` differs from that of the earlier run in a scratch folder, in words.
+
+    Returns:
+        "" where it is the same; None where there was none.
+
+    Raises:
+        InputError: something else is in the folder.
+    """
+    require_writable(folder)
+    if not folder.exists() or all(is_trace(path) or path.name == FINISHED for path in folder.iterdir()):
+        return None
+    before = Record(folder / RECORD).read()
+    if before is None or before.get("command") != command["command"]:
+        raise InputError(
+            f"{folder}: is needed for what is under way, but holds something else than an unfinished run of "
+            f"{command['command']}; move or delete it, or choose another output folder"
+        )
+    return ", ".join(differences(before, plain(command)))
+
+
+def empty(folder: Path) -> None:
+    """Delete what a scratch folder holds but its lock.
+
+    What says whose it is goes last: without that, what a kill leaves would look like something of the user's.
+    """
+    last = (RECORD, FINISHED)
+    for path in sorted(folder.iterdir(), key=lambda path: last.index(path.name) if path.name in last else -1):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def put_in_place(work: Path, name: str, out: Path) -> None:
+    """Put the finished folder `name` of a scratch folder in the place of `out`, and delete the rest of the scratch.
+
+    Killed on the way, a rerun of the command finds the folder where it was, or `in_place`.
+    """
+    command = Record(work / RECORD).read()
+    assert command is not None
+    Record(work / FINISHED).write(command)
+    take_place(work / name, out)
+    empty(work)
+
+
+def may_be_in_place(work: Path) -> bool:
+    """Whether it is worth asking `in_place`, which needs to know all that the command depends on."""
+    return (work / FINISHED).is_file()
+
+
+def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bool:
+    """Whether `out` is complete: the result of the same command, killed in `put_in_place` before it had tidied up.
+
+    If so, the scratch folder is emptied now.
+    """
+    if not out.is_dir() or (work / name).exists() or not Record(work / FINISHED).says(command):
+        return False
+    log.warning("%s: is complete; an earlier run of the same command has written it", out)
+    empty(work)
+    return True

@@ -1,0 +1,122 @@
+"""Work that several processes share: split by number, or claimed unit by unit through lock files.
+
+The processes need no connection, only a folder that all of them see.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.locks import holding
+
+Unit = TypeVar("Unit")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of the work is this process's: of every `processes` units the one at `rank`.
+
+    Attributes:
+        rank: of this process among all of them, on all machines, from 0.
+        processes: how many there are.
+    """
+
+    rank: int = 0
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.processes:
+            raise InputError(f"process {self.rank} of {self.processes}: RANK is from 0 to below WORLD_SIZE")
+
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks for all of them: shows progress, writes what is written once."""
+        return self.rank == 0
+
+    def of(self, units: int) -> range:
+        """The numbers of this process's units, of 0 to `units` - 1."""
+        return range(self.rank, units, self.processes)
+
+
+def share_of_environment() -> Share:
+    """This process's share as torchrun says it in ``RANK`` and ``WORLD_SIZE``; everything without them.
+
+    Raises:
+        InputError: they are not numbers, or do not go together.
+    """
+    try:
+        return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+    except ValueError:
+        raise InputError("the environment's RANK and WORLD_SIZE are not numbers; unset them, or use torchrun") from None
+
+
+def is_first() -> bool:
+    """Whether this is the first of all processes that were started together, on all machines.
+
+    torchrun says so in ``RANK``. Lightning, which starts further processes itself, tells these their ``LOCAL_RANK`` and
+    ``NODE_RANK`` alone.
+    """
+    if "RANK" in os.environ:
+        return os.environ["RANK"] == "0"
+    return all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "LOCAL_RANK"))
+
+
+def own_device(device: str) -> str:
+    """``cuda`` as the GPU that torchrun gave to this process; anything else as it is."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
+@contextmanager
+def claimed(lock: Path, done: Callable[[], bool], *, wait: bool = False) -> Iterator[bool]:
+    """Whether a unit of work is this process's to do while the block runs: nobody else is at it, and it is not done.
+
+    Args:
+        lock: the unit's lock file, in a folder that exists; of no meaning once its process has ended.
+        done: whether the unit is done; asked again once the lock is had.
+        wait: until whoever is at it has finished or died.
+    """
+    with holding(lock, wait=wait) as ours:
+        yield ours and not done()
+
+
+def work_through(
+    units: Iterable[Unit],
+    work: Callable[[Unit], None],
+    *,
+    lock: Callable[[Unit], Path],
+    done: Callable[[Unit], bool],
+    wait: bool = False,
+) -> None:
+    """Do the units that are not done, each in one process, whatever number of them call this at the same time.
+
+    Processes may join and leave at any moment: what one leaves half done when it is killed, another does.
+
+    Args:
+        units: the same in every process; the order may differ.
+        work: does a unit, and makes it `done`.
+        lock: of each unit, a file in a folder that exists.
+        done: whether a unit is done.
+        wait: return only when all units are done, rather than when those that remain are under way elsewhere.
+    """
+    elsewhere = [unit for unit in units if not done(unit) and not _attempt(unit, work, lock, done, wait=False)]
+    for unit in elsewhere if wait else ():
+        _attempt(unit, work, lock, done, wait=True)
+
+
+def _attempt(
+    unit: Unit,
+    work: Callable[[Unit], None],
+    lock: Callable[[Unit], Path],
+    done: Callable[[Unit], bool],
+    *,
+    wait: bool,
+) -> bool:
+    """Do a unit unless another process is at it; whether it is done."""
+    with claimed(lock(unit), lambda: done(unit), wait=wait) as ours:
+        if ours:
+            work(unit)
+        return ours or done(unit)
