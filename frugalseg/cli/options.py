@@ -43,6 +43,7 @@ class Flag:
             help=escaped(self.option.help + self.default_note()),
             rich_help_panel=self.panel,
             metavar=metavar(self.option.type),
+            show_default=False,
         )
         return inspect.Parameter(
             self.option.name,
