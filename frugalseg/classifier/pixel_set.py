@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frugalseg.backbones.base import Tap
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.features.feature_maps import FeatureMaps, blend_corners, neighbours
+from frugalseg.features.taps import Tap
 from frugalseg.support.files import write_json
 
 LARGEST_HALF = torch.finfo(torch.float16).max

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.model import MaskPredictor
+from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic.drawn import weights_fingerprint
@@ -31,7 +33,7 @@ from frugalseg.synthetic.shards import (
     shard_path,
     write_shard,
 )
-from frugalseg.synthetic.sources import Source
+from frugalseg.synthetic.sources import Picture, Source
 
 log = logging.getLogger(__name__)
 
@@ -196,18 +198,27 @@ def encoded(
     at_once = labelled_at_once(model, batch_size)
     for start in range(0, len(numbers), batch_size):
         pictures = source.pictures(numbers[start : start + batch_size])
-        found = model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
+        found = predictions(model, source, pictures, at_once)
         under_way = waiting
         waiting = []
         for picture, labels in zip(pictures, found, strict=True):
             target = labels.mask.cpu().numpy().astype(np.uint8)
             uncertainty = float(labels.image_uncertainty)
             sample = LabelledImage(
-                picture.number, picture.image, target, uncertainty, seed=picture.seed, source=picture.source
+                picture.number, picture.image, target, uncertainty, seed=picture.origin, source=picture.source
             )
             waiting.append(encoders.submit(encode, sample, model.classes))
         yield from (future.result() for future in under_way)
     yield from (future.result() for future in waiting)
+
+
+def predictions(
+    model: MaskPredictor, source: Source, pictures: list[Picture], at_once: int
+) -> Iterator[PixelPrediction]:
+    """What a model says of each picture: from the maps of the pass that drew it, if they are those of its backbone."""
+    if isinstance(model, Segmenter) and source.maps_of is model.backbone:
+        return model.predict_maps(picture.maps for picture in pictures if picture.maps is not None)
+    return model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
 
 
 def labelled_at_once(model: MaskPredictor, batch_size: int) -> int:

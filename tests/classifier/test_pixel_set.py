@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugalseg.backbones.base import Tap
 from frugalseg.classifier.pixel_set import PixelSet, Source, drop_small_regions, stored_bytes
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.taps import Tap
 
 TAPS = (Tap("a", 3, 2), Tap("b", 5, 4), Tap("c", 1, 2))
 

@@ -50,12 +50,12 @@ class DDPMOptions:
 
 @dataclass(frozen=True)
 class DDPMGeneration:
-    """How a diffusion model draws images; see `frugalseg.backbones.ddpm.sampler.Sampler.sample`.
+    """How a diffusion model draws images; see `frugalseg.backbones.ddpm.samplers.sample`.
 
     Attributes:
         sampler: the method.
-        sampling_steps: evaluations of the network for an image.
-        first_step: the timestep that pure noise is taken for; see `Sampler.noisiest_known_step` for None.
+        sampling_steps: evaluations of the network for an image; None: see `choose_timesteps`.
+        first_step: the timestep at which pure noise is put in; None: see `choose_timesteps`.
         precision: of the network while it samples.
     """
 

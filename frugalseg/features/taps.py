@@ -1,0 +1,24 @@
+"""Where features are read: the name, width and stride of each feature map."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One place where features are read.
+
+    Attributes:
+        name: unique within the backbone, for example ``t50.block6``.
+        channels: channels of the map.
+        stride: input pixels between two values of the map, so an (h, w) input gives an (h/stride, w/stride) map.
+    """
+
+    name: str
+    channels: int
+    stride: int
+
+
+def names(taps: Iterable[Tap]) -> list[str]:
+    """The names of `taps`, in order."""
+    return [tap.name for tap in taps]
