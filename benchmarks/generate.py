@@ -17,7 +17,8 @@ from torch import nn
 from benchmarks.common import LSUN_CLASSES, begin, lsun_backbone, parser, report, timed, trained_looking
 from benchmarks.predict import literal_labels, literal_maps
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone
-from frugalseg.backbones.ddpm.sampler import Sampler
+from frugalseg.backbones.ddpm.denoiser import Denoiser
+from frugalseg.backbones.ddpm.samplers import sample
 from frugalseg.backbones.ddpm.settings import SAMPLERS, DDPMGeneration
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.classifier.ensemble import PixelClassifier
@@ -36,8 +37,8 @@ def literally(
 ) -> tuple[float, float]:
     """Seconds to draw an image (scaled from a few steps), and to label it."""
     as_published = nn.Module.to(deepcopy(backbone.unet), memory_format=torch.contiguous_format)
-    sampler, few = Sampler(as_published, backbone.scheduler), options.literal_steps
-    steps, _, image = timed(lambda: sampler.sample([0], steps=few, method="ddpm"), options.repeats, device)
+    denoise, few = Denoiser(as_published, backbone.scheduler), options.literal_steps
+    steps, _, image = timed(lambda: sample(denoise, [0], steps=few, method="ddpm"), options.repeats, device)
     image = image.to(device)
     labels, _, _ = timed(
         lambda: literal_labels(classifier, literal_maps(backbone, as_published, image)), options.repeats, device

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from frugalseg.backbones.base import Tap
 from frugalseg.backbones.mae.backbone import MAEBackbone
 from frugalseg.backbones.mae.network import Encoder, EncoderShape
 from frugalseg.backbones.mae.settings import MAEOptions
@@ -13,6 +12,7 @@ from frugalseg.backbones.swav.backbone import choose_taps
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.taps import Tap
 
 SIDE = 256
 QUICK_SHARE = 8

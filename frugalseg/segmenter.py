@@ -66,6 +66,9 @@ class Segmenter(Model):
         self.device = torch.device(device)
         self.backbone = backbone.to(self.device)
         stride, native = backbone.stride, self.settings.network_size or backbone.native_size
+        if backbone.fixed_size not in (None, native):
+            only, asked = ("{}x{}".format(*size) for size in (backbone.fixed_size, native))
+            raise InputError(f"network size {asked}: this network takes {only} only; leave the size out")
         if any(side % stride or side < stride for side in native):
             raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
         self.native = native
@@ -162,7 +165,12 @@ class Segmenter(Model):
         """The windows through which the network sees an image of (H, W)."""
         settings = self.settings
         return windows(
-            (size[0], size[1]), self.native, self.backbone.stride, tile=settings.tile, overlap=settings.overlap
+            (size[0], size[1]),
+            self.native,
+            self.backbone.stride,
+            tile=settings.tile,
+            overlap=settings.overlap,
+            fixed=self.backbone.fixed_size is not None,
         )
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
@@ -183,8 +191,7 @@ class Segmenter(Model):
         Raises:
             InputError: the model was never fitted.
         """
-        self.require_fitted()
-        predictor = self.classifier.to(self.device).predictor()
+        predictor = self._predictor()
         for shape, group in groupby(images, key=lambda image: image.shape):
             every = self.windows(shape)
             while batch := list(islice(group, batch_size)):
@@ -193,6 +200,22 @@ class Segmenter(Model):
                 else:
                     maps = self.features([cut(image, every[0]) for image in batch]).on((shape[0], shape[1]))
                     yield from (predictor.predict(maps[place]) for place in range(len(batch)))
+
+    def predict_maps(self, maps: Iterable[FeatureMaps]) -> Iterator[PixelPrediction]:
+        """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
+
+        Args:
+            maps: of one image each, at the taps of the backbone, stretched over the pixels to predict.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+        predictor = self._predictor()
+        yield from (predictor.predict(one.to(self.device)) for one in maps)
+
+    def _predictor(self) -> EnsemblePredictor:
+        self.require_fitted()
+        return self.classifier.to(self.device).predictor()
 
     def _tiled(self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor) -> PixelPrediction:
         def through(window: Window) -> Tensor:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.backbones import load_saved_backbone
-from frugalseg.backbones.ddpm.sampler import Sampler
+from frugalseg.backbones.ddpm.denoiser import Denoiser
+from frugalseg.backbones.ddpm.samplers import sample
 from frugalseg.backbones.ddpm.settings import SAMPLERS
 from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
@@ -188,10 +189,10 @@ def assert_lower_precision_is_saved(backbone, folder):
 @pytest.mark.parametrize("method", SAMPLERS)
 def test_a_sampler_draws_the_same_on_both_devices(method, tiny_ddpm):
     """From a step that holds enough of the image for rounding not to be magnified."""
-    sampler = Sampler.from_folder(tiny_ddpm)
-    here = sampler.sample([1, 2, 3], steps=5, method=method, first=600)
-    sampler.unet.to(DEVICE)
-    there = sampler.sample([1, 2, 3], steps=5, method=method, first=600)
+    denoise = Denoiser.from_folder(tiny_ddpm)
+    here = sample(denoise, [1, 2, 3], steps=5, method=method, first=600)
+    denoise.unet.to(DEVICE)
+    there = sample(denoise, [1, 2, 3], steps=5, method=method, first=600)
     assert here.device == there.device == torch.device("cpu")
     torch.testing.assert_close(there, here, atol=1e-3, rtol=0)
 
@@ -201,10 +202,10 @@ def test_images_are_drawn_and_labelled(model, tmp_path):
     found = generate_folder(request, tmp_path / "set")
     assert torch.get_float32_matmul_precision() == "highest"
     assert len(found) == 4 and np.isfinite(found.uncertainties).all()
-    images = [sample.image for sample in found]
+    images = [labelled.image for labelled in found]
     # Labels are in TF32, and a few pixels of a hardly trained model are undecided.
-    for sample, exact in zip(found, Segmenter.from_pretrained(model).predict(images), strict=True):
-        assert (found.classes.to_ids(sample.target) == exact.mask).mean() > 0.95
+    for labelled, exact in zip(found, Segmenter.from_pretrained(model).predict(images), strict=True):
+        assert (found.classes.to_ids(labelled.target) == exact.mask).mean() > 0.95
 
 
 @pytest.mark.parametrize("precision", LOWER)

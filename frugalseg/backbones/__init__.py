@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from frugalseg.backbones.base import Backbone, Tap, load_backbone, load_saved_backbone
+    from frugalseg.backbones.base import Backbone, load_backbone, load_saved_backbone
 
-__all__ = ["Backbone", "Tap", "load_backbone", "load_saved_backbone"]
+__all__ = ["Backbone", "load_backbone", "load_saved_backbone"]
 
 
 # Resolved at first use: the settings of a family are read by the command line, which must not wait for torch.

@@ -2,7 +2,6 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import family_named, generating
+from frugalseg.backbones.registry import family_named, require_generating
+from frugalseg.backbones.saved import BACKBONE
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
-
-__all__ = ["Backbone", "Tap", "backbone_class", "load_backbone", "load_saved_backbone", "names"]
 
 
 class Backbone(nn.Module, ABC):
@@ -27,12 +25,18 @@ class Backbone(nn.Module, ABC):
         taps: what is read, in the order of the feature vector; known before anything runs.
         stride: the sides of an input image must be multiples of it.
         native_size: (height, width) that the network was trained on, in pixels.
+        fixed_size: the only (height, width) that the network takes, equal to `native_size`; None where it takes any
+            multiples of `stride`.
+        optimises: whether `maps` computes gradients, for example to search for the latent of an image. Otherwise it
+            runs under `torch.inference_mode`.
     """
 
     family: ClassVar[str]
+    optimises: ClassVar[bool] = False
     taps: tuple[Tap, ...]
     stride: int
     native_size: tuple[int, int]
+    fixed_size: tuple[int, int] | None = None
 
     @property
     def dim(self) -> int:
@@ -49,7 +53,7 @@ class Backbone(nn.Module, ABC):
         """Features of a batch.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1], H and W multiples of `stride`, on `device`.
+            images: (B, 3, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
 
         Returns:
             One (B, channels, H / stride, W / stride) tensor for each of `taps`.
@@ -90,33 +94,48 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the family does not generate; the message names those that do.
         """
-        able = ", ".join(family.name for family in generating())
-        raise InputError(f"a {self.family} backbone cannot generate images; those of the family {able} can")
+        require_generating(self.family)
+        raise NotImplementedError(f"the registry says that {self.family} generates; override this method")
 
-    @torch.inference_mode()
     def forward(self, images: Tensor) -> FeatureMaps:
         """Check the size, run the network, name the result.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1], H and W multiples of `stride`.
+            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
 
         Returns:
-            The maps of the batch; `FeatureMaps.size` is (H, W).
+            The maps of the batch, which carry no gradients; `FeatureMaps.size` is (H, W).
 
         Raises:
-            ValueError: H or W is not a multiple of `stride`.
+            ValueError: the network does not take images of this size.
         """
-        height, width = images.shape[-2:]
+        size = (images.shape[-2], images.shape[-1])
+        self.check_size(size)
+        if not self.optimises:
+            with torch.inference_mode():
+                return FeatureMaps(self.maps(images.to(self.device)), size)
+        # Tensors made in inference mode can take no part in a graph, so a caller's mode is left and they are copied.
+        with torch.inference_mode(False), torch.enable_grad():
+            images = images.clone() if images.is_inference() else images.detach()
+            return FeatureMaps([values.detach() for values in self.maps(images.to(self.device))], size)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise `ValueError` unless the network takes images of (height, width)."""
+        height, width = size
+        if self.fixed_size is not None and size != self.fixed_size:
+            only = "{}x{}".format(*self.fixed_size)
+            raise ValueError(
+                f"an image of {height}x{width} does not fit a network that takes {only} only; resize it to {only}"
+            )
         if height % self.stride or width % self.stride:
             raise ValueError(f"an image of {height}x{width} does not fit a network of stride {self.stride}")
-        return FeatureMaps(self.maps(images.to(self.device)), (height, width))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and settings to `folder`, which `load_saved_backbone` reads."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.save_weights(folder)
-        (folder / "backbone.json").write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")
+        (folder / BACKBONE).write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")
 
 
 def backbone_class(family: str) -> type[Backbone]:
@@ -151,10 +170,5 @@ def load_backbone(family: str, checkpoint: str | Path | None = None, **options: 
 def load_saved_backbone(folder: str | Path) -> Backbone:
     """The backbone that `Backbone.save_pretrained` wrote to `folder`."""
     folder = Path(folder)
-    config = json.loads((folder / "backbone.json").read_text())
+    config = json.loads((folder / BACKBONE).read_text())
     return backbone_class(config.pop("family")).from_saved(folder, config).eval().requires_grad_(False)
-
-
-def names(taps: Sequence[Tap]) -> list[str]:
-    """The names of `taps`, in order."""
-    return [tap.name for tap in taps]

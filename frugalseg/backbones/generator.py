@@ -1,9 +1,26 @@
 """What draws images: the other half of a backbone whose network is a generative one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from frugalseg.features.feature_maps import FeatureMaps
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Images that a generator drew in one pass of its network.
+
+    Attributes:
+        images: (N, 3, H, W) float32 in [0, 1], on the CPU.
+        maps: of the same N images, `FeatureMaps.size` being (H, W): what the network computed while it drew them, at
+            the taps of the generator's backbone; None where the family has to look at an image again to get its maps.
+    """
+
+    images: Tensor
+    maps: FeatureMaps | None = None
 
 
 class ImageGenerator(Protocol):
@@ -13,15 +30,19 @@ class ImageGenerator(Protocol):
     def size(self) -> tuple[int, int]:
         """(height, width) of the images, that of the network's training images."""
 
-    def generate(self, seeds: Sequence[int]) -> Tensor:
+    @property
+    def maps_of(self) -> nn.Module | None:
+        """The backbone whose taps `Drawn.maps` are read at; None where `draw` gives no maps.
+
+        Maps fit the classifiers of this backbone alone, so whoever labels images compares it with the model's own.
+        """
+
+    def draw(self, seeds: Sequence[int]) -> Drawn:
         """New images, all drawn at once: the caller chooses the batch by the number of seeds.
 
         Args:
-            seeds: one an image, each in [0, 2**32). Image i depends on ``seeds[i]`` alone, up to rounding.
-
-        Returns:
-            (N, 3, H, W) float32 in [0, 1], on the CPU.
+            seeds: one for each image, in [0, 2**32). Image i and its maps depend on ``seeds[i]`` alone, up to rounding.
         """
 
     def settings(self) -> dict[str, Any]:
-        """All that an image depends on beside its seed and the network's weights, as JSON values."""
+        """Everything that an image depends on besides its seed and the network's weights, as JSON values."""

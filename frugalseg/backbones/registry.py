@@ -9,15 +9,17 @@ from frugalseg.support.errors import InputError
 
 @dataclass(frozen=True)
 class Family:
-    """The names of a family's classes, in the modules that every family's folder has.
+    """The names of a family's classes, in the modules that every family's package has.
 
     Attributes:
-        name: of the folder below ``frugalseg/backbones``, and of the family.
+        name: of the family.
         backbone: the `Backbone` in ``backbone.py``.
         options: the dataclass in ``settings.py`` that holds what `load_backbone` takes.
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
         pretrain_settings: its `TrainingSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
+        package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
+            Families that share one network name the same package. A family may also live outside frugalseg.
     """
 
     name: str
@@ -26,10 +28,17 @@ class Family:
     pretraining: str | None = None
     pretrain_settings: str | None = None
     generation: str | None = None
+    package: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.pretraining is None) != (self.pretrain_settings is None):
+            raise ValueError(f"the family {self.name!r} needs both pretraining and pretrain_settings, or neither")
+        if not self.package:
+            object.__setattr__(self, "package", f"frugalseg.backbones.{self.name}")
 
     def load(self, module: str, name: str) -> Any:
         """The object `name` of one of the family's modules."""
-        return getattr(import_module(f"frugalseg.backbones.{self.name}.{module}"), name)
+        return getattr(import_module(f"{self.package}.{module}"), name)
 
     def options_class(self) -> Any:
         """The dataclass of the backbone's options; light to import."""
@@ -46,13 +55,25 @@ class Family:
         return self.load("settings", self.generation)
 
 
-FAMILIES = {
-    "ddpm": Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings", "DDPMGeneration"),
-    "swav": Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"),
-    "mae": Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"),
-    "timm": Family("timm", "TimmBackbone", "TimmOptions"),
-    "colour": Family("colour", "ColourBackbone", "ColourOptions"),
-}
+FAMILIES: dict[str, Family] = {}
+"""Every family by its name, in the order in which they were registered."""
+
+
+def register(family: Family) -> Family:
+    """Add a family to `FAMILIES`; registering the same one again changes nothing.
+
+    The command line makes its options from the families that are registered when `frugalseg.cli` is imported.
+
+    Raises:
+        ValueError: another family has this name.
+    """
+    there = FAMILIES.setdefault(family.name, family)
+    if there != family:
+        raise ValueError(
+            f"two families are named {family.name!r}, one in {there.package} and one in {family.package}; "
+            "choose another name"
+        )
+    return family
 
 
 def family_named(name: str) -> Family:
@@ -70,3 +91,20 @@ def pretrainable() -> list[Family]:
 def generating() -> list[Family]:
     """The families that can draw images, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.generation is not None]
+
+
+def require_generating(name: str) -> Family:
+    """A family that can draw images; raises `InputError` with the names of those that can for another one."""
+    family = family_named(name)
+    if family.generation is None:
+        able = [one.name for one in generating()]
+        which = f"{'family' if len(able) == 1 else 'families'} {', '.join(able)}"
+        raise InputError(f"a {name} backbone cannot generate images; those of the {which} can")
+    return family
+
+
+register(Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings", "DDPMGeneration"))
+register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"))
+register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
+register(Family("timm", "TimmBackbone", "TimmOptions"))
+register(Family("colour", "ColourBackbone", "ColourOptions"))

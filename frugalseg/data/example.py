@@ -14,8 +14,10 @@ class Example:
         name: the stem of its file.
         image: (H, W, 3) uint8 RGB.
         target: (H, W) uint8 class positions 0..K-1; 255 = not annotated.
+        origin: of an image that a network drew, the seed or the number of the latent that it was drawn from.
     """
 
     name: str
     image: NDArray[np.uint8]
     target: NDArray[np.uint8]
+    origin: int | None = None

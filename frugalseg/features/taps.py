@@ -1,5 +1,6 @@
-"""Where features are read in a network."""
+"""Where features are read: the name, width and stride of each feature map."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -16,3 +17,8 @@ class Tap:
     name: str
     channels: int
     stride: int
+
+
+def names(taps: Iterable[Tap]) -> list[str]:
+    """The names of `taps`, in order."""
+    return [tap.name for tap in taps]

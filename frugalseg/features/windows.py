@@ -41,7 +41,9 @@ def fitted_size(image: Size, native: Size, stride: int) -> Size:
     return height, width
 
 
-def windows(image: Size, native: Size, stride: int, *, tile: bool, overlap: float = 0.25) -> list[Window]:
+def windows(
+    image: Size, native: Size, stride: int, *, tile: bool, overlap: float = 0.25, fixed: bool = False
+) -> list[Window]:
     """The windows that cover an image.
 
     Without `tile`: one, the whole image, resized to `fitted_size`. With it: windows of the network's own size at the
@@ -54,10 +56,13 @@ def windows(image: Size, native: Size, stride: int, *, tile: bool, overlap: floa
         stride: of the network.
         tile: slide rather than resize.
         overlap: share of a window's side, in [0, 1).
+        fixed: every window has the network's own size: without `tile` the aspect ratio is not kept, with it small
+            images are padded to the whole size.
     """
     if not tile:
-        return [Window(0, 0, image, fitted_size(image, native, stride))]
-    height, width = (min(side, -(-length // stride) * stride) for side, length in zip(native, image, strict=True))
+        return [Window(0, 0, image, native if fixed else fitted_size(image, native, stride))]
+    fitting = (min(side, -(-length // stride) * stride) for side, length in zip(native, image, strict=True))
+    height, width = native if fixed else fitting
     rows, columns = starts(image[0], height, overlap), starts(image[1], width, overlap)
     return [Window(top, left, (height, width), (height, width)) for top in rows for left in columns]
 

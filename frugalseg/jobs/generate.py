@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.backbones.registry import require_generating
+from frugalseg.backbones.saved import family_in
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
 from frugalseg.jobs.output import logged
@@ -48,7 +50,7 @@ class GenerateRequest:
         batch_size: images drawn at once; None: 8, on a GPU 64. See `generate` for labels.
         shard_size: images a shard.
         npz: also write this file, in the published layout.
-        family: of a checkpoint that stands for a model.
+        family: of a checkpoint that stands for a model; None: the family that the folder names, otherwise ddpm.
         device: where to run; ``cuda`` under torchrun is the process's own GPU.
     """
 
@@ -63,7 +65,7 @@ class GenerateRequest:
     batch_size: int | None = None
     shard_size: int = SHARD_SIZE
     npz: Path | None = None
-    family: str = "ddpm"
+    family: str | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -164,14 +166,21 @@ def annotation_folder(
 
 
 def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None, str]:
-    """The backbone of a fitted model, its classes and its checkpoint; or that of a checkpoint, which has no classes."""
+    """The backbone of a fitted model and its classes, or that of a checkpoint, which has none; and `fit_options`."""
     device, place = own_device(request.device), Path(request.model)
     if (place / Segmenter.weights_file).is_file():
         segmenter = Segmenter.from_pretrained(request.model, device=device)
-        return segmenter.backbone, segmenter.classes, str(place / "backbone")
+        backbone = segmenter.backbone
+        return backbone, segmenter.classes, fit_options(backbone.family, place / "backbone")
     if (place / Student.weights_file).is_file():
         raise a_student(request)
-    return load_backbone(request.family, request.model).to(device), None, request.model
+    family = require_generating(request.family or family_in(place) or "ddpm").name
+    return load_backbone(family, request.model).to(device), None, fit_options(family, request.model)
+
+
+def fit_options(family: str, checkpoint: str | Path) -> str:
+    """The options of the command ``fit`` that name a network."""
+    return f"--backbone {family} --checkpoint {checkpoint}"
 
 
 def a_student(request: GenerateRequest) -> InputError:

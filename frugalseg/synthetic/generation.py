@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.model import Model
+from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.share import Share
@@ -16,7 +18,7 @@ from frugalseg.synthetic.record import SHARD_SIZE, SetRecord
 from frugalseg.synthetic.set_folder import finish, open_set
 from frugalseg.synthetic.shard_writer import EncodedSample, LabelledImage, claimed_shard, encode, write_shard
 from frugalseg.synthetic.shards import find_index, index_path, shard_path
-from frugalseg.synthetic.sources import Source
+from frugalseg.synthetic.sources import Picture, Source
 
 log = logging.getLogger(__name__)
 
@@ -111,18 +113,25 @@ def encoded(
     at_once = labelled_at_once(model, batch_size)
     for start in range(0, len(numbers), batch_size):
         pictures = source.pictures(numbers[start : start + batch_size])
-        found = model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
+        found = predictions(model, source, pictures, at_once)
         under_way = waiting
         waiting = []
         for picture, labels in zip(pictures, found, strict=True):
             target = labels.mask.cpu().numpy().astype(np.uint8)
             uncertainty = float(labels.image_uncertainty)
             sample = LabelledImage(
-                picture.number, picture.image, target, uncertainty, seed=picture.seed, source=picture.source
+                picture.number, picture.image, target, uncertainty, seed=picture.origin, source=picture.source
             )
             waiting.append(encoders.submit(encode, sample, model.classes))
         yield from (future.result() for future in under_way)
     yield from (future.result() for future in waiting)
+
+
+def predictions(model: Model, source: Source, pictures: list[Picture], at_once: int) -> Iterator[PixelPrediction]:
+    """What a model says of each picture: from the maps of the pass that drew it, if they are those of its backbone."""
+    if isinstance(model, Segmenter) and source.maps_of is model.backbone:
+        return model.predict_maps(picture.maps for picture in pictures if picture.maps is not None)
+    return model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
 
 
 def labelled_at_once(model: Model, batch_size: int) -> int:

@@ -29,7 +29,7 @@ How to annotate
 Then
 ----
     frugalseg check {folder}
-    frugalseg fit {folder} --checkpoint {network} -o MODEL
+    frugalseg fit {folder} {network} -o MODEL
 """
 
 
@@ -47,7 +47,7 @@ def write_for_annotation(
     Args:
         source: of the images.
         out: the data folder.
-        network: checkpoint that draws them, for the words to annotators.
+        network: the options of the command ``fit`` that name the network, for the words to annotators.
         classes: what is to be annotated; without it there is no ``classes.json``, and the ids painted are the classes.
         batch_size: images drawn at once.
         progress: told of each image.

@@ -17,17 +17,15 @@ from frugalseg.synthetic.record import RECORD
 from frugalseg.synthetic.shard_reader import ShardFolder
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sample(Example):
-    """An `Example` whose target a classifier made.
+    """An `Example` whose target a classifier made; photographs and samples of published files have no `origin`.
 
     Attributes:
         uncertainty: of the image, in nats: the mean over its 10 % most uncertain pixels.
-        seed: that the image was generated from; None for photographs and published files.
     """
 
     uncertainty: float
-    seed: int | None
 
 
 class SyntheticSet(Sequence[Sample]):
@@ -74,8 +72,8 @@ class SyntheticSet(Sequence[Sample]):
             name=source.name(place),
             image=source.image(place),
             target=source.target(place),
+            origin=source.seeds[place],
             uncertainty=float(self.uncertainties[index]),
-            seed=source.seeds[place],
         )
 
     def subset(self, indices: ArrayLike) -> "SyntheticSet":

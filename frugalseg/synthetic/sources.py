@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from frugalseg.backbones import Backbone
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import family_named
+from frugalseg.backbones.registry import require_generating
 from frugalseg.data.images import image_size, list_images, read_image
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -29,14 +31,16 @@ class Picture:
     Attributes:
         number: its place in the whole set.
         image: (H, W, 3) uint8.
-        seed: of a generated image.
+        origin: the seed that a generated image was drawn from.
         source: file name of a photograph.
+        maps: of this one image, from the pass that drew it; see `Source.maps_of`.
     """
 
     number: int
     image: NDArray[np.uint8]
-    seed: int | None = None
+    origin: int | None = None
     source: str | None = None
+    maps: FeatureMaps | None = None
 
 
 class Source(Protocol):
@@ -50,6 +54,10 @@ class Source(Protocol):
 
     def sizes(self) -> set[tuple[int, int]]:
         """All (height, width) that images have, as far as their headers say."""
+
+    @property
+    def maps_of(self) -> nn.Module | None:
+        """The backbone whose taps `Picture.maps` are read at; None where pictures have no maps."""
 
     def pictures(self, numbers: range) -> list[Picture]:
         """The images of a batch, in order, without those that cannot be read."""
@@ -80,12 +88,21 @@ class GeneratedImages:
         """See `Source`."""
         return {self.generator.size}
 
+    @property
+    def maps_of(self) -> nn.Module | None:
+        """See `Source`."""
+        return self.generator.maps_of
+
     def pictures(self, numbers: range) -> list[Picture]:
         """See `Source`; the numbers are one batch of the network."""
         seeds = [seed_of(self.seed, number) for number in numbers]
-        images = self.generator.generate(seeds)
-        pixels = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-        return [Picture(n, image, seed) for n, image, seed in zip(numbers, pixels, seeds, strict=True)]
+        drawn = self.generator.draw(seeds)
+        pixels = (drawn.images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        maps = [None] * len(seeds) if drawn.maps is None else [drawn.maps[place] for place in range(len(seeds))]
+        return [
+            Picture(number, image, origin=seed, maps=own)
+            for number, image, seed, own in zip(numbers, pixels, seeds, maps, strict=True)
+        ]
 
 
 def seed_of(seed: int, number: int) -> int:
@@ -109,6 +126,8 @@ class Photographs:
     Raises:
         FileError: no such folder, or no image in it.
     """
+
+    maps_of = None
 
     def __init__(self, folder: Path, longest_side: int | None = None, count: int | None = None) -> None:
         if longest_side is not None and longest_side < 1:
@@ -163,9 +182,7 @@ def generator_of(backbone: Backbone, options: Mapping[str, Any]) -> ImageGenerat
     Raises:
         InputError: the family cannot generate, or does not have such an option.
     """
-    family = family_named(backbone.family)
-    if family.generation is None:
-        return backbone.generator(None)
+    family = require_generating(backbone.family)
     kind = family.generation_class()
     known = [field.name for field in fields(kind)]
     unknown = [name for name in options if name not in known]

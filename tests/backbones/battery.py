@@ -18,8 +18,8 @@ from frugalseg.support.errors import InputError
 
 
 def images(backbone, rows=4, columns=6, count=2, seed=0):
-    """Random images of `rows` x `columns` strides: (count, 3, H, W) float32 in [0, 1]."""
-    size = (rows * backbone.stride, columns * backbone.stride)
+    """Random images of `rows` x `columns` strides or of the only size: (count, 3, H, W) float32 in [0, 1]."""
+    size = backbone.fixed_size or (rows * backbone.stride, columns * backbone.stride)
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -52,8 +52,15 @@ class BackboneChecks:
         assert all(side % backbone.stride == 0 for side in backbone.native_size)
         assert all(backbone.stride % tap.stride == 0 for tap in backbone.taps)
         if backbone.stride > 1:
-            with pytest.raises(ValueError, match="does not fit a network of stride"):
+            with pytest.raises(ValueError, match="does not fit a network"):
                 backbone(torch.rand(1, 3, 4 * backbone.stride - 1, 4 * backbone.stride))
+
+    def test_a_fixed_size_is_the_native_one_and_the_only_one(self, backbone):
+        if backbone.fixed_size is not None:
+            height, width = backbone.fixed_size
+            assert (height, width) == backbone.native_size
+            with pytest.raises(ValueError, match=f"takes {height}x{width} only; resize it to {height}x{width}"):
+                backbone(torch.rand(1, 3, height + backbone.stride, width))
 
     def test_an_image_is_seen_alike_whatever_else_is_in_the_batch(self, backbone):
         batch = images(backbone, self.smallest, self.smallest + 2)
@@ -65,7 +72,8 @@ class BackboneChecks:
         settings = json.dumps(backbone.config())
         backbone.save_pretrained(tmp_path)
         again = load_saved_backbone(tmp_path)
-        assert (again.taps, again.stride, again.native_size) == (backbone.taps, backbone.stride, backbone.native_size)
+        for name in ("taps", "stride", "native_size", "fixed_size"):
+            assert getattr(again, name) == getattr(backbone, name)
         assert json.dumps(again.config()) == settings
         batch = images(backbone, self.smallest, self.smallest + 2)
         for a, b in zip(backbone(batch).maps, again(batch).maps, strict=True):
@@ -87,5 +95,6 @@ class BackboneChecks:
         assert not torch.allclose(found[0], expected)
 
     def test_nothing_is_left_to_train(self, backbone):
+        assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)
         assert not backbone.training
         assert not any(parameter.requires_grad for parameter in backbone.parameters())

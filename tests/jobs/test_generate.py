@@ -48,7 +48,7 @@ import os, sys, time
 import diffusers
 from pathlib import Path
 from frugalseg.jobs.generate import GenerateRequest, generate_folder
-import frugalseg.backbones.ddpm.backbone, frugalseg.backbones.ddpm.sampler
+import frugalseg.backbones.ddpm.backbone, frugalseg.backbones.ddpm.generator
 model, whole, killed, shares = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), eval(sys.argv[4])
 request = GenerateRequest(model, 24, options={"sampling_steps": 2}, batch_size=2, shard_size=3)
 

@@ -58,7 +58,7 @@ def test_each_sample_is_its_seeds_image_with_the_models_labels(written, segmente
     assert len(written) == 10
     for number in (0, 5, 9):
         sample = written[number]
-        alone_ = source.generator.generate([seed_of(0, number)])[0]
+        alone_ = source.generator.draw([seed_of(0, number)]).images[0]
         image = (alone_ * 255).round().byte().permute(1, 2, 0).numpy()
         # Batches of another size round otherwise, which may tip a value over to its neighbour.
         assert np.abs(sample.image.astype(int) - image).max() <= 1
@@ -66,7 +66,7 @@ def test_each_sample_is_its_seeds_image_with_the_models_labels(written, segmente
         assert (found.mask.numpy() == sample.target).mean() > 0.99
         assert sample.uncertainty == pytest.approx(found.image_uncertainty, rel=1e-3)
         assert sample.uncertainty == written.uncertainties[number]
-        assert (sample.name, sample.seed) == (f"{number:08d}", seed_of(0, number))
+        assert (sample.name, sample.origin) == (f"{number:08d}", seed_of(0, number))
 
 
 @pytest.mark.parametrize(("device", "at_once"), [("cpu", [64, 3]), ("cuda", [8, 3]), ("meta", [8, 3])])
@@ -105,7 +105,7 @@ def test_shards_are_plain_webdataset_tars(written):
     assert (np.asarray(image) == written[4].image).all()
     assert mask.mode == "P" and (np.asarray(mask) == written.classes.to_ids(written[4].target)).all()
     about = json.loads(content["00000004.json"])
-    assert about == {"uncertainty": written[4].uncertainty, "seed": written[4].seed, "source": None}
+    assert about == {"uncertainty": written[4].uncertainty, "seed": written[4].origin, "source": None}
 
 
 @pytest.mark.parametrize("moment", [0, 2, 4, 7, 10])
@@ -293,7 +293,7 @@ def test_photographs_keep_their_sizes_and_names(segmenter, tmp_path):
     found = make(segmenter, Photographs(tmp_path / "photos"), tmp_path / "set")
     assert [found.size(i) for i in range(4)] == [(48, 48), (48, 48), (32, 32), (32, 32)]
     assert [sample.name for sample in found] == ["00000000", "00000002", "00000003", "00000004"]
-    assert all(sample.seed is None for sample in found)
+    assert all(sample.origin is None for sample in found)
     read = np.asarray(Image.open(tmp_path / "photos" / "000002.png").convert("RGB"))
     assert (found[1].image == read).all()
     expected = next(segmenter.predict_positions([read]))

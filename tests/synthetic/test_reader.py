@@ -42,7 +42,7 @@ def test_published_files(arrays, compressed, latents, tmp_path):
         assert found.classes.ids == (0, 1, 2)
         for place, sample in enumerate(found):
             assert (sample.image == images[place]).all() and (sample.target == labels[place]).all()
-            assert sample.uncertainty == np.float32(uncertainties[place]) and sample.seed is None
+            assert sample.uncertainty == np.float32(uncertainties[place]) and sample.origin is None
             assert found.size(place) == (6, 8)
     assert (tmp_path / "set.npz.unpacked").exists() == compressed
 

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.colour.settings import ColourOptions
+from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
 
 

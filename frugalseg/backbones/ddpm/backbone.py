@@ -6,12 +6,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
+from frugalseg.backbones.ddpm.generator import DDPMGenerator
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
-from frugalseg.backbones.ddpm.sampler import DDPMGenerator
 from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
 from frugalseg.backbones.ddpm.source import load_network
+from frugalseg.features.taps import Tap
 from frugalseg.support.files import usual_permissions
 from frugalseg.support.precision import dtype_of, precision_of
 

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frugalseg.backbones.ddpm.denoiser import Denoiser, noised_and_denoised
 from frugalseg.backbones.ddpm.network import build_unet
-from frugalseg.backbones.ddpm.sampler import Sampler
+from frugalseg.backbones.ddpm.samplers import sample
 from frugalseg.backbones.ddpm.settings import SCHEDULES, DDPMPretrainSettings
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
@@ -79,11 +80,11 @@ class DDPMPretraining(PretrainingModule):
     def draw(self, run: RunFolder, step: int, examples: Tensor) -> None:
         """Save a picture of samples, and one of 8 images, noised and denoised in a single step."""
         examples = examples[:: max(1, len(examples) // 8)][:8]
-        sampler = Sampler(self.unet, self.scheduler)
+        denoise = Denoiser(self.unet, self.scheduler)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision != "fp32"):
-            samples = sampler.sample(range(24), batch_size=24)
+            samples = sample(denoise, range(24), batch_size=24)
             at = torch.tensor(DENOISED_AT)
-            noisy, clean = sampler.noised(examples, at, torch.Generator().manual_seed(1))
+            noisy, clean = noised_and_denoised(denoise, examples, at, torch.Generator().manual_seed(1))
         save_grid(samples.unflatten(0, (3, 8)), picture_path(run, "samples", step))
         pairs = torch.stack([noisy / 2 + 0.5, clean], dim=1).flatten(0, 1)
         save_grid(torch.cat([examples[None], pairs]), picture_path(run, "denoised", step))

@@ -58,12 +58,12 @@ class DDPMOptions:
 
 @dataclass(frozen=True)
 class DDPMGeneration:
-    """How a diffusion model draws images; see `frugalseg.backbones.ddpm.sampler.Sampler.sample`.
+    """How a diffusion model draws images; see `frugalseg.backbones.ddpm.samplers.sample`.
 
     Attributes:
         sampler: the sampling method.
         sampling_steps: number of evaluations of the network for each image.
-        first_step: the timestep at which sampling starts from pure noise. None: `Sampler.noisiest_known_step` finds it.
+        first_step: the timestep at which sampling starts from pure noise. None: see `choose_timesteps`.
         precision: number format of the network while it samples.
     """
 

@@ -8,6 +8,7 @@ import torch
 
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.support.errors import InputError
+from frugalseg.support.hub import is_hub_id
 
 BUILTIN = "builtin:"
 
@@ -37,7 +38,7 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
         raise InputError(f"{', '.join(guided)}: only for published .pt files; {checkpoint} brings its own settings")
     if path.is_dir() and not (path / "unet" / "config.json").is_file():
         raise InputError(f"{path}: not a diffusers pipeline folder (no unet/config.json in it)")
-    if not path.is_dir() and not looks_like_hub_id(str(checkpoint)):
+    if not path.is_dir() and not is_hub_id(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder")
     return load_pipeline(str(path))
 
@@ -50,12 +51,6 @@ def builtin(checkpoint: str) -> Path:
         names = ", ".join(BUILTIN + path.name for path in known)
         raise InputError(f"no built-in network {checkpoint}; known: {names}")
     return folder
-
-
-def looks_like_hub_id(name: str) -> bool:
-    """Hub ids are ``owner/name``; anything with another number of slashes, or an ending, is a path that isn't there."""
-    owner, slash, model = name.partition("/")
-    return bool(owner and slash and model) and "/" not in model and owner not in {".", ".."} and "\\" not in name
 
 
 def load_pipeline(name: str) -> tuple[Any, Any]:

@@ -6,10 +6,11 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.mae.checkpoint import load_encoder, save_network
 from frugalseg.backbones.mae.network import Encoder, normalised, random_network
 from frugalseg.backbones.mae.settings import MAEOptions
+from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
 

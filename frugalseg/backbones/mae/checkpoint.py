@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frugalseg.backbones import saved
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, MaskedAutoencoder
 from frugalseg.backbones.mae.settings import HEAD_WIDTH
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DROPPED = ("decoder_", "mask_token")
 """How the names begin of tensors that features do without: those of the decoder."""
 NEEDED = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
@@ -36,7 +35,7 @@ def load_encoder(path: str | Path, heads: int | None = None) -> Encoder:
     path = Path(path)
     config: dict[str, Any] = {}
     if path.is_dir():
-        config, path = read_config(path), path / WEIGHTS
+        config, path = size_and_heads(path), path / saved.WEIGHTS
     tensors = read_tensors(path)
     with torch.device("meta"):
         encoder = Encoder(read_shape(tensors, path, heads or config.get("heads"), config.get("image_size")))
@@ -46,31 +45,21 @@ def load_encoder(path: str | Path, heads: int | None = None) -> Encoder:
 
 
 def save_network(network: Encoder, folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors``, whose tensors have their published names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    save_tensors(tensors, folder / WEIGHTS, {"format": "pt"})
+    """Write a network whose tensors have their published names; see `frugalseg.backbones.saved`."""
     decoder = {"decoder": asdict(network.decoder_shape)} if isinstance(network, MaskedAutoencoder) else {}
-    write_json(folder / CONFIG, {"family": "mae", **asdict(network.shape), **decoder})
+    saved.save_network(network, folder, {"family": "mae", **asdict(network.shape), **decoder})
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def size_and_heads(folder: Path) -> dict[str, Any]:
     """What the tensors do not tell, from the ``config.json`` of `save_network`: ``image_size`` and ``heads``.
 
     Raises:
         InputError: there is no such file, it is of another family, or what it says is impossible.
     """
-    path = folder / CONFIG
-    if not path.is_file():
-        raise InputError(
-            f"{folder}: no {CONFIG}; give a published file or the folder that `frugalseg pretrain mae` wrote"
-        )
-    config = read_json(path)
-    if not isinstance(config, dict) or config.get("family") != "mae":
-        raise InputError(f"{path}: not of a masked autoencoder; is it the folder of another family?")
+    config = saved.read_config(folder, "mae")
     sizes = config.get("image_size")
     if not isinstance(sizes, list) or len(sizes) != 2 or not all(_positive(n) for n in [*sizes, config.get("heads")]):
-        raise InputError(f"{path}: must say image_size, as [height, width], and heads, all above 0")
+        raise InputError(f"{folder / saved.CONFIG}: must say image_size, as [height, width], and heads, all above 0")
     return {"image_size": (sizes[0], sizes[1]), "heads": config["heads"]}
 
 
@@ -114,10 +103,10 @@ def _image_size(patches: int, patch: int, said: tuple[int, int] | None, source: 
     side = round(patches**0.5) * patch
     height, width = said or (side, side)
     if height % patch or width % patch or height * width != patches * patch**2:
-        what = f"image_size {height}x{width} in {CONFIG} does not fit" if said else "no square image fits"
+        what = f"image_size {height}x{width} in {saved.CONFIG} does not fit" if said else "no square image fits"
         raise InputError(
             f"{source}: {what} its {patches} patches of {patch} pixels; "
-            f"give the folder that `frugalseg pretrain mae` wrote, whose {CONFIG} says the size"
+            f"give the folder that `frugalseg pretrain mae` wrote, whose {saved.CONFIG} says the size"
         )
     return height, width
 

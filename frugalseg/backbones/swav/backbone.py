@@ -7,11 +7,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from frugalseg.backbones.base import Backbone, Tap
+from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.swav.checkpoint import load_folder, load_network, save_network
 from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
+from frugalseg.features.taps import Tap, names
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
 
@@ -61,7 +62,7 @@ class SwAVBackbone(Backbone):
         """See `Backbone.maps`: layer by layer, in the dtype of the chosen precision."""
         normal = (images.float() - self.get_buffer("mean")) / self.get_buffer("std")
         normal = normal.to(dtype_of(self.options.precision)).contiguous(memory_format=self.format)
-        wanted = [tap.name for tap in self.taps]
+        wanted = names(self.taps)
         found: dict[str, Tensor] = {}
         for name, entering, leaving in self.network.walk(normal):
             found |= {f"{name}.in": entering, f"{name}.out": leaving}

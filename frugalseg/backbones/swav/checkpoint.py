@@ -7,13 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
+from frugalseg.backbones import saved
 from frugalseg.backbones.swav.network import ResNet, build_network
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PREFIX = "module."
 DROPPED = ("projection_head.", "prototypes.")
 """Beginnings of the keys of the head, which only training needs; published files have heads of several sizes."""
@@ -85,16 +84,16 @@ def inferred_shape(tensors: Mapping[str, Tensor], source: str | Path) -> ResNetS
 
 
 def save_network(network: ResNet, size: tuple[int, int], folder: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` to `folder`, which is created where it is missing.
+    """Write a network to `folder`; see `frugalseg.backbones.saved`.
 
     Args:
         network: of any dtype and memory layout.
         size: (height, width) of the images that it was trained for.
         folder: where to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tensors({key: value.contiguous() for key, value in network.state_dict().items()}, folder / WEIGHTS)
-    write_json(folder / CONFIG, {"family": "swav", "image_size": size, **asdict(network.shape)})
+    config = {"family": "swav", "image_size": size, **asdict(network.shape)}
+    # The header of these files has always been empty, and files that are written anew keep their bytes.
+    saved.save_network(network, folder, config, metadata=None)
 
 
 def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
@@ -103,18 +102,14 @@ def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
     Raises:
         InputError: the folder holds another network, or something else.
     """
-    if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder}: no {CONFIG} in this folder; give one of pretrain swav, or a published file")
-    shape, size = read_config(read_json(folder / CONFIG), folder / CONFIG)
+    shape, size = shape_and_size(saved.read_config(folder, "swav"), folder / saved.CONFIG)
     network = build_network(shape, seed=0)
-    load_strictly(network, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
     return network.eval(), size
 
 
-def read_config(config: Any, source: Path) -> tuple[ResNetShape, tuple[int, int]]:
+def shape_and_size(config: Mapping[str, Any], source: Path) -> tuple[ResNetShape, tuple[int, int]]:
     """The shape and image size in the values of a ``config.json``; raises `InputError` where they are not."""
-    if not isinstance(config, dict) or config.get("family") != "swav":
-        raise InputError(f"{source}: not the settings of a SwAV network; is the folder that of another family?")
     try:
         shape = ResNetShape(int(config["width"]), tuple(config["depths"]), config["block"], config["stem_stride"])
         height, width = (int(side) for side in config["image_size"])

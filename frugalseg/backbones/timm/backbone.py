@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from frugalseg.backbones import saved
 from frugalseg.backbones.base import Backbone
-from frugalseg.backbones.timm.checkpoint import WEIGHTS, find, tensors_for
+from frugalseg.backbones.timm.checkpoint import find, tensors_for
 from frugalseg.backbones.timm.network import Design, build, choose_layers, intermediates, pruned
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
-from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.support.files import save_tensors
+from frugalseg.backbones.weights import load_strictly
 from frugalseg.support.precision import Precision, dtype_of
 
 
@@ -21,8 +21,9 @@ class TimmBackbone(Backbone):
     """A network of the library, run no deeper than the deepest layer that is read.
 
     Taps are named ``layer0``, ``layer1``, ...; a transformer's are the outputs of its blocks before the last norm,
-    without class and register tokens. Where a network takes images of its own size alone, images are resized to it and
-    its maps to the grid that `Backbone.maps` promises.
+    without class and register tokens. Some networks take images of their own size only: they have a `fixed_size`. If
+    that size is not a multiple of the stride, `fixed_size` is the nearest one that is, and `maps` resizes images and
+    maps by the few pixels in between.
 
     Args:
         design: what the network is.
@@ -44,6 +45,7 @@ class TimmBackbone(Backbone):
         self.stride = max(tap.stride for tap in self.taps)
         height, width = (max(1, round(side / self.stride)) * self.stride for side in design.input_size)
         self.native_size = (height, width)
+        self.fixed_size = None if self.only_size is None else self.native_size
         self.register_buffer("mean", torch.tensor(design.config["mean"])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(design.config["std"])[:, None, None], persistent=False)
 
@@ -86,9 +88,7 @@ class TimmBackbone(Backbone):
 
     def save_weights(self, folder: Path) -> None:
         """``model.safetensors`` with the library's names, without the layers that are not run."""
-        tensors = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        whole = {name: value.contiguous() for name, value in tensors.items()}
-        save_tensors(whole, folder / WEIGHTS[0], {"format": "pt"})
+        saved.save_weights(self.network, folder)
 
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
@@ -96,7 +96,7 @@ class TimmBackbone(Backbone):
         design = Design.from_json(config["architecture"], config["arguments"], config["config"])
         layers = tuple(config["layers"])
         network = pruned(build(design), layers)
-        load_strictly(network, read_tensors(folder / WEIGHTS[0]), folder / WEIGHTS[0])
+        load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
         return cls(design, network, layers, config["precision"])
 
     def reinitialised(self, seed: int) -> Self:

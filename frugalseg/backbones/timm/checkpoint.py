@@ -7,12 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frugalseg.backbones.timm.network import Design, check_registered, design_named, first_line
+from frugalseg.backbones.saved import CONFIG, WEIGHTS
+from frugalseg.backbones.timm.network import ON_HUB, Design, check_registered, design_named, first_line
 from frugalseg.backbones.weights import complain, read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.hub import is_hub_id
 
-CONFIG, WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+WEIGHT_FILES = (WEIGHTS, "pytorch_model.bin")
 PREFIXES = ("module.", "model.", "backbone.")
 """Put before every key by distributed training, by training frameworks and by self-supervised ones."""
 HEADS = ("head", "head_dist", "fc", "classifier", "fc_norm", "norm")
@@ -24,8 +26,8 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
 
     Args:
         checkpoint: a file of weights, or a folder with ``config.json`` and weights as the library saves them and as
-            Hub repositories of its models hold them.
-        model: name of the network; needed unless the checkpoint is such a folder.
+            Hub repositories of its models hold them; or the id of such a repository, ``owner/name``.
+        model: name of the network; needed for a file, and where there is no checkpoint.
 
     Raises:
         InputError: no model is named, or the checkpoint is not there.
@@ -35,6 +37,8 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
         design, file = read_folder(path)
         return design_named(model) if model else design, file
     if path is not None and not path.is_file():
+        if is_hub_id(path) and not model:
+            return design_named(f"{ON_HUB}{path}"), None
         raise InputError(f"{path}: no such checkpoint file or folder; without one, the published weights are fetched")
     if not model:
         raise InputError("the timm backbone needs model=NAME (--model), such as vit_small_patch14_reg4_dinov2")
@@ -43,9 +47,9 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
 
 def read_folder(folder: Path) -> tuple[Design, Path]:
     """The design and the weights of a folder of the library's layout."""
-    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    file = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if file is None or not (folder / CONFIG).is_file():
-        raise InputError(f"{folder}: not a folder of a timm model ({CONFIG} and {WEIGHTS[0]} are expected in it)")
+        raise InputError(f"{folder}: not a folder of a timm model ({CONFIG} and {WEIGHTS} are expected in it)")
     content = read_json(folder / CONFIG)
     architecture = content.get("architecture") if isinstance(content, dict) else None
     if not isinstance(architecture, str):

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.hub import is_hub_id
 
+ON_HUB = "hf-hub:"
 EXAMPLE = "vit_small_patch14_reg4_dinov2"
 SUGGESTED = 5
 MOST_BLOCKS = 12
@@ -76,8 +78,10 @@ def design_named(name: str) -> Design:
     try:
         source, identifier = parse_model_name(name)
     except ValueError:
-        raise InputError(f"no timm network {name!r}; networks of the Hub are hf-hub:OWNER/NAME") from None
+        raise InputError(f"no timm network {name!r}; networks of the Hub are {ON_HUB}OWNER/NAME") from None
     if source == "hf-hub":
+        if not is_hub_id(identifier.partition("@")[0]):
+            raise InputError(f"{name}: not a network of the Hub; give {ON_HUB}OWNER/NAME")
         return design_on_hub(name, identifier)
     if source is not None:
         raise InputError(f"model {name}: give the folder as the checkpoint, without a model")

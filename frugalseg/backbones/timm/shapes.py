@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from frugalseg.backbones.base import Tap
 from frugalseg.backbones.timm.network import first_line, intermediates, reductions
+from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
 
 Size = tuple[int, int]

@@ -90,21 +90,39 @@ def test_transformer_blocks_without_class_and_register_tokens(model, others):
 
 def test_swin_at_its_own_size_is_the_plain_network():
     backbone = load(SWIN)
-    network, batch = plain(backbone, SWIN), images(backbone, 7, 7, count=1)
+    assert backbone.fixed_size == (224, 224)
+    network, batch = plain(backbone, SWIN), images(backbone, count=1)
     levels = outputs_of(network.layers, lambda: network(normalised(batch, SWIN)))
     close(backbone(batch).maps, [values.permute(0, 3, 1, 2) for values in levels])
 
 
 @pytest.mark.parametrize("model", ONE_SIZE)
-def test_a_network_of_one_size_sees_images_resized(model):
+def test_a_network_of_one_size_says_so(model):
     backbone = load(model)
-    network, own = plain(backbone, model), torch.nn.functional.interpolate
-    batch = images(backbone, 4, 6)
-    seen = own(normalised(batch, model), backbone.native_size, mode="bilinear", antialias=True)
+    network, batch = plain(backbone, model), images(backbone)
+    assert batch.shape[2:] == backbone.fixed_size == backbone.design.input_size
     with torch.no_grad():
-        maps = network.forward_intermediates(seen, indices=list(backbone.layers), intermediates_only=True)
-    grids = [(batch.shape[2] // tap.stride, batch.shape[3] // tap.stride) for tap in backbone.taps]
-    close(backbone(batch).maps, [own(m, g, mode="bilinear", antialias=True) for m, g in zip(maps, grids, strict=True)])
+        maps = network.forward_intermediates(
+            normalised(batch, model), indices=list(backbone.layers), intermediates_only=True
+        )
+    close(backbone(batch).maps, maps)
+
+
+def test_a_network_whose_only_size_is_no_multiple_of_its_stride():
+    backbone = load("test_vit_relpos", layers=(0,))
+    assert backbone.fixed_size == (160, 160)
+    backbone.only_size, backbone.fixed_size = (160, 160), None  # as if its own size were a few pixels smaller
+    network, own = plain(backbone, "test_vit_relpos"), torch.nn.functional.interpolate
+    batch = torch.rand(1, 3, 176, 176, generator=torch.Generator().manual_seed(0))
+    seen = own(normalised(batch, "test_vit_relpos"), (160, 160), mode="bilinear", antialias=True)
+    with torch.no_grad():
+        (values,) = network.forward_intermediates(seen, indices=[0], intermediates_only=True)
+    close(backbone(batch).maps, [own(values, (11, 11), mode="bilinear", antialias=True)])
+
+
+@pytest.mark.parametrize("model", [VIT, RESNET])
+def test_networks_of_any_size(model):
+    assert load(model).fixed_size is None
 
 
 @pytest.mark.parametrize(("model", "chosen"), [(VIT, (1, 3)), (RESNET, (0, 2)), (CONVNEXT, (1,))])

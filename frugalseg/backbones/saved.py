@@ -1,0 +1,72 @@
+"""A network in a folder of its own: ``config.json`` says what it is, ``model.safetensors`` holds its weights."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from frugalseg.backbones.weights import read_tensors
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json, save_tensors, write_json
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+BACKBONE = "backbone.json"
+"""What `Backbone.save_pretrained` writes beside the network: the family and what is read."""
+TORCH_FORMAT = {"format": "pt"}
+"""What other libraries expect in the header of a safetensors file that torch wrote."""
+
+
+def save_network(
+    network: nn.Module, folder: Path, config: Mapping[str, Any], metadata: dict[str, str] | None = TORCH_FORMAT
+) -> None:
+    """Write a network and what `config` says of it; the inverse of `read_config` and `read_weights`.
+
+    Args:
+        network: of any dtype, memory layout and device.
+        folder: where to; created where it is missing.
+        config: JSON values, among them ``family``, by which `read_config` knows its own folders.
+        metadata: for the header of the weights' file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(network, folder, metadata)
+    write_json(folder / CONFIG, dict(config))
+
+
+def save_weights(network: nn.Module, folder: Path, metadata: dict[str, str] | None = TORCH_FORMAT) -> None:
+    """Write ``model.safetensors`` alone, for families whose ``backbone.json`` says the rest; see `save_network`."""
+    # A copy, because safetensors refuses tensors that share memory, as tied weights do.
+    tensors = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
+    save_tensors(tensors, folder / WEIGHTS, metadata)
+
+
+def read_config(folder: Path, family: str) -> dict[str, Any]:
+    """The ``config.json`` of a folder that `save_network` wrote for `family`.
+
+    Raises:
+        InputError: there is no such file, or it is of another family.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: no {CONFIG} in this folder; give a folder of `frugalseg pretrain {family}`, or a published file"
+        )
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("family") != family:
+        raise InputError(f"{path}: not of the family {family}; is it the folder of another family?")
+    return config
+
+
+def family_in(folder: Path) -> str | None:
+    """The family that a folder names, either of a network or of a `Backbone.save_pretrained`; None if it names none."""
+    for path in (folder / BACKBONE, folder / CONFIG):
+        if path.is_file():
+            config = read_json(path)
+            family = config.get("family") if isinstance(config, dict) else None
+            return family if isinstance(family, str) else None
+    return None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of ``model.safetensors``, on the CPU; raises what `read_tensors` raises."""
+    return read_tensors(folder / WEIGHTS)
