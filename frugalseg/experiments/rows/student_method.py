@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.example import Example
-from frugalseg.experiments.rows.student import StudentRow
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model
 from frugalseg.models import load_model
@@ -20,6 +19,9 @@ from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
 from frugalseg.synthetic.drawn import draw_images, drawing_name
 from frugalseg.synthetic.filter import PUBLISHED_STRAY, keep_certain
+
+if TYPE_CHECKING:
+    from frugalseg.experiments.rows.student import StudentRow
 
 AT_ONCE = 32
 """Images drawn or labelled together."""
@@ -57,7 +59,7 @@ class StudentMethod:
 
     student: Student
 
-    def __init__(self, row: StudentRow, inputs: StudentInputs, *, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(self, row: "StudentRow", inputs: StudentInputs, *, seed: int = 0, device: str = "cpu") -> None:
         self.row, self.inputs, self.device = row, inputs, device
         self.settings = row.settings(seed)
         new_network(NetworkSpec(self.settings.architecture, self.settings.encoder, self.settings.depth, 2), seed)
