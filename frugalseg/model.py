@@ -19,6 +19,7 @@ from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
 
 
@@ -147,22 +148,15 @@ def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[N
 
 
 def model_folder(folder_or_hub_id: str | Path) -> Path:
-    """The local folder of a saved model; a Hub id is downloaded first."""
-    folder = Path(folder_or_hub_id)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
-        return folder
-    if str(folder_or_hub_id).count("/") != 1 or folder.suffix:
-        raise InputError(f"{folder}: no such model folder")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    """The local folder of a saved model; a Hub id is downloaded first.
 
-    try:
-        return Path(snapshot_download(str(folder_or_hub_id)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise InputError(f"{folder_or_hub_id}: no such folder, and not on the Hub ({first})") from None
+    Raises:
+        InputError: see `local_or_downloaded`; or the folder holds no model.
+    """
+    folder = local_or_downloaded(folder_or_hub_id, "model folder")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
+    return folder
 
 
 def model_kind(folder: Path) -> str:

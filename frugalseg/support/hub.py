@@ -8,21 +8,10 @@ from frugalseg.support.errors import InputError
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 """``owner/name``. Names may hold dots (``model-v1.5``), but neither they nor owners begin with one."""
 LONGEST_ID = 96
-FILE_ENDINGS: tuple[str, ...] = (
-    ".bin",
-    ".ckpt",
-    ".gz",
-    ".h5",
-    ".json",
-    ".npy",
-    ".npz",
-    ".onnx",
-    ".pickle",
-    ".pkl",
-    ".pt",
-    ".pth",
+FILE_ENDINGS = (
+    *(".bin", ".ckpt", ".gz", ".h5", ".json", ".npy", ".npz", ".onnx", ".pickle", ".pkl", ".pt", ".pth"),
+    *(".safetensors", ".tar", ".tgz", ".zip"),
 )
-FILE_ENDINGS += (".safetensors", ".tar", ".tgz", ".zip")
 """A name with one of these endings is a file that is missing here, not a repository."""
 
 

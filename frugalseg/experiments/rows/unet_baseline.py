@@ -1,7 +1,7 @@
 """How a row of kind ``unet`` is fitted: a U-Net from scratch on annotated images, with augmentation."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from frugalseg.classifier.prediction import PixelPrediction, vote
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.experiments.rows.unet import UNetRow
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.students.augmentation import augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import MEAN, STD
 from frugalseg.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from frugalseg.experiments.rows.unet import UNetRow
 
 
 class UNetBaseline:
@@ -32,7 +34,7 @@ class UNetBaseline:
     network: nn.Module
     size: tuple[int, int]
 
-    def __init__(self, settings: UNetRow, *, seed: int = 0, device: str | torch.device = "cpu") -> None:
+    def __init__(self, settings: "UNetRow", *, seed: int = 0, device: str | torch.device = "cpu") -> None:
         self.settings = settings
         self.seed = seed
         self.device = torch.device(device)
