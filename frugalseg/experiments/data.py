@@ -18,7 +18,7 @@ MAIN = "test"
 """The name of the test set that methods are ranked by."""
 
 PHOTOGRAPHS_SEED = 3
-"""Seed of the toy images that stand for photographs without annotation: not those to train and test on."""
+"""Seed of the toy images that stand for photographs without annotation; they are in no other set."""
 
 MEMORY = 256 * 2**20
 """Bytes of decoded images that a comparison keeps in memory."""
