@@ -1,6 +1,7 @@
 """Killed at any moment, a run goes on and ends as if nothing had happened; nothing half-written is ever left."""
 
 import errno
+import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.support import files
 from frugalseg.support.errors import InputError
 from frugalseg.support.runs import alone
-from tests.cli.test_cli import mistake
+from tests.cli.test_cli import mistake, run
 from tests.jobs.interrupt import Stop, stop_at
 
 QUICK = replace(PROTOCOLS["default"], steps=30)
@@ -154,6 +155,73 @@ def test_an_image_that_changed_is_segmented_again(keep_time, model, toy_test, tm
         one, other = (place / f"{path.stem}.png" for path in (first, second))
         assert one.read_bytes() == other.read_bytes() != before[one]
     assert predict_folder(model, images, out, extras=extras) == 0
+
+
+def test_two_runs_never_share_an_output_folder(model, toy_test, tmp_path):
+    """Whoever comes second is told so, and does not disturb the first one."""
+    out = tmp_path / "out"
+    for command in (
+        lambda overwrite: predict_folder(model, toy_test / "images", out, overwrite=overwrite),
+        lambda overwrite: evaluate_folder(model, toy_test, out, overwrite=overwrite),
+    ):
+        with alone(out):
+            for overwrite in (False, True):
+                with pytest.raises(InputError, match="another run is at work here"):
+                    command(overwrite)
+            (out / "first.png").touch()
+        command(True)
+        assert not (out / ".lock").exists() and not (out / "first.png").exists()
+        command(False)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from frugalseg.jobs.evaluate import evaluate_folder
+from frugalseg.jobs.predict import predict_folder
+model, data, out, command = sys.argv[1:]
+real = pathlib.Path.replace
+
+def end(path, to):
+    if pathlib.Path(to).name == "run.json":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(path, to)
+
+pathlib.Path.replace = end
+if command == "predict":
+    predict_folder(pathlib.Path(model), pathlib.Path(data) / "images", pathlib.Path(out))
+else:
+    evaluate_folder(pathlib.Path(model), pathlib.Path(data), pathlib.Path(out))
+"""
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_killed_in_its_first_write_a_command_can_be_run_again(command, model, toy_test, tmp_path):
+    out = tmp_path / "out"
+    arguments = [sys.executable, "-c", KILLED, str(model), str(toy_test), str(out), command]
+    killed = subprocess.run(arguments, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = [path.name for path in out.iterdir()]
+    assert left and "run.json" not in left
+    if command == "predict":
+        assert predict_folder(model, toy_test / "images", out) == 3
+    else:
+        assert len(evaluate_folder(model, toy_test, out).images) == 3
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved on this system")
+def test_maps_that_do_not_fit_on_the_disk_are_one_line(toy_train, tmp_path, capsys, monkeypatch):
+    command = ["fit", toy_train, "--backbone", "colour", "-o", tmp_path / "model", "--members", 1, "--device", "cpu"]
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        code, _, said = run(*command, capsys=capsys)
+    assert code == 1 and "Traceback" not in said
+    assert f"{tmp_path / 'model.work' / 'maps' / '000-colour.f16'}: the disk is full; make room" in said
+    assert run(*command, capsys=capsys)[0] == 0
 
 
 def test_masks_hold_the_predicted_ids(model, toy_test, tmp_path):
