@@ -10,6 +10,7 @@ from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.folders import require_writable
 from frugalseg.training.run_folder import RunFolder
 
 
@@ -26,8 +27,10 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", ba
         The recipe with the places of the networks as checkpoints.
 
     Raises:
-        InputError: a family, a setting or a folder of images is wrong; found before the first training.
+        InputError: a family, a setting or a folder of images is wrong, or `folder` cannot be written; found before the
+            first training.
     """
+    require_writable(Path(folder))
     wanted = [name for name in recipe.networks if any(name == checkpoint_of(row) for row in recipe.rows)]
     settings = {name: settings_of(recipe.networks[name], name) for name in wanted}
     images = {name: [str(path) for path in folders_of(recipe, name)] for name in wanted}

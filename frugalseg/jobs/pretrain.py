@@ -12,6 +12,7 @@ from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.folders import require_writable
 from frugalseg.training.run_folder import RunFolder, continued
 from frugalseg.training.trainer import PretrainingModule, check_hardware, fit
 
@@ -45,6 +46,7 @@ def pretrain(
         InputError: no images, an unsuitable size, `out` holds something else, or a run of other settings or images.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
+    require_writable(run.path)
     settings = settings or stored_settings(family, out)
     check_hardware(settings, options)
     paths = images_of(images)
@@ -69,9 +71,10 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
         given: settings by name; those that are None count as not given.
 
     Raises:
-        InputError: `out` holds a run of another family.
+        InputError: `out` holds a run of another family, or cannot be written.
     """
     run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
+    require_writable(run.path)
     stored = read_json(run.settings) if run.resumable else {}
     if stored.get("family", family) != family:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
