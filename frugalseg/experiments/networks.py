@@ -12,6 +12,7 @@ from frugalseg.jobs.pretrain import images_of, pretrain
 from frugalseg.pretraining.settings import RunOptions
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.folders import require_writable
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.run_folder import RunFolder
 
@@ -29,8 +30,10 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
         The recipe with the folders of the networks as checkpoints.
 
     Raises:
-        InputError: a folder of images is wrong; found before the first training.
+        InputError: a family, a setting or a folder of images is wrong, or `folder` cannot be written; found before the
+            first training.
     """
+    require_writable(Path(folder))
     wanted = [name for name in recipe.networks if any(name == checkpoint_of(row) for row in recipe.rows)]
     if not wanted:
         return recipe

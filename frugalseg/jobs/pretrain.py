@@ -14,6 +14,7 @@ from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.folders import require_writable
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import RunFolder, continued
@@ -52,6 +53,7 @@ def pretrain(
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
+    require_writable(run.path)
     settings = settings or stored_settings(family, out)
     check_hardware(options.hardware, settings.precision, settings.batch_size)
     paths = images_of(images)
@@ -78,9 +80,10 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
         given: settings by name; those that are None count as not given.
 
     Raises:
-        InputError: `out` holds a run of another family.
+        InputError: `out` holds a run of another family, or cannot be written.
     """
     run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
+    require_writable(run.path)
     stored = read_json(run.settings) if run.resumable else {}
     if stored.get("family", family) != family:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")

@@ -22,6 +22,7 @@ from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.students import onnx_export
 from frugalseg.students.settings import student_settings
 from frugalseg.students.student import Student
+from frugalseg.support import runs
 from frugalseg.support.errors import InputError, WorkError
 from frugalseg.support.files import read_json, write_json
 from frugalseg.support.progress import silent
@@ -285,6 +286,30 @@ def test_a_kill_as_the_student_is_put_into_its_place(request_, finished, tmp_pat
     assert steps_of(replace(request_, test=None), tmp_path / "student") == []
     assert same_weights(tmp_path / "student", finished[0])
     assert written <= {path.name for path in (tmp_path / "student" / "tensorboard").iterdir()}
+
+
+def test_a_kill_before_what_was_under_way_is_deleted(request_, finished, tmp_path, monkeypatch, caplog):
+    """The student has its place: a rerun tidies up and trains nothing; another request is refused."""
+
+    real = runs.empty
+
+    def stop(work):
+        if (work / runs.FINISHED).exists():
+            raise Stop
+        real(work)
+
+    out = tmp_path / "student"
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(runs, "empty", stop)
+        distill_folder(replace(request_, test=None), out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["student", "student.work"]
+    changed = replace(request_, settings=replace(QUICK, seed=1))
+    with pytest.raises(InputError, match="exists and is not empty"):
+        distill_folder(changed, out)
+    assert steps_of(request_, out) == [] and "student: is complete" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["student"] and same_weights(out, finished[0])
+    with pytest.raises(InputError, match="exists and is not empty"):
+        distill_folder(request_, out)
 
 
 def test_a_failed_export_does_not_cost_the_student(request_, finished, tmp_path, monkeypatch):

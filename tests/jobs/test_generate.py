@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,6 +227,26 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     checkpoint = str(Path(model) / "backbone")
     fit = FitRequest(out, "ddpm", checkpoint, {"timesteps": (50,), "blocks": (1,)}, {**settings, "protocol": QUICK})
     fit_folder(fit, tmp_path / "fitted")
+
+
+def test_unfinished_images_do_not_count(model, tmp_path):
+    """Neither those that a killed call left, which the next one removes, nor those that another one is writing."""
+    request, out = GenerateRequest(model, for_annotation=2, options=OPTIONS), tmp_path / "to_annotate"
+    annotation_folder(request, out)
+    left = out / "images" / ".00000000.partial-abcd1234.png"
+    shutil.copy(out / "images" / "00000000.png", left)
+    other = out / "images" / ".00000001.png"
+    shutil.copy(left, other)
+    assert annotation_folder(request, out) == 0
+    assert "2 images" in (out / "README.txt").read_text()
+    assert not left.exists() and other.exists()
+
+
+def test_an_npz_that_a_killed_call_left_unfinished(model, tmp_path):
+    (tmp_path / ".set.partial-abcd1234.npz").write_bytes(b"half")
+    (tmp_path / ".other.partial-abcd1234.npz").write_bytes(b"not ours")
+    generate_folder(GenerateRequest(model, 1, options=OPTIONS, npz=tmp_path / "set.npz"), tmp_path / "set")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.partial-abcd1234.npz", "set", "set.npz"]
 
 
 def test_images_of_two_networks_never_mix(model, tiny_ddpm, tmp_path):

@@ -16,6 +16,7 @@ from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.animal import LABELS, draw_animal
 from frugalseg.data.toy.drawing import Canvas, Ellipse, Limb, Material, Polygon, Shape
 from frugalseg.support.files import atomic_path
+from frugalseg.support.folders import require_writable
 
 TOY_CLASSES = ClassTable(
     ids=tuple(range(len(LABELS))),
@@ -61,8 +62,12 @@ def write_toy_folder(
 
     Args:
         folder: gets ``images/``, ``masks/`` and ``classes.json``; without `masks`, the images themselves.
+
+    Raises:
+        InputError: `folder` cannot be written.
     """
     folder = Path(folder)
+    require_writable(folder)
     images = folder / "images" if masks else folder
     for index in range(first, first + count):
         path = images / f"{index:06d}.png"
