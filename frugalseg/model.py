@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.data.arrays import as_images
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.evaluation import Evaluation
@@ -21,6 +22,9 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from frugalseg.data.arrays import ImageLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +92,22 @@ class Model(ABC):
         if not hasattr(self, "classes"):
             raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
 
-    def predict(self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1) -> Iterator[Prediction]:
+    def predict(self, images: "ImageLike | Iterable[ImageLike]", *, batch_size: int = 1) -> Iterator[Prediction]:
         """Segment images of any size, one prediction for each, in order, as they are asked for.
 
         Args:
-            images: (H, W, 3) uint8 RGB each.
+            images: arrays, tensors, PIL images or paths, or a single one of them, or the path of a folder of images.
+                `frugalseg.data.arrays.as_rgb` says which shapes, types and ranges of values are understood.
             batch_size: images that the network sees at once, where consecutive ones have one size; more is faster on
                 a GPU only.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted, `batch_size` is below 1, or something is not an image.
         """
         self.require_fitted()
-        return map(self._in_ids, self.predict_positions(images, batch_size=batch_size))
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give 1 or more")
+        return map(self._in_ids, self.predict_positions(as_images(images), batch_size=batch_size))
 
     def _in_ids(self, found: PixelPrediction) -> Prediction:
         """A prediction as users see it."""

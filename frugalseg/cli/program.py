@@ -16,6 +16,7 @@ from frugalseg.cli.pretrain import convert, pretrain_app
 from frugalseg.cli.synthetic import GENERATE_OPTIONS, STUDENT_FLAGS, distill, generate
 from frugalseg.support.device import NO_MEMORY, out_of_memory
 from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.threads import limit_threads
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """The exit codes; the last is the shell's for what Ctrl-C has ended."""
@@ -74,6 +75,7 @@ def main() -> None:
 
     The last three come with one line on standard error.
     """
+    limit_threads()
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

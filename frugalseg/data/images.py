@@ -1,5 +1,6 @@
 """Images as people have them, read as 8-bit RGB."""
 
+import logging
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from frugalseg.support.files import FileError
-from frugalseg.support.text import listing
+from frugalseg.support.text import count, listing
+
+log = logging.getLogger(__name__)
 
 HEIF = "pillow_heif"
 """The optional package that lets Pillow read HEIC files, the photographs of many phones."""
@@ -73,9 +76,17 @@ def list_images(folder: str | Path) -> list[Path]:
         return [folder]
     paths = images_in(folder)
     if not paths:
-        suffixes = " ".join(sorted(s[1:] for s in IMAGE_SUFFIXES))
-        raise FileError(folder, "no images in this folder", f"put images in it ({suffixes}), or name another folder")
+        raise _no_images(folder)
     return paths
+
+
+def _no_images(folder: Path) -> FileError:
+    """The error for a folder without images; it names the folders in it that have some."""
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and images_in(path))
+    if inside:
+        return FileError(folder, "no images in this folder itself", f"name the folder that has them: {listing(inside)}")
+    suffixes = " ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+    return FileError(folder, "no images in this folder", f"put images in it ({suffixes}), or name another folder")
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -105,6 +116,13 @@ def other_files(folder: Path) -> list[Path]:
         and path.name.lower() not in SYSTEM_FILES
         and path.is_file()
     ]
+
+
+def report_other_files(folder: Path) -> None:
+    """Log which files of a folder of images are not read, so that nobody looks for their results in vain."""
+    others = [path.name for path in other_files(folder)]
+    if others:
+        log.warning("%s: %s of other formats left out: %s", folder, count(len(others), "file"), listing(others))
 
 
 def same_stems(paths: Iterable[Path]) -> list[list[Path]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.data.images import list_images, read_image, require_distinct_stems
+from frugalseg.data.images import list_images, read_image, report_other_files, require_distinct_stems
 from frugalseg.data.masks import write_mask
 from frugalseg.model import Model, Prediction, model_folder
 from frugalseg.models import load_model
@@ -68,6 +68,7 @@ def predict_folder(
     extras = extras or Extras()
     spare_inputs(out, model, images)
     paths = list_images(images)
+    report_other_files(images)
     require_distinct_stems(paths)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones.registry import Family, family_named, pretrainable
-from frugalseg.data.images import list_images
+from frugalseg.data.images import list_images, report_other_files
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
@@ -94,6 +94,8 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
 def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
     several = [folders] if isinstance(folders, str | Path) else folders
+    for folder in several:
+        report_other_files(Path(folder))
     return [path for folder in several for path in list_images(folder)]
 
 

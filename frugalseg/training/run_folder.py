@@ -11,6 +11,7 @@ from typing import Any
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path, read_json, write_json
 from frugalseg.support.locks import holding
+from frugalseg.support.records import differences
 from frugalseg.training.hardware import is_first_process
 
 
@@ -142,11 +143,12 @@ def continued(stored: dict[str, Any], given: dict[str, Any], where: Path) -> dic
     Raises:
         InputError: the two differ in anything but more steps; it names every such setting.
     """
-    changed = [
-        f"{key} {stored.get(key)!r} -> {value!r}"
+    asked = {
+        key: value
         for key, value in given.items()
-        if value is not None and stored.get(key) != value and not (key == "steps" and value > stored["steps"])
-    ]
+        if value is not None and not (key == "steps" and value > stored["steps"])
+    }
+    changed = differences({key: stored.get(key) for key in asked}, asked)
     if changed:
         raise InputError(
             f"the run in {where} was started with other settings ({'; '.join(changed)}); "

@@ -211,6 +211,16 @@ def test_formats_of_cameras_and_tools(tmp_path: Path, suffix: str, exact: bool) 
     assert np.abs(found - expected).max() <= (0 if exact else 6)
 
 
+def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None:
+    for name in ("unlabeled", "more"):
+        save_image(tmp_path / name / "a.png", picture(0))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        FileError, match="no images in this folder itself; name the folder that has them: more, unlabeled"
+    ):
+        list_images(tmp_path)
+
+
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     save_image(tmp_path / "a.png", picture(0))
     for name in ("notes.txt", "b.xcf", ".hidden.png", ".DS_Store", "Thumbs.db"):

@@ -199,10 +199,10 @@ class PretrainingChecks:
         assert {p: p.stat().st_mtime_ns for p in straight.rglob("*")} == before
 
     def test_changed_settings_and_images_are_refused(self, photos: Path, straight: Path, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"steps 12 -> 11; seed 0 -> 1"):
+        with pytest.raises(InputError, match=r"steps: 12 before, 11 now; seed: 0 before, 1 now"):
             pretrain(self.family, photos, straight, replace(self.tiny, steps=11, seed=1), OPTIONS)
         Image.fromarray(np.zeros((24, 16, 3), np.uint8)).save(tmp_path / "other.png")
-        with pytest.raises(InputError, match="images 6 -> 1"):
+        with pytest.raises(InputError, match="images: 6 before, 1 now"):
             pretrain(self.family, tmp_path, straight, self.tiny, OPTIONS)
 
     def test_stored_settings_take_what_is_given(self, photos: Path, straight: Path, tmp_path: Path) -> None:

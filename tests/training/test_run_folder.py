@@ -35,7 +35,7 @@ def test_changed_settings_are_named() -> None:
     stored = {"steps": 3, "seed": 0, "layers": 2}
     assert continued(stored, {"steps": 3, "layers": None}, Path("run")) == stored
     assert continued(stored, {"steps": 9, "seed": 0}, Path("run")) == {**stored, "steps": 9}
-    with pytest.raises(InputError, match=r"steps 3 -> 2; seed 0 -> 1"):
+    with pytest.raises(InputError, match=r"steps: 3 before, 2 now; seed: 0 before, 1 now"):
         continued(stored, {"steps": 2, "seed": 1, "layers": None}, Path("run"))
 
 
