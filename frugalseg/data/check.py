@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
 from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
 from frugalseg.data.formats import find_layout, image_folder
@@ -28,6 +28,12 @@ SMALL_REGION = 20
 
 DARK = 40
 """An image whose brightest value is below this (of 255) is probably scaled wrongly."""
+
+MANY_FINDINGS = 10
+"""More classes than this with the same trouble are told in one line."""
+
+MANY_SHARES = 30
+"""Classes whose share of the pixels is told; of more classes only the largest."""
 
 MANY_IDS = 64
 """More distinct mask values than this, without ``classes.json``, are probably grey levels."""
@@ -77,6 +83,7 @@ def check_folder(
     classes, scans, findings = _read(opened)
     if layout.legend is None:
         findings += _strange_values(layout, scans, classes)
+        findings += _palette_orders(scans, classes)
     if classes is not None:
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
@@ -106,6 +113,8 @@ def _of_classes(layout: Layout, scans: Sequence[Scan], classes: ClassTable, smal
     readable = [scan for scan in scans if scan.pixels]
     findings = _unknown_ids(scans, classes)
     findings += _class_findings(where, readable, classes)
+    if len(readable) == len(layout.images):  # else nobody knows yet
+        findings += _too_few_classes(where, readable, classes, small_regions)
     findings += _small_regions(where, readable, classes, small_regions)
     if layout.by_name:
         findings += _without_objects(readable, classes)
@@ -179,6 +188,25 @@ def _strange_values(layout: Layout, scans: Sequence[Scan], classes: ClassTable |
         )
 
 
+def _palette_orders(scans: Sequence[Scan], classes: ClassTable | None) -> Iterator[Finding]:
+    """Indexed masks in which a color has another index than in most: some tools write palettes in any order."""
+    known = set() if classes is None else set(classes.colors)
+    scans = [scan for scan in scans if scan.palette and not set(scan.palette.values()) <= known]
+    places: dict[Color, Counter[int]] = defaultdict(Counter)
+    for scan in scans:
+        for index, color in scan.palette.items():
+            places[color][index] += 1
+    usual = {color: indices.most_common(1)[0][0] for color, indices in places.items()}
+    odd = [scan for scan in scans if any(usual[color] != index for index, color in scan.palette.items())]
+    # Where nearly every mask has colors of its own, the colors mean nothing.
+    if odd and len(odd) <= len(scans) / 2:
+        message = (
+            "the palette has the colors of the other masks in another order, so its indices may mean other classes"
+        )
+        remedy = "give the colors in classes.json: masks are then read by their colors; or export with one palette"
+        yield Finding("warning", listing([scan.mask_path.name for scan in odd]), message, remedy)
+
+
 def _class_findings(where: str, readable: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
     """How often each class occurs."""
     yield _shares(where, readable, classes)
@@ -198,18 +226,35 @@ def _class_findings(where: str, readable: Sequence[Scan], classes: ClassTable) -
     if empty:
         remedy = "annotate something in it, or move the pair away"
         yield Finding("warning", listing(empty), "nothing is annotated", remedy)
-    if len(classes) == 1:
-        yield Finding("warning", where, "there is only one class", "annotate at least two classes")
+
+
+def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
+    """The error for a folder that training has fewer than two classes of."""
+    names = dict(zip(classes.ids, classes.names, strict=True))
+    kept = [names[i] for i in classes.ids if any(scan.pixels.get(i, 0) >= max(small, 1) for scan in scans)]
+    if scans and len(kept) < 2:
+        found = f"only one class ({kept[0]})" if kept else "no class"
+        message = f"{found} has enough annotated pixels to train on"
+        yield Finding("error", where, message, "annotate at least two classes, or lower --small-regions")
 
 
 def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
     """Classes that some images hold too few pixels of."""
+    found: list[tuple[str, list[str]]] = []
     for i, name in zip(classes.ids, classes.names, strict=True):
         rare = [scan.name for scan in scans if 0 < scan.pixels.get(i, 0) < small]
         if rare:
-            message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
-            remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
-            yield Finding("info", where, message, remedy)
+            found.append((name, rare))
+    remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
+    if len(found) > MANY_FINDINGS:
+        message = (
+            f"{len(found)} classes have fewer than {small} pixels in some images: {listing([n for n, _ in found])}"
+        )
+        yield Finding("info", where, message, remedy)
+        return
+    for name, rare in found:
+        message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
+        yield Finding("info", where, message, remedy)
 
 
 def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
@@ -235,9 +280,12 @@ def _shares(where: str, scans: Sequence[Scan], classes: ClassTable) -> Finding:
     for scan in scans:
         pixels.update(scan.pixels)
     total = max(pixels.total(), 1)
-    shares = [f"{name} {pixels[i] / total:.1%}" for i, name in zip(classes.ids, classes.names, strict=True)]
+    told = list(zip(classes.ids, classes.names, strict=True))
+    if len(told) > MANY_SHARES:
+        told = sorted(told, key=lambda pair: -pixels[pair[0]])
+    shares = [f"{name} {pixels[i] / total:.1%}" for i, name in told]
     rest = 1 - sum(pixels[i] for i in classes.ids) / total
-    return Finding("info", where, f"share of pixels: {', '.join(shares)}; not annotated {rest:.1%}")
+    return Finding("info", where, f"share of pixels: {listing(shares, MANY_SHARES)}; not annotated {rest:.1%}")
 
 
 def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
@@ -247,6 +295,10 @@ def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
     yield Finding(
         "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (width x height)"
     )
+    pages = [scan.image_path.name for scan in scans if scan.pages > 1]
+    if pages:
+        remedy = "save the page that is meant as a file of its own"
+        yield Finding("warning", listing(pages), "holds several pages, of which only the first is read", remedy)
     dark = [scan.image_path.name for scan in scans if scan.brightest is not None and scan.brightest < DARK]
     if dark:
         remedy = "if it holds 10-, 12- or 14-bit values in 16 bits, multiply them up to 0..65535"

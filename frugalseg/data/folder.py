@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
+from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
@@ -55,6 +56,7 @@ class SegmentationFolder(Sequence[Example]):
         self._decisive = [*layout.decisive, *table]
         self._decoder = opened.decoder
         self.classes = classes or folder_classes(opened)
+        self._own, self._translation = _own_meaning(layout, self.classes, given=classes is not None)
 
     @property
     def files(self) -> list[Path]:
@@ -89,12 +91,55 @@ class SegmentationFolder(Sequence[Example]):
     def _target(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
         """`FileError` where the annotation is unreadable, of another size, or holds an id that is not of `classes`."""
         path, annotation = self.image_paths[index], self.annotations[index]
-        ids = self._decoder.ids(path, annotation, size, self.classes)
+        table = self.classes if self._translation is None else self._own
+        ids = self._decoder.ids(path, annotation, size, self._own)
         require_same_size(path, size, annotation.path, ids.shape)
         try:
-            return self.classes.to_positions(ids)
+            positions = table.to_positions(ids)
         except ValueError as error:
-            raise unknown_ids(annotation.path, str(error), self.classes) from None
+            raise unknown_ids(annotation.path, str(error), table) from None
+        return positions if self._translation is None else self._translation[positions]
+
+
+def _own_meaning(layout: Layout, classes: ClassTable, *, given: bool) -> tuple[ClassTable, NDArray[np.uint8] | None]:
+    """What the ids of a folder's annotations mean, and which position of `classes` each of its own positions is.
+
+    Args:
+        layout: of the folder.
+        classes: the table whose positions are wanted.
+        given: whether it comes from elsewhere, such as a model. A ``classes.json`` of the folder may then give the
+            same names other ids or another order, and its own `ignore_index` holds for its masks.
+
+    Returns:
+        The table by which annotations are read, and a translation (256,) uint8; None where none is needed.
+
+    Raises:
+        FileError: the folder's ``classes.json`` has a class that `classes` lacks.
+    """
+    if layout.by_name:
+        return classes, None
+    if layout.classes is None:
+        # Colors that are made up here say nothing of those in the masks.
+        return (classes if given or layout.legend is not None else NO_CLASSES), None
+    own = ClassTable.from_json(layout.classes)
+    if not given or (own.ids, own.names, own.ignore_index) == (classes.ids, classes.names, classes.ignore_index):
+        return own, None
+    if _nameless(own) or _nameless(classes):
+        return ClassTable(classes.ids, classes.names, classes.colors, own.ignore_index), None
+    missing = [name for name in own.names if name not in classes.names]
+    if missing:
+        message = (
+            f"has classes that the model lacks: {listing(missing)}; the model has: {listing(list(classes.names), 20)}"
+        )
+        raise FileError(layout.classes, message, "rename them as the model does, or take them out")
+    translation = np.full(NOT_ANNOTATED + 1, NOT_ANNOTATED, np.uint8)
+    translation[: len(own)] = [classes.names.index(name) for name in own.names]
+    return own, translation
+
+
+def _nameless(table: ClassTable) -> bool:
+    """Whether the names of a table were made up from its ids."""
+    return table.names == tuple(f"class {i}" for i in table.ids)
 
 
 def check_annotated(data: SegmentationFolder, progress: Progress = silent) -> None:
@@ -111,7 +156,11 @@ def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path,
     """`FileError` where an image and its mask, given as (H, W), differ in size."""
     if image != mask:
         message = f"the mask is {mask[1]}x{mask[0]} (width x height), the image {image[1]}x{image[0]}"
-        raise FileError(mask_path, message, f"export the mask at the size of {image_path.name}, without smoothing")
+        remedy = f"export the mask at the size of {image_path.name}, without smoothing"
+        if mask == image[::-1]:
+            message += ", as if it lay on its side: its file says so in its EXIF orientation, or the mask was turned"
+            remedy = f"export the mask of the upright {image_path.name}"
+        raise FileError(mask_path, message, remedy)
 
 
 def unknown_ids(mask_path: Path, message: str, classes: ClassTable) -> FileError:

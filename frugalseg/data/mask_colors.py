@@ -1,10 +1,16 @@
 """Masks whose colors say which class is meant."""
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable, Color
+from frugalseg.data.images import opened
+
+INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff"})
+"""Files that may be indexed."""
 
 WHITE: Color = (255, 255, 255)
 """How masks show pixels that are not annotated, unless a class has that color."""
@@ -44,6 +50,14 @@ def ids_of_colors(colors: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.
         return None
     ids: NDArray[np.int64] = np.array(meaning, np.int64)[places].reshape(colors.shape[:2])
     return ids
+
+
+def palette_of(path: Path) -> dict[int, Color]:
+    """The color of each index of an indexed mask, from its header; nothing for other files."""
+    if path.suffix.lower() not in INDEXED:
+        return {}
+    with opened(path) as picture:
+        return palette_colors(picture) if picture.mode == "P" else {}
 
 
 def palette_colors(picture: Image.Image) -> dict[int, Color]:

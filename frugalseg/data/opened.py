@@ -18,7 +18,7 @@ from frugalseg.data.layout import Layout
 KEPT = 2**28
 """Bytes of decoded images and annotations that a command keeps: some 800 images of 256x256."""
 
-Key = tuple[Path, str | ClassTable | None]
+Key = tuple[Path, str | ClassTable]
 
 
 class Decoder:
@@ -28,12 +28,11 @@ class Decoder:
     the latest would each be thrown away before they are asked for again.
 
     Args:
-        by_name: whether annotations look up their classes by name, so that another table gives other ids.
         keep: bytes; 0 keeps nothing.
     """
 
-    def __init__(self, *, by_name: bool = False, keep: int = 0) -> None:
-        self.by_name, self.keep = by_name, keep
+    def __init__(self, keep: int = 0) -> None:
+        self.keep = keep
         self._kept: dict[Key, NDArray[Any]] = {}
         self._bytes = 0
 
@@ -60,8 +59,7 @@ class Decoder:
             size: (H, W) of the upright image.
             classes: whose ids are wanted.
         """
-        key = (image, classes if self.by_name else None)
-        return self._once(key, lambda: compact(annotation.ids(size, classes))).astype(np.int64)
+        return self._once((image, classes), lambda: compact(annotation.ids(size, classes))).astype(np.int64)
 
     def _once(self, key: Key, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """What is kept under `key`, or else decoded now, and kept if there is room."""
@@ -105,5 +103,4 @@ class OpenedFolder:
         """
         if isinstance(path, OpenedFolder):
             return path
-        layout = find_layout(path)
-        return cls(layout, Decoder(by_name=layout.by_name, keep=keep))
+        return cls(find_layout(path), Decoder(keep))

@@ -8,12 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.folder import SegmentationFolder, require_same_size
-from frugalseg.data.images import read_image
+from frugalseg.data.images import page_count, read_image
+from frugalseg.data.mask_colors import palette_of
+from frugalseg.data.mask_folder import MaskFile
 from frugalseg.data.opened import Decoder
 from frugalseg.support import digests
 from frugalseg.support.files import FileError
+
+PAGED = frozenset({".tif", ".tiff"})
+"""Files that may hold several pictures."""
 
 
 @dataclass
@@ -25,7 +30,9 @@ class Scan:
         size: (H, W) of the image; None where it cannot be read, like `digest` and `brightest`.
         digest: of the decoded image.
         brightest: its largest value, 0 to 255.
+        pages: pictures of full size in the image's file, of which the first is read.
         pixels: how many pixels have each id; empty where the annotation cannot be read.
+        palette: the colors of these ids in an indexed mask; empty for any other annotation.
         errors: what went wrong.
     """
 
@@ -35,7 +42,9 @@ class Scan:
     size: tuple[int, int] | None = None
     digest: bytes | None = None
     brightest: int | None = None
+    pages: int = 1
     pixels: dict[int, int] = field(default_factory=dict)
+    palette: dict[int, Color] = field(default_factory=dict)
     errors: list[FileError] = field(default_factory=list)
 
 
@@ -46,12 +55,16 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
         image = decoder.image(image_path)
         scan.size = (image.shape[0], image.shape[1])
         scan.digest, scan.brightest = digests.pixels(image), int(image.max())
+        scan.pages = page_count(image_path) if image_path.suffix.lower() in PAGED else 1
     except FileError as error:
         scan.errors.append(error)
     try:
         mask = decoder.ids(image_path, annotation, scan.size or decoder.size(image_path), classes)
         ids, counts = np.unique(mask, return_counts=True)
         scan.pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        if isinstance(annotation, MaskFile):
+            colors = palette_of(annotation.path)
+            scan.palette = {index: colors[index] for index in scan.pixels if index in colors}
         if scan.size is not None:
             require_same_size(image_path, scan.size, annotation.path, mask.shape)
     except FileError as error:

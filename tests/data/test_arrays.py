@@ -58,7 +58,7 @@ def test_transparency_is_laid_over_white() -> None:
         (RGB.astype(np.int32) - 300, "int32 values must be from 0 to 255"),
         (np.array([[np.nan, 0.5]]), "values must be from 0 to 1"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\) is no image"),
-        (np.zeros((4, 5, 2), np.uint8), r"shape \(4, 5, 2\) is no image"),
+        (np.zeros((5, 6, 2), np.uint8), r"shape \(5, 6, 2\) is no image"),
         (np.zeros(7, np.uint8), r"shape \(7,\) is no image"),
         (np.array([["a"]]), "is no image"),
         (np.array([[None]]), "object is no image"),

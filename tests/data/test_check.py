@@ -3,10 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.support.errors import InputError
-from tests.data.helpers import data_folder, halves, picture, save_image
+from tests.data.helpers import data_folder, halves, picture, save_image, tiff
 
 
 def classes_json(folder: Path, ids: list[int]) -> None:
@@ -52,7 +53,7 @@ def test_every_broken_pair_is_found_not_only_the_first(tmp_path: Path) -> None:
 def test_masks_of_0_and_255(tmp_path: Path) -> None:
     findings = check_folder(data_folder(tmp_path, [halves(0, 255)] * 2))
     assert find(findings, "0, 255 look as if made for viewing").level == "warning"
-    assert find(findings, "only one class").level == "warning"
+    assert find(findings, "only one class (class 0) has enough annotated pixels to train on").level == "error"
 
 
 def test_spread_grey_levels(tmp_path: Path) -> None:
@@ -144,3 +145,48 @@ def test_a_folder_that_is_none_is_an_input_error(tmp_path: Path) -> None:
 def test_a_finding_reads_as_one_line() -> None:
     assert str(Finding("error", "a.png", "is wrong", "mend it")) == "error: a.png: is wrong; mend it"
     assert str(Finding("info", "a.png", "is so")) == "info: a.png: is so"
+
+
+def indexed(path: Path, mask: np.ndarray, *palette: tuple[int, int, int]) -> None:
+    image = Image.fromarray(mask)
+    image.putpalette([value for color in palette for value in color])
+    image.save(path)
+
+
+BLACK, RED, GREEN = (0, 0, 0), (255, 0, 0), (0, 255, 0)
+
+
+def test_palettes_in_another_order_are_named_unless_colors_decide(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(1, 2)] * 3)
+    for name, palette in (("000", (BLACK, RED, GREEN)), ("001", (BLACK, GREEN, RED)), ("002", (BLACK, RED, GREEN))):
+        indexed(tmp_path / "masks" / f"{name}.png", halves(1, 2), *palette)
+    found = find(check_folder(tmp_path), "in another order")
+    assert (found.level, found.where) == ("warning", "001.png")
+    colors = [{"id": i, "color": list(color)} for i, color in enumerate((BLACK, RED, GREEN))]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": colors}))
+    assert not any("in another order" in finding.message for finding in check_folder(tmp_path))
+
+
+def test_palettes_without_a_common_order_say_nothing(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)] * 4)
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        palette = [tuple(color) for color in rng.integers(0, 256, (2, 3)).tolist()]
+        indexed(tmp_path / "masks" / f"{i:03d}.png", halves(0, 1), *palette)
+    assert not any("in another order" in finding.message for finding in check_folder(tmp_path))
+
+
+def test_pages_that_are_not_read_are_named(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)] * 2)
+    (tmp_path / "images" / "000.png").unlink()
+    tiff(tmp_path / "images" / "000.tif", halves(9, 200), halves(0, 0))
+    found = find(check_folder(tmp_path), "holds several pages, of which only the first is read")
+    assert (found.level, found.where) == ("warning", "000.tif")
+
+
+def test_many_rare_classes_are_one_line(tmp_path: Path) -> None:
+    mask = np.arange(254, dtype=np.uint8).repeat(4).reshape(2, -1)
+    data_folder(tmp_path, [mask])
+    findings = check_folder(tmp_path)
+    assert len(findings) < 10 and max(len(str(finding)) for finding in findings) < 1000
+    assert find(findings, "254 classes have fewer than 20 pixels in some images: class 0, class 1")

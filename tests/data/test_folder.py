@@ -211,3 +211,34 @@ def test_images_and_masks_in_folders_of_equal_names(tmp_path: Path) -> None:
             shutil.copy(tmp_path / part / "000.png", tmp_path / part / camera)
         (tmp_path / part / "000.png").unlink()
     assert SegmentationFolder(tmp_path).names == ["cam1/000", "cam2/000"]
+
+
+def test_a_test_folder_may_list_the_classes_in_another_order(tmp_path: Path) -> None:
+    for part, names in (("train", ["ground", "cat", "dog"]), ("test", ["ground", "dog", "cat"])):
+        data_folder(tmp_path / part, [halves(0, names.index("cat")), halves(9, names.index("dog"))])
+        classes = [{"id": i, "name": name} for i, name in enumerate(names)]
+        (tmp_path / part / "classes.json").write_text(json.dumps({"classes": classes, "ignore_index": 9}))
+    train = SegmentationFolder(tmp_path / "train")
+    test = SegmentationFolder(tmp_path / "test", train.classes)
+    assert test.classes == train.classes
+    for a, b in zip(train, test, strict=True):
+        np.testing.assert_array_equal(a.target, b.target)
+    assert set(np.unique(test[1].target)) == {2, 255}
+
+
+def test_a_class_that_the_model_lacks_is_told_and_made_up_names_are_ids(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    model = ClassTable((0, 1), ("ground", "cat"), ((0, 0, 0), (255, 0, 0)))
+    listed = [{"id": 0, "name": "ground"}, {"id": 1, "name": "cow"}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": listed}))
+    with pytest.raises(FileError, match="has classes that the model lacks: cow; the model has: ground, cat"):
+        SegmentationFolder(tmp_path, model)
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": [{"id": 0}, {"id": 1}]}))
+    assert SegmentationFolder(tmp_path, model)[0].target.max() == 1
+
+
+def test_a_mask_on_its_side_names_exif(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    save_image(tmp_path / "masks" / "000.png", halves(0, 1).T)
+    with pytest.raises(FileError, match="as if it lay on its side: its file says so in its EXIF orientation"):
+        list(SegmentationFolder(tmp_path))

@@ -215,9 +215,7 @@ def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None
     for name in ("unlabeled", "more"):
         save_image(tmp_path / name / "a.png", picture(0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        FileError, match="no images in this folder itself; name the folder that has them: more, unlabeled"
-    ):
+    with pytest.raises(FileError, match="in this folder itself; name the folder that has them: more, unlabeled"):
         list_images(tmp_path)
 
 

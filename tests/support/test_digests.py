@@ -15,7 +15,6 @@ from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.data.classes import ClassTable
 from frugalseg.segmenter import Segmenter
 from frugalseg.support import digests
-from frugalseg.synthetic.generation import model_digest
 from frugalseg.synthetic.sources import Photographs
 
 
@@ -85,4 +84,4 @@ def test_a_model():
     model = Segmenter(load_backbone("colour"), members=2, seed=3)
     model.classes = ClassTable((0, 1), ("sky", "tree"), ((0, 0, 0), (0, 255, 0)))
     model.classifier = filled(PixelClassifier([5], 2, 2), 7)
-    assert model_digest(model) == "fe8748d3eb049f1a"
+    assert model.fingerprint() == "fe8748d3eb049f1a"

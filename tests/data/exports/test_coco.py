@@ -176,7 +176,7 @@ def test_the_doctor_names_images(tmp_path: Path) -> None:
         save_image(tmp_path / f"{name}.png", picture(i))
     objects = [(1, 1, [square(0, 0, 3)]), (2, 1, [[1, 1]])]
     coco(tmp_path / "x.json", ["a.png", "b.png", "c.png"], objects, CATEGORIES)
-    told = [str(finding) for finding in check_folder(tmp_path)]
+    told = [str(finding) for finding in check_folder(tmp_path, small_regions=5)]
     assert any("x.json: an object ('cell') of b.png: it has 1 points, not at least 3" in line for line in told)
     assert any("c.png: 1 image without any object" in line for line in told)
     assert any("no pixel of: axon" in line for line in told)

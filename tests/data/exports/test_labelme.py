@@ -40,7 +40,7 @@ def test_labels_are_numbered_by_the_alphabet_and_the_rest_is_background(tmp_path
     assert folder.names == ["a", "b"] and folder.classes.names == ("background", "axon", "cell")
     target = folder[0].target
     assert (target == 2).sum() == 16 and (target == 1).sum() == 6 and not folder[1].target.any()
-    told = [str(finding) for finding in check_folder(tmp_path)]
+    told = [str(finding) for finding in check_folder(tmp_path, small_regions=5)]
     assert any("1 image not annotated, not used: spare.png" in line for line in told)
     assert any("b.png: 1 image without any object" in line for line in told)
     assert not any(line.startswith("error") for line in told)
