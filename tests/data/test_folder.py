@@ -11,6 +11,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import Example, SegmentationFolder
 from frugalseg.data.scan import summary
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 from tests.data.helpers import data_folder, halves, picture, save_image
 
 
