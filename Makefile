@@ -1,11 +1,13 @@
 # make demo: set up and see it work.   make test: set up and test.   make lint: ruff and mypy.
 # make slow: full-size parity checks.   make gpu: the tests that need an accelerator.
+# make test-oldest: the tests with the oldest versions that pyproject.toml allows.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+OLDEST := .venv-oldest
 
-.PHONY: demo test slow gpu lint setup clean
+.PHONY: demo test test-oldest slow gpu lint setup clean
 
 demo: setup
 	$(BIN)/frugalseg demo
@@ -18,6 +20,9 @@ slow: setup
 
 gpu: setup
 	$(BIN)/python -m pytest -m gpu
+
+test-oldest: $(OLDEST)/ready
+	$(OLDEST)/bin/python -m pytest -m "not slow and not gpu"
 
 lint: setup
 	$(BIN)/ruff check .
@@ -32,5 +37,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)
 
+$(OLDEST)/ready: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable ".[dev]"
+	touch $(OLDEST)/ready
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(OLDEST) build *.egg-info

@@ -11,7 +11,7 @@ from frugalseg.support.files import write_json
 from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import stamps
-from frugalseg.support.runs import own_run
+from frugalseg.support.runs import own_folder
 
 
 def evaluate_folder(
@@ -49,7 +49,7 @@ def evaluate_folder(
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
     weights = folder / predictor.weights_file
     command = {"command": "evaluate", "model": stamps([weights]), "data": str(data)}
-    with own_run(out, command, overwrite):
+    with own_folder(out, command, overwrite):
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
 
 

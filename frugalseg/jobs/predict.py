@@ -15,7 +15,7 @@ from frugalseg.support.files import atomic_path
 from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import stamps
-from frugalseg.support.runs import own_run
+from frugalseg.support.runs import own_folder
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def predict_folder(
     predictor = load_model(folder, device=device)
     weights = folder / predictor.weights_file
     command = {"command": "predict", "model": stamps([weights]), "images": str(images), "extras": vars(extras)}
-    with own_run(out, command, overwrite):
+    with own_folder(out, command, overwrite):
         predictor.classes.to_json(out / "classes.json")
         return write_missing(predictor, paths, out, extras, batch_size, progress)
 

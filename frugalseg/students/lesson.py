@@ -10,7 +10,7 @@ from torch import Tensor
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import StudentNetwork
-from frugalseg.students.settings import StudentSettings
+from frugalseg.students.settings import StudentSettings, one_cycle
 from frugalseg.training.stream import STEP, random_numbers
 
 MILD = Augmentation(scale=(0.8, 1.25), stretch=0.1, rotation=10.0, shift=0.1, flip=False, color=0.25)
@@ -70,8 +70,8 @@ class Lesson(pl.LightningModule):
         )
         if not settings.one_cycle:
             return optimizer
-        # A cycle needs two steps at least.
+        steps, rising = one_cycle(self.steps)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=max(2, self.steps), pct_start=0.1
+            optimizer, settings.learning_rate, total_steps=steps, pct_start=rising
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -25,46 +25,43 @@ def work_folder(out: Path) -> Path:
     return place.with_name(place.name + ".work")
 
 
-def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
-    """Make an output folder ready for a run that `command` describes.
+@contextmanager
+def own_folder(folder: Path, command: Mapping[str, Any], overwrite: bool) -> Iterator[bool]:
+    """Keep an output folder to this process while the block runs, ready for the run that `command` describes.
 
     An empty folder gets a record of the command. One with the record of the same command is taken up as it is, but for
-    unfinished files that a killed run has left; any other is refused, or emptied when it may be overwritten. Several
-    processes may open a folder for the same command.
+    unfinished files that a killed run has left; any other is refused, or emptied when it may be overwritten.
 
-    Returns:
+    Args:
+        folder: made where it is missing.
+        command: JSON values that the results depend on.
+        overwrite: replace whatever is there, also what an earlier run of the same command has written.
+
+    Yields:
         Whether an earlier run of the same command has been here.
 
     Raises:
-        InputError: the folder holds something else and `overwrite` is false, or it cannot be written.
-    """
-    require_writable(folder)
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    with alone(folder, wait=True):
-        return _taken_up(folder, command)
-
-
-@contextmanager
-def own_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> Iterator[bool]:
-    """`open_run`, with the folder kept to this process while the block runs.
-
-    Raises:
-        InputError: see `open_run`; or another process is at work in the folder.
+        InputError: another run is at work in the folder; or it holds something else, or cannot be written.
     """
     with alone(folder):
-        if overwrite:
-            empty(folder)
-        yield _taken_up(folder, command)
+        yield _begun(folder, command, overwrite)
 
 
-def _taken_up(folder: Path, command: Mapping[str, Any]) -> bool:
-    """Whether a folder is of the same command; a new one gets its record, one of another command is refused."""
+def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
+    """`own_folder` for several processes that fill a folder together: each has it for the moment of this call alone."""
+    with alone(folder, wait=True):
+        return _begun(folder, command, overwrite)
+
+
+def _begun(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether the command has begun in a folder; if not, it begins now."""
     record = Record(folder / RECORD)
-    known = record.says(command)
+    known = not overwrite and record.says(command)
     if not known:
-        require_new(folder, overwrite=False)
+        require_new(folder, overwrite)
     remove_leftovers(folder, RECORD)
+    if overwrite:
+        empty(folder)
     if not known:
         record.write(command)
     return known

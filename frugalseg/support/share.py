@@ -54,17 +54,6 @@ def share_of_environment() -> Share:
         raise InputError("the environment's RANK and WORLD_SIZE are not numbers; unset them, or use torchrun") from None
 
 
-def is_first() -> bool:
-    """Whether this is the first of all processes that were started together, on all machines.
-
-    torchrun says so in ``RANK``. Lightning, which starts further processes itself, tells these their ``LOCAL_RANK`` and
-    ``NODE_RANK`` alone.
-    """
-    if "RANK" in os.environ:
-        return os.environ["RANK"] == "0"
-    return all(os.environ.get(name, "0") == "0" for name in ("NODE_RANK", "LOCAL_RANK"))
-
-
 def own_device(device: str) -> str:
     """``cuda`` as the GPU that torchrun gave to this process; anything else as it is."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device

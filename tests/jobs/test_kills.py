@@ -60,11 +60,11 @@ def model(data, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize(("moment", "left"), [("run.json", 2), ("classes.json", 2), ("000000.png", 3)])
-def test_predict_goes_on_after_a_kill_in_any_of_its_writes(moment, left, model, data, tmp_path):
+@pytest.mark.parametrize("moment", ["run.json", "classes.json", "000000.png"])
+def test_predict_goes_on_after_a_kill_in_any_of_its_writes(moment, model, data, tmp_path):
     out = tmp_path / "masks"
     killed(moment, "during", "predict", model, data / "images", "-o", out)
-    assert len(list(out.iterdir())) == left and any(path.name.startswith(".") for path in out.iterdir())
+    assert not (out / moment).exists() and len(list(out.glob(".*.partial-*"))) == 1
     assert predict_folder(model, data / "images", out) == 2
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "classes.json", "run.json"]
 

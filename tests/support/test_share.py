@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.share import Share, claimed, is_first, own_device, share_of_environment, work_through
+from frugalseg.support.share import Share, claimed, own_device, share_of_environment, work_through
 
-NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
 @pytest.fixture
@@ -47,23 +47,6 @@ def test_the_environment_of_torchrun(environment):
     environment(RANK="second", WORLD_SIZE="8")
     with pytest.raises(InputError, match="not numbers"):
         share_of_environment()
-
-
-@pytest.mark.parametrize(
-    ("values", "first"),
-    [
-        ({}, True),
-        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
-        ({"RANK": "1", "LOCAL_RANK": "1"}, False),
-        ({"RANK": "8", "LOCAL_RANK": "0"}, False),  # the first process of a second machine
-        ({"LOCAL_RANK": "1"}, False),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True),
-    ],
-)
-def test_the_first_of_all_processes(values, first, environment):
-    environment(**values)
-    assert is_first() == first
 
 
 def test_a_unit_is_claimed_by_one(tmp_path):
