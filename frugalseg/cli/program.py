@@ -21,7 +21,7 @@ DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """The exit codes; the last is the shell's for what Ctrl-C has ended."""
 
 # typer has moved this class from one package to another, and exports only one that derives from it.
-UsageError = typer.BadParameter.__bases__[0]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="frugalseg",
