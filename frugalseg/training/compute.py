@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
@@ -26,9 +27,15 @@ class FlopCount(Callback):
     def on_train_batch_start(self, *_: Any) -> None:
         """Begin to count in the first step."""
         if self.enabled and self.step_flops is None:
-            from torch.utils.flop_counter import FlopCounterMode
+            from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-            self._counter = self._counting.enter_context(FlopCounterMode(display=False))
+            # torch 2.11 leaves out the attention of CPUs; newer versions count it just so.
+            attention = "_scaled_dot_product_flash_attention_for_cpu"
+            mapping = {
+                getattr(torch.ops.aten, attention): lambda *s, **_: sdpa_flop_count(*s[:3]),
+                getattr(torch.ops.aten, f"{attention}_backward"): lambda *s, **_: sdpa_backward_flop_count(*s[:4]),
+            }
+            self._counter = self._counting.enter_context(FlopCounterMode(display=False, custom_mapping=mapping))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """End it."""

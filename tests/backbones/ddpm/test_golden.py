@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from frugalseg.backbones.ddpm.backbone import DDPMBackbone
+from frugalseg.backbones.ddpm.backbone import DDPMBackbone, lay_out
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.backbones.ddpm.settings import DDPMOptions, FeatureSettings
 from frugalseg.backbones.ddpm.source import new_scheduler
@@ -71,7 +71,7 @@ def test_parity_bites(broken, tmp_path):
 def test_saved_as_diffusers_folder_gives_the_same_maps(tmp_path):
     _, unet, images, noise = load("guided_diffusion_tiny", tmp_path, head_channels=16)
     settings = FeatureSettings((50,), (1, 4))
-    backbone = DDPMBackbone(unet, new_scheduler(), settings).eval()
+    backbone = DDPMBackbone(lay_out(unet), new_scheduler(), settings).eval()  # the same kernels for both
     backbone.save_pretrained(tmp_path / "folder")
     again = DDPMBackbone.from_checkpoint(tmp_path / "folder", DDPMOptions(timesteps=(50,), blocks=(1, 4)))
     with torch.inference_mode():
