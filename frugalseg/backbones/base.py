@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import family_named, require_generating
-from frugalseg.backbones.saved import BACKBONE
+from frugalseg.backbones.registry import BACKBONE, family_named, require_generating
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError

@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
+
+BACKBONE, CONFIG = "backbone.json", "config.json"
+"""What says of which family a folder is: that of a saved backbone, and that of a network alone."""
 
 
 @dataclass(frozen=True)
@@ -108,3 +113,19 @@ register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVP
 register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
 register(Family("timm", "TimmBackbone", "TimmOptions"))
 register(Family("colour", "ColourBackbone", "ColourOptions"))
+
+
+def family_in(folder: str | Path) -> str | None:
+    """The family that a folder names, of a network, of a backbone or of a model; None where it names none.
+
+    Raises:
+        FileError: the file that should name it is not JSON.
+    """
+    for path in (Path(folder) / "backbone" / BACKBONE, Path(folder) / BACKBONE, Path(folder) / CONFIG):
+        try:
+            config = read_json(path) if path.is_file() else None
+        except OSError:  # a name that is too long, for example: no folder of ours
+            return None
+        if isinstance(config, dict) and isinstance(config.get("family"), str):
+            return str(config["family"])
+    return None

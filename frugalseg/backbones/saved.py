@@ -6,13 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json, save_tensors, write_json
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-BACKBONE = "backbone.json"
-"""What `Backbone.save_pretrained` writes beside the network: the family and what is read."""
+WEIGHTS = "model.safetensors"
 TORCH_FORMAT = {"format": "pt"}
 """What other libraries expect in the header of a safetensors file that torch wrote."""
 
@@ -55,16 +54,6 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("family") != family:
         raise InputError(f"{path}: not of the family {family}; is it the folder of another family?")
     return config
-
-
-def family_in(folder: Path) -> str | None:
-    """The family that a folder names, either of a network or of a `Backbone.save_pretrained`; None if it names none."""
-    for path in (folder / BACKBONE, folder / CONFIG):
-        if path.is_file():
-            config = read_json(path)
-            family = config.get("family") if isinstance(config, dict) else None
-            return family if isinstance(family, str) else None
-    return None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, generating
+from frugalseg.backbones.registry import FAMILIES, Family, family_in, generating
 from frugalseg.cli.arguments import Device, Overwrite, Seed
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.options import flags_of, values
@@ -17,18 +17,10 @@ from frugalseg.support.errors import InputError
 STUDENT_FLAGS = flags_of(StudentSettings, "Student")
 
 
-def family_of_model(model: str) -> str | None:
-    """The family of the backbone in the folder of a fitted model; None for anything else."""
-    from frugalseg.support.files import read_json
-
-    record = Path(model) / "backbone" / "backbone.json"
-    return str(read_json(record)["family"]) if record.is_file() else None
-
-
 def drawing_family(arguments: Sequence[str]) -> str:
-    """The family that draws where a call names none: that of the fitted model among its arguments, or the first one."""
+    """The family that draws where a call names none: that of the model among its arguments, or the first one."""
     able = [family.name for family in generating()]
-    found = [family_of_model(argument) for argument in arguments if not argument.startswith("-")]
+    found = [family_in(argument) for argument in arguments if not argument.startswith("-")]
     return next((name for name in found if name in able), able[0])
 
 
@@ -92,7 +84,7 @@ def generate(
     from frugalseg.support.progress import bars
 
     family = backbone or drawing_family([model])
-    own = family_of_model(model)
+    own = family_in(model)
     if backbone is not None and own not in (None, backbone):
         raise InputError(f"--backbone {backbone}: the backbone of {model} is of the family {own}; leave the option out")
     request = GenerateRequest(

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
-from frugalseg.backbones.registry import require_generating
-from frugalseg.backbones.saved import family_in
+from frugalseg.backbones.registry import family_in, require_generating
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
 from frugalseg.jobs.output import logged

@@ -8,6 +8,7 @@ from safetensors import safe_open
 from torch import nn
 
 from frugalseg.backbones import load_backbone, saved
+from frugalseg.backbones.registry import family_in
 from frugalseg.support.errors import InputError
 
 
@@ -47,10 +48,10 @@ def test_folders_of_something_else(content, message, tmp_path):
 
 
 def test_the_family_that_a_folder_names(tmp_path, tiny_ddpm):
-    assert saved.family_in(tmp_path) is None
-    assert saved.family_in(tiny_ddpm) is None
+    assert family_in(tmp_path) is None
+    assert family_in(tiny_ddpm) is None
     for content, family in (([], None), ({"family": 3}, None), ({"family": "mae"}, "mae")):
         (tmp_path / "config.json").write_text(json.dumps(content))
-        assert saved.family_in(tmp_path) == family
+        assert family_in(tmp_path) == family
     load_backbone("colour").save_pretrained(tmp_path)
-    assert saved.family_in(tmp_path) == "colour"
+    assert family_in(tmp_path) == "colour"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from frugalseg import SegmentationFolder, Segmenter, load_backbone
+from frugalseg import SegmentationFolder, load_backbone, load_model
 from frugalseg.cli import app
 from frugalseg.synthetic import SyntheticSet
 from tests.earlier.commands import CLASS, FEATURE, IMAGE, arguments
@@ -57,7 +57,7 @@ def kept(before, folder):
 
 
 def seen_in(model, image=IMAGE):
-    (found,) = Segmenter.from_pretrained(model).predict([np.asarray(Image.open(image).convert("RGB"))])
+    (found,) = load_model(model).predict([np.asarray(Image.open(image).convert("RGB"))])
     return found
 
 
@@ -65,7 +65,7 @@ def seen_in(model, image=IMAGE):
 def test_a_model_predicts_what_it_did(name, tmp_path):
     expected = EXPECTED[name]
     for folder in (Path("models", name), tmp_path / "again"):
-        model = Segmenter.from_pretrained(folder)
+        model = load_model(folder)
         (found,) = model.predict([np.asarray(Image.open(IMAGE).convert("RGB"))])
         assert ["".join(map(str, row)) for row in found.mask.tolist()] == expected["mask"]
         np.testing.assert_allclose(found.probabilities.mean(axis=(1, 2)), expected["probabilities"], atol=1e-4)
@@ -143,7 +143,7 @@ def test_a_synthetic_set_is_read():
     assert (len(found), len(labelled)) == (66, 6)
     for sample, size in ((found[0], (8, 8)), (found[65], (8, 8)), (labelled[5], (16, 16))):
         assert sample.image.shape[:2] == sample.target.shape == size
-    assert found[65].seed == found[0].seed + 65 and labelled[5].seed is None
+    assert found[65].origin == found[0].origin + 65 and labelled[5].origin is None
     assert found.uncertainties.min() > 0
 
 

@@ -43,7 +43,7 @@ def recipe(data: Path, **network: Any) -> Recipe:
 def test_a_named_network_is_trained_once_and_compared(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with bars() as progress:
-        result = run_comparison(recipe(data), out, progress=progress, bar=True)
+        result = run_comparison(recipe(data), out, progress=progress)
     place = out / "networks" / "mine"
     assert not (out / "networks" / "unused").exists()
     log = (place / "training" / "log.txt").read_text()

@@ -11,9 +11,10 @@ from frugalseg.features.windows import blend_weights, cut, fitted_size, lines, o
 sides = st.integers(1, 200)
 
 
-@given(image=st.tuples(sides, sides), stride=st.sampled_from([1, 4, 8]), tile=st.booleans())
-def test_windows_cover_every_pixel_once_as_owner(image, stride, tile):
-    every = windows(image, (32, 24), stride, tile=tile)
+@given(image=st.tuples(sides, sides), stride=st.sampled_from([1, 4, 8]), tile=st.booleans(), fixed=st.booleans())
+def test_windows_cover_every_pixel_once_as_owner(image, stride, tile, fixed):
+    every = windows(image, (32, 24), stride, tile=tile, fixed=fixed)
+    assert not fixed or {window.network for window in every} == {(32, 24)}
     target = np.random.default_rng(0).integers(0, 9, image).astype(np.uint8)
     seen, shares = np.zeros(image, int), np.zeros(image, int)
     for window in every:

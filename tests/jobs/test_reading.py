@@ -27,10 +27,10 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """How often each image has been decoded: `read_image` ends in `_rgb`, whoever has imported it."""
+    """How often each image has been decoded: `read_image` ends in `rgb_of`, whoever has imported it."""
     counts = Counter()
-    real = images._rgb
-    monkeypatch.setattr(images, "_rgb", lambda image, path: (counts.update([path.name]), real(image, path))[1])
+    real = images.rgb_of
+    monkeypatch.setattr(images, "rgb_of", lambda image, path: (counts.update([path.name]), real(image, path))[1])
     return counts
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from frugalseg.backbones import saved
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, MaskedAutoencoder
 from frugalseg.backbones.mae.settings import HEAD_WIDTH
+from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.support.errors import InputError
 
@@ -59,7 +60,7 @@ def size_and_heads(folder: Path) -> dict[str, Any]:
     config = saved.read_config(folder, "mae")
     sizes = config.get("image_size")
     if not isinstance(sizes, list) or len(sizes) != 2 or not all(_positive(n) for n in [*sizes, config.get("heads")]):
-        raise InputError(f"{folder / saved.CONFIG}: must say image_size, as [height, width], and heads, all above 0")
+        raise InputError(f"{folder / CONFIG}: must say image_size, as [height, width], and heads, all above 0")
     return {"image_size": (sizes[0], sizes[1]), "heads": config["heads"]}
 
 
@@ -103,10 +104,10 @@ def _image_size(patches: int, patch: int, said: tuple[int, int] | None, source: 
     side = round(patches**0.5) * patch
     height, width = said or (side, side)
     if height % patch or width % patch or height * width != patches * patch**2:
-        what = f"image_size {height}x{width} in {saved.CONFIG} does not fit" if said else "no square image fits"
+        what = f"image_size {height}x{width} in {CONFIG} does not fit" if said else "no square image fits"
         raise InputError(
             f"{source}: {what} its {patches} patches of {patch} pixels; "
-            f"give the folder that `frugalseg pretrain mae` wrote, whose {saved.CONFIG} says the size"
+            f"give the folder that `frugalseg pretrain mae` wrote, whose {CONFIG} says the size"
         )
     return height, width
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from frugalseg.backbones import saved
+from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.swav.network import ResNet, build_network
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
 from frugalseg.backbones.weights import load_strictly, read_tensors
@@ -102,7 +103,7 @@ def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
     Raises:
         InputError: the folder holds another network, or something else.
     """
-    shape, size = shape_and_size(saved.read_config(folder, "swav"), folder / saved.CONFIG)
+    shape, size = shape_and_size(saved.read_config(folder, "swav"), folder / CONFIG)
     network = build_network(shape, seed=0)
     load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
     return network.eval(), size

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frugalseg.backbones.saved import CONFIG, WEIGHTS
+from frugalseg.backbones.registry import CONFIG
+from frugalseg.backbones.saved import WEIGHTS
 from frugalseg.backbones.timm.network import ON_HUB, Design, check_registered, design_named, first_line
 from frugalseg.backbones.weights import complain, read_tensors
 from frugalseg.support.errors import InputError
@@ -37,8 +38,8 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
         design, file = read_folder(path)
         return design_named(model) if model else design, file
     if path is not None and not path.is_file():
-        if is_hub_id(path) and not model:
-            return design_named(f"{ON_HUB}{path}"), None
+        if is_hub_id(str(checkpoint)) and not model:
+            return design_named(f"{ON_HUB}{checkpoint}"), None
         raise InputError(f"{path}: no such checkpoint file or folder; without one, the published weights are fetched")
     if not model:
         raise InputError("the timm backbone needs model=NAME (--model), such as vit_small_patch14_reg4_dinov2")

@@ -90,8 +90,7 @@ def test_transformer_blocks_without_class_and_register_tokens(model, others):
 
 def test_swin_at_its_own_size_is_the_plain_network():
     backbone = load(SWIN)
-    assert backbone.fixed_size == (224, 224)
-    network, batch = plain(backbone, SWIN), images(backbone, count=1)
+    network, batch = plain(backbone, SWIN), images(backbone, 7, 7, count=1)
     levels = outputs_of(network.layers, lambda: network(normalised(batch, SWIN)))
     close(backbone(batch).maps, [values.permute(0, 3, 1, 2) for values in levels])
 
@@ -109,18 +108,19 @@ def test_a_network_of_one_size_says_so(model):
 
 
 def test_a_network_whose_only_size_is_no_multiple_of_its_stride():
-    backbone = load("test_vit_relpos", layers=(0,))
-    assert backbone.fixed_size == (160, 160)
-    backbone.only_size, backbone.fixed_size = (160, 160), None  # as if its own size were a few pixels smaller
-    network, own = plain(backbone, "test_vit_relpos"), torch.nn.functional.interpolate
-    batch = torch.rand(1, 3, 176, 176, generator=torch.Generator().manual_seed(0))
-    seen = own(normalised(batch, "test_vit_relpos"), (160, 160), mode="bilinear", antialias=True)
+    """Its maps of 224x224 pixels have 14, 7 and 4 values a side, its strides are 16, 32 and 64."""
+    backbone = load("levit_128s")
+    assert (backbone.fixed_size, backbone.only_size, backbone.stride) == ((256, 256), (224, 224), 64)
+    network, own = plain(backbone, "levit_128s"), torch.nn.functional.interpolate
+    batch = images(backbone, count=1)
+    seen = own(normalised(batch, "levit_128s"), (224, 224), mode="bilinear", antialias=True)
     with torch.no_grad():
-        (values,) = network.forward_intermediates(seen, indices=[0], intermediates_only=True)
-    close(backbone(batch).maps, [own(values, (11, 11), mode="bilinear", antialias=True)])
+        maps = network.forward_intermediates(seen, indices=list(backbone.layers), intermediates_only=True)
+    sides = [256 // tap.stride for tap in backbone.taps]
+    close(backbone(batch).maps, [own(m, s, mode="bilinear", antialias=True) for m, s in zip(maps, sides, strict=True)])
 
 
-@pytest.mark.parametrize("model", [VIT, RESNET])
+@pytest.mark.parametrize("model", [VIT, RESNET, SWIN])
 def test_networks_of_any_size(model):
     assert load(model).fixed_size is None
 

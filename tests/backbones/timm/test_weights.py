@@ -130,9 +130,23 @@ def test_published_weights_are_those_of_the_cache(offline, tmp_path):
     assert "hf_hub_id" not in (tmp_path / "saved" / "backbone.json").read_text()
 
 
+def test_a_checkpoint_may_be_a_hub_id(offline):
+    network, tensors = published(VIT, img_size=96, num_classes=5)
+    repository = offline / "models--somebody--vit-v1.5"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots").mkdir()
+    write_folder(repository / "snapshots" / ("0" * 40), tensors, VIT, img_size=96)
+    backbone = load_backbone("timm", "somebody/vit-v1.5")
+    assert same_weights(backbone, network) and backbone.native_size == (96, 96)
+    with pytest.raises(InputError, match=r"somebody/vit-v1\.5: no such checkpoint file or folder"):
+        load_backbone("timm", "./somebody/vit-v1.5")
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
+        ("hf-hub:nobody", r"hf-hub:nobody: not a network of the Hub; give hf-hub:OWNER/NAME"),
         (VIT, r"the weights of test_vit cannot be fetched \(.*\); give a checkpoint file .* or pretrained=False"),
         ("hf-hub:somebody/something", r"hf-hub:somebody/something: no timm network could be fetched there \(.*\)"),
         ("coatnet_nano_cc_224", r"coatnet_nano_cc_224 has no published weights; give a checkpoint"),
