@@ -38,7 +38,9 @@ def decoded(monkeypatch):
 def masks_decoded(monkeypatch):
     counts = Counter()
     real = masks._read_picture
-    monkeypatch.setattr(masks, "_read_picture", lambda path: (counts.update([path.name]), real(path))[1])
+    monkeypatch.setattr(
+        masks, "_read_picture", lambda path, classes: (counts.update([path.name]), real(path, classes))[1]
+    )
     return counts
 
 
