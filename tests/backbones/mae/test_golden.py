@@ -95,7 +95,7 @@ def test_training_pass():
     assert golden.difference(latent, answers["train.latent"]) < BOUND
     assert golden.difference(predicted, answers["train.pred"]) < BOUND
     assert golden.difference(mask, answers["train.mask"]) == 0
-    # The losses are 66 times as large as their spread, which the bound is a share of: float32 itself is coarser than it.
+    # The losses are 66 times as large as their spread, of which the bound is a share: float32 itself is coarser.
     expected_losses = torch.tensor(answers["train.loss_per_image"]["values"])
     torch.testing.assert_close(losses, expected_losses, rtol=1e-6, atol=0)
     assert losses.mean().item() == pytest.approx(train["batch_loss"], rel=1e-6)
