@@ -29,7 +29,7 @@ class Settings:
 
 def called(*arguments: str) -> tuple[int, Any, str]:
     flags, seen = flags_of(Settings, "Training"), []
-    app = typer.Typer()
+    app = typer.Typer(rich_markup_mode="rich")
 
     def command(
         place: Annotated[str, typer.Argument()], out: Annotated[str, typer.Option()] = "x", **given: Any
