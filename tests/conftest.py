@@ -1,5 +1,10 @@
 """Small stand-ins that run in a blink: a diffusers folder with random weights, and toy data folders."""
 
+import os
+
+# Idle threads wait asleep rather than in a loop: beside other work the tests would take several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
 
