@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, replace
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
+from runpy import run_module
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ def test_options_of_benchmarks_exist(module: str, flags: list[str], monkeypatch:
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     shown = StringIO()
     with redirect_stdout(shown), suppress(SystemExit):
-        import_module(module).main()
+        run_module(module, run_name="__main__")
     assert set(flags) <= set(re.findall(r"--[a-z-]+", shown.getvalue()))
 
 
