@@ -91,7 +91,7 @@ def test_fit_names_what_is_wrong_with_the_data(spoil, words, data, tmp_path, cap
         (["--seed", "-1"], "'--seed': -1; give a whole number from 0"),
         (["--seed", str(2**32)], "give a whole number from 0 to 4294967295"),
         (["--members", "0"], "'--members'"),
-        (["--membres", "3"], "No such option: --membres"),
+        (["--membres", "3"], "--membres"),
     ],
 )
 def test_fit_names_what_is_wrong_with_the_options(options, words, data, tmp_path, capsys):
@@ -146,7 +146,7 @@ def test_a_full_gpu_is_one_line_and_exit_code_1(full, data, tmp_path, capsys, mo
         (["fit"], "Missing argument"),
         (["predict", "x", "y"], "Missing option '--out'"),
         (["pretrain"], "Missing command"),
-        (["chekc", "x"], "No such command 'chekc'. Did you mean 'check'? See "),
+        (["chekc", "x"], "No such command 'chekc'"),
         (["toy", "-o", "x", "--seed", "-1"], "'--seed': -1"),
         (["generate", "x", "-n", "1", "-o", "y", "--seed", "-1"], "'--seed': -1"),
         (["pretrain", "ddpm", "x", "-o", "y", "--seed", "-1"], "seed must not be negative"),
