@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 $(OLDEST)/ready: pyproject.toml constraints-oldest.txt
-	$(PYTHON) -m venv $(OLDEST)
+	$(PYTHON) -m venv --clear $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable ".[dev]"
 	touch $(OLDEST)/ready
 
