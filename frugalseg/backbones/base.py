@@ -94,7 +94,7 @@ class Backbone(nn.Module, ABC):
             InputError: the family does not generate; the message names those that do.
         """
         require_generating(self.family)
-        raise NotImplementedError(f"the registry says that {self.family} generates; override this method")
+        raise TypeError(f"{type(self).__name__} lacks the method generator; the registry says that it draws images")
 
     def forward(self, images: Tensor) -> FeatureMaps:
         """Check the size, run the network, name the result.

@@ -91,3 +91,10 @@ def test_the_loss_is_cross_entropy_plus_dice() -> None:
     even = torch.zeros(1, 2, 1, 2)
     # Each class: overlap 0.5, total 1 + 1; smoothed (2 * 0.5 + 1) / (2 + 1).
     assert segmentation_loss(even, target, 1.0).item() == pytest.approx(np.log(2) + 1 / 3, abs=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11])
+def test_any_number_of_steps_is_a_training(steps: int) -> None:
+    images, seen = toy(2), []
+    UNetBaseline(TINY.model_copy(update={"steps": steps})).fit(images, progress=lambda *report: seen.append(report))
+    assert seen[-1] == ("train", steps, steps)

@@ -15,6 +15,7 @@ from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.students.augmentation import augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import MEAN, STD
+from frugalseg.students.settings import one_cycle
 from frugalseg.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ class UNetBaseline:
         generator = torch.Generator().manual_seed(self.seed)
         weights = self.network.parameters()
         optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=settings.weight_decay)
+        steps, rising = one_cycle(settings.steps)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+            optimizer, settings.learning_rate, total_steps=steps, pct_start=rising
         )
         self.network.train()
         for step in range(settings.steps):
