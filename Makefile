@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 OLDEST := .venv-oldest
+# Two processes with a thread each: most tests are too small for two threads. A file's tests stay in one process.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test test-oldest slow gpu lint setup clean
 
@@ -13,7 +15,7 @@ demo: setup
 	$(BIN)/frugalseg demo
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
 slow: setup
 	$(BIN)/python -m pytest -m "slow and not gpu"
@@ -22,7 +24,7 @@ gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
 test-oldest: $(OLDEST)/ready
-	$(OLDEST)/bin/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not slow and not gpu"
 
 lint: setup
 	$(BIN)/ruff check .
