@@ -20,6 +20,7 @@ FLOORS = (
     "backbones",
     "model",
     "segmenter",
+    "selection",
     "synthetic",
     "students",
     "models",

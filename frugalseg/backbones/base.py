@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import BACKBONE, family_named, require_generating
+from frugalseg.backbones.registry import BACKBONE, WITHOUT_CHECKPOINT, family_named, require_generating
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
@@ -144,12 +144,13 @@ def backbone_class(family: str) -> type[Backbone]:
     return cls
 
 
-def load_backbone(family: str, checkpoint: str | Path | None = None, **options: Any) -> Backbone:
+def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | None = None, **options: Any) -> Backbone:
     """A backbone from a family's published or self-trained checkpoint.
 
     Args:
         family: a name in `frugalseg.backbones.registry.FAMILIES`.
-        checkpoint: a file, a folder or a Hub id, as the family defines.
+        checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines. Without any argument it is a
+            network with the published weights of ImageNet that come with the set-up.
         options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``.
 
     Raises:

@@ -7,6 +7,10 @@ from typing import Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.hub import BUILTIN
+
+WITHOUT_CHECKPOINT, OF_OTHER_CHECKPOINTS = "timm", "ddpm"
+"""Families where nobody names one: the first has weights that come with the set-up, the second is the paper's own."""
 
 BACKBONE, CONFIG = "backbone.json", "config.json"
 """What says of which family a folder is: that of a saved backbone, and that of a network alone."""
@@ -25,6 +29,7 @@ class Family:
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
+        builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Family:
     pretrain_settings: str | None = None
     generation: str | None = None
     package: str = ""
+    builtin: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.pretraining is None) != (self.pretrain_settings is None):
@@ -108,10 +114,20 @@ def require_generating(name: str) -> Family:
     return family
 
 
-register(Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMPretrainSettings", "DDPMGeneration"))
+register(
+    Family(
+        "ddpm",
+        "DDPMBackbone",
+        "DDPMOptions",
+        "DDPMPretraining",
+        "DDPMPretrainSettings",
+        "DDPMGeneration",
+        builtin=("toy_ddpm",),
+    )
+)
 register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"))
 register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
-register(Family("timm", "TimmBackbone", "TimmOptions"))
+register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("colour", "ColourBackbone", "ColourOptions"))
 
 
@@ -129,3 +145,31 @@ def family_in(folder: str | Path) -> str | None:
         if isinstance(config, dict) and isinstance(config.get("family"), str):
             return str(config["family"])
     return None
+
+
+def family_of_checkpoint(checkpoint: str | None) -> str:
+    """The family that a checkpoint most likely belongs to, for users who do not name it.
+
+    Args:
+        checkpoint: as `load_backbone` takes it. Without one it is the family that has weights at hand.
+
+    Raises:
+        FileError: see `family_in`.
+    """
+    if checkpoint is None:
+        return WITHOUT_CHECKPOINT
+    name = checkpoint.removeprefix(BUILTIN)
+    owner = next((family.name for family in FAMILIES.values() if name != checkpoint and name in family.builtin), None)
+    found = owner or family_in(checkpoint)
+    if found in FAMILIES:
+        return found
+    return "timm" if is_timm_folder(Path(checkpoint)) else OF_OTHER_CHECKPOINTS
+
+
+def is_timm_folder(folder: Path) -> bool:
+    """Whether a folder has the ``config.json`` of a network of the timm library."""
+    try:
+        config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    except OSError:  # as above
+        return False
+    return isinstance(config, dict) and isinstance(config.get("architecture"), str)

@@ -6,18 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family
+from frugalseg.backbones.registry import FAMILIES, Family, family_of_checkpoint
 from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
-from frugalseg.cli.families import FamilyOptions
+from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import parse_size, values
 from frugalseg.cli.output import print_findings, print_metrics
 
-DEFAULT_FAMILY = "ddpm"
+AT_HAND = (
+    "The features are those of EfficientNet-Lite0, which was trained on ImageNet. Features of a larger network are "
+    "better: --backbone timm --model vit_small_patch14_reg4_dinov2.lvd142m downloads one. For images unlike "
+    "photographs, a network trained on your own images can be better: see frugalseg pretrain --help."
+)
 
 
 def default_family(arguments: Sequence[str]) -> str:
-    """The family of a fit that names none."""
-    return DEFAULT_FAMILY
+    """The family of a fit that names none: that of its checkpoint."""
+    return family_of_checkpoint(value_of("--checkpoint", arguments))
 
 
 FIT_OPTIONS = FamilyOptions(lambda: list(FAMILIES.values()), Family.options_class, default_family, "backbone family")
@@ -26,10 +30,16 @@ FIT_OPTIONS = FamilyOptions(lambda: list(FAMILIES.values()), Family.options_clas
 def fit(
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the model.")],
-    backbone: Annotated[str, typer.Option(help="The family of the backbone.")] = DEFAULT_FAMILY,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="The family of the backbone. By default that of the checkpoint; without a checkpoint, timm."),
+    ] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(help="The backbone's weights: a folder that pretrain wrote, a published file, or a Hub id."),
+        typer.Option(
+            help="The backbone's weights: a folder that pretrain wrote, a published file, or a Hub id. By default, a "
+            "network trained on ImageNet that comes with the set-up."
+        ),
     ] = None,
     protocol: Annotated[
         str, typer.Option(help="How to train the classifier: default, or paper, which is slow.")
@@ -75,8 +85,11 @@ def fit(
         "network_size": size and parse_size(size),
         "small_region": small_regions,
     }
-    options = values(FIT_OPTIONS.flags(FAMILIES[backbone]), given)
-    request = FitRequest(data, backbone, checkpoint, options, settings, choose_device(device))
+    family = backbone or family_of_checkpoint(checkpoint)
+    options = values(FIT_OPTIONS.flags(FAMILIES[family]), given)
+    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device))
+    if checkpoint is None and family == "timm" and not given.get("model"):
+        typer.echo(AT_HAND, err=True)
     with bars() as progress:
         fit_folder(
             request,

@@ -8,6 +8,8 @@ from frugalseg.support.errors import InputError
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 """``owner/name``. Names may hold dots (``model-v1.5``), but neither they nor owners begin with one."""
 LONGEST_ID = 96
+BUILTIN = "builtin:"
+"""Before the names of networks that come with the package or with one that it depends on."""
 FILE_ENDINGS = (
     *(".bin", ".ckpt", ".gz", ".h5", ".json", ".npy", ".npz", ".onnx", ".pickle", ".pkl", ".pt", ".pth"),
     *(".safetensors", ".tar", ".tgz", ".zip"),

@@ -8,9 +8,7 @@ import torch
 
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.support.errors import InputError
-from frugalseg.support.hub import is_hub_id
-
-BUILTIN = "builtin:"
+from frugalseg.support.hub import BUILTIN, is_hub_id
 
 
 def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any]:

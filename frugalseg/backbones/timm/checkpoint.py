@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.saved import WEIGHTS
+from frugalseg.backbones.timm.authors import efficientnet_names, is_efficientnet
+from frugalseg.backbones.timm.embedded import embedded
 from frugalseg.backbones.timm.network import ON_HUB, Design, check_registered, design_named, first_line
 from frugalseg.backbones.weights import complain, read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
-from frugalseg.support.hub import is_hub_id
+from frugalseg.support.hub import BUILTIN, is_hub_id
 
 WEIGHT_FILES = (WEIGHTS, "pytorch_model.bin")
 PREFIXES = ("module.", "model.", "backbone.")
@@ -27,12 +29,15 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
 
     Args:
         checkpoint: a file of weights, or a folder with ``config.json`` and weights as the library saves them and as
-            Hub repositories of its models hold them; or the id of such a repository, ``owner/name``.
+            Hub repositories of its models hold them; or the id of such a repository, ``owner/name``; or
+            ``builtin:NAME``, a key of `frugalseg.backbones.timm.embedded.EMBEDDED`.
         model: name of the network; needed for a file, and where there is no checkpoint.
 
     Raises:
         InputError: no model is named, or the checkpoint is not there.
     """
+    if str(checkpoint).startswith(BUILTIN):
+        return find_embedded(str(checkpoint), model)
     path = Path(checkpoint) if checkpoint is not None else None
     if path is not None and path.is_dir():
         design, file = read_folder(path)
@@ -44,6 +49,14 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
     if not model:
         raise InputError("the timm backbone needs model=NAME (--model), such as vit_small_patch14_reg4_dinov2")
     return design_named(model), path
+
+
+def find_embedded(checkpoint: str, model: str | None) -> tuple[Design, Path]:
+    """The design and the weights of ``builtin:NAME``; `InputError` where `model` names another network."""
+    found = embedded(checkpoint)
+    if model not in (None, found.architecture):
+        raise InputError(f"{checkpoint} is {found.architecture}, not {model}; leave one of them out")
+    return design_named(found.architecture), found.path()
 
 
 def read_folder(folder: Path) -> tuple[Design, Path]:
@@ -73,6 +86,8 @@ def tensors_for(model: nn.Module, design: Design, file: Path) -> dict[str, Tenso
         InputError: a damaged file, or keys that the network does not know.
     """
     tensors = without_prefixes(read_tensors(file), model)
+    if is_efficientnet(tensors) and hasattr(model, "blocks"):
+        tensors = efficientnet_names(tensors, model)
     try:
         tensors = dict(translation(design)(dict(tensors), model))
     except Exception as error:  # the library expects its own checkpoints and fails in many ways over others

@@ -1,0 +1,139 @@
+"""Which candidate suits the annotated images best: each is cross-validated on the same images, the best one wins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.datasets import targets_of
+from frugalseg.data.example import Example
+from frugalseg.data.subset import Subset
+from frugalseg.features.windows import Size
+from frugalseg.segmenter import Segmenter
+from frugalseg.selection.candidates import Candidate
+from frugalseg.selection.cross_validation import cross_validate
+from frugalseg.selection.folds import folds_of
+from frugalseg.selection.settings import ChoiceSettings
+from frugalseg.support.files import read_json, write_json
+from frugalseg.support.progress import Progress, silent
+
+MEMBERS = 3
+"""Of each classifier: fewer than a model has, for the order of candidates hardly depends on it."""
+PREDICTED, SEEN, TRAINED, LOADED = 3e-6, 5e-7, 1.5, 1.0
+"""Seconds on two cores: for a pixel to be predicted, for a pixel to be seen by a network, for a classifier of `MEMBERS`
+to train, for a network to be loaded.
+
+Rough, and the same for all families: they say how many images are compared, not how long it takes.
+"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What came of a candidate.
+
+    Attributes:
+        name: of the candidate.
+        miou: cross-validated, in [0, 1].
+        low, high: its 95 % interval.
+    """
+
+    name: str
+    miou: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The result of a comparison.
+
+    Attributes:
+        scores: of every candidate, in their order.
+        images: how many annotated images were compared, and of how many.
+    """
+
+    scores: tuple[Score, ...]
+    images: tuple[int, int]
+
+    @property
+    def best(self) -> int:
+        """The first candidate with the highest score."""
+        return int(np.argmax([np.nan_to_num(score.miou, nan=-1) for score in self.scores]))
+
+
+def choose(
+    candidates: Sequence[Candidate],
+    dataset: Sequence[Example],
+    classes: ClassTable,
+    choice: ChoiceSettings,
+    settings: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    work: Path | None = None,
+    progress: Progress = silent,
+) -> Choice:
+    """Compare candidates by cross-validation.
+
+    Args:
+        candidates: the most promising first.
+        dataset: annotated images.
+        classes: their table.
+        choice: how much is compared.
+        settings: of all candidates, fields of `frugalseg.classifier.settings.Settings`.
+        device: where everything runs.
+        work: folder for the scores, so that an interrupted comparison goes on after the last finished candidate.
+        progress: told of each step.
+
+    Raises:
+        InputError: too few annotated images, or a candidate cannot be loaded.
+    """
+    targets = list(targets_of(dataset))
+    seed = int(settings.get("seed", 0))
+    folds_of(targets, choice.folds, seed)  # refuses before a network is loaded
+    segmenters = [each.segmenter(settings, device) for each in candidates]
+    most = most_images(targets, segmenters, choice)
+    # A fold of many is a sample of the images that has as many of the classes as possible.
+    chosen = folds_of(targets, len(targets) // most, seed)[0] if most <= len(targets) // 2 else range(len(targets))
+    compared = Subset(dataset, chosen)
+    scores = []
+    for number, (candidate, segmenter) in enumerate(zip(candidates, segmenters, strict=True)):
+        progress("compare", number, len(candidates))
+        place = work and work / f"score-{number}.json"
+        scores.append(known(place) or scored(candidate, segmenter, compared, classes, choice.folds, place))
+    progress("compare", len(candidates), len(candidates))
+    return Choice(tuple(scores), (len(chosen), len(targets)))
+
+
+def most_images(targets: Sequence[Any], segmenters: Sequence[Segmenter], choice: ChoiceSettings) -> int:
+    """How many images the time is enough for, at least two a fold."""
+    spent = sum(TRAINED * choice.folds + LOADED for _ in segmenters)
+    pixels = float(np.mean([target.size for target in targets]))
+    each = 0.0
+    for segmenter in segmenters:
+        seen = np.mean([sum(w.network[0] * w.network[1] for w in segmenter.windows(t.shape)) for t in targets])
+        each += PREDICTED * pixels + SEEN * float(seen)
+    return max(2 * choice.folds, int((60 * choice.minutes - spent) / each))
+
+
+def scored(
+    candidate: Candidate,
+    segmenter: Segmenter,
+    dataset: Sequence[Example],
+    classes: ClassTable,
+    folds: int,
+    place: Path | None,
+) -> Score:
+    """The score of a candidate, which is written to `place`."""
+    found = cross_validate(segmenter, dataset, folds, classes=classes, members=MEMBERS)
+    score = Score(candidate.name, found.miou, *found.interval())
+    if place is not None:
+        write_json(place, asdict(score))
+    return score
+
+
+def known(place: Path | None) -> Score | None:
+    """The score that an interrupted comparison has written."""
+    return Score(**read_json(place)) if place is not None and place.is_file() else None

@@ -1,0 +1,186 @@
+"""An honest estimate from the annotated images alone: each is segmented by a classifier that never saw its labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from frugalseg.classifier.extraction import drop_small_regions
+from frugalseg.classifier.pixel_set import PixelSet
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.training import train_ensemble
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.example import Example
+from frugalseg.data.mirrored import Mirrored
+from frugalseg.features.map_store import MapStore
+from frugalseg.features.windows import Window, cut, owned
+from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.segmenter import Segmenter
+from frugalseg.selection.folds import folds_of
+from frugalseg.support.progress import Progress, silent
+
+DRAWS = 2000
+"""Resamplings of the images for an interval."""
+COVERED = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What a model of these settings can be expected to do on images like the annotated ones.
+
+    Attributes:
+        classes: of the images.
+        folds: how many classifiers were trained.
+        images: the confusion matrix of each image, in order, by the classifier of the folds that it is not in.
+    """
+
+    classes: ClassTable
+    folds: int
+    images: tuple[ConfusionMatrix, ...]
+
+    @property
+    def confusion(self) -> ConfusionMatrix:
+        """All images together."""
+        total = ConfusionMatrix(len(self.classes))
+        for each in self.images:
+            total.merge(each)
+        return total
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over all images together, in [0, 1]."""
+        return self.confusion.miou()
+
+    def interval(self, seed: int = 0) -> tuple[float, float]:
+        """The 95 % interval of `miou` for other images of the same kind, by resampling the images (bootstrap)."""
+        counts = np.stack([each.counts for each in self.images])
+        generator = np.random.default_rng(seed)
+        scores = []
+        for _ in range(DRAWS):
+            drawn = ConfusionMatrix(len(self.classes))
+            drawn.counts = counts[generator.integers(len(counts), size=len(counts))].sum(0)
+            scores.append(drawn.miou())
+        low, high = np.nanquantile(scores, [(1 - COVERED) / 2, (1 + COVERED) / 2])
+        return float(low), float(high)
+
+
+def cross_validate(
+    segmenter: Segmenter,
+    dataset: Sequence[Example],
+    folds: int = 5,
+    *,
+    classes: ClassTable | None = None,
+    members: int | None = None,
+    work: Path | None = None,
+    progress: Progress = silent,
+) -> CrossValidation:
+    """Estimate how good a model with the settings of `segmenter` is, from the images that it would be fitted on.
+
+    The network sees each image once, whatever the number of folds.
+
+    Args:
+        segmenter: its backbone and settings; its classifier is neither used nor changed.
+        dataset: annotated images.
+        folds: how many parts; each is predicted by a classifier that is trained on the others.
+        classes: their table; without it the dataset's own.
+        members: of each classifier; None for that of the settings.
+        work: folder for the maps, which an interrupted call goes on with; None keeps them in memory.
+        progress: told of each step.
+
+    Raises:
+        InputError: too few annotated images for so many folds.
+    """
+    table = classes or classes_of(dataset)
+    parts = folds_of(list(targets_of(dataset)), folds, segmenter.settings.seed)
+    trial = Trial(segmenter, dataset, members or segmenter.settings.members, len(table), work)
+    trial.extract(progress)
+    found: dict[int, ConfusionMatrix] = {}
+    for number, held_out in enumerate(parts):
+        progress("folds", number, folds)
+        predictor = trial.trained([image for image in range(len(dataset)) if image not in held_out])
+        found.update((image, trial.compared(image, predictor)) for image in held_out)
+    progress("folds", folds, folds)
+    return CrossValidation(table, folds, tuple(found[image] for image in range(len(dataset))))
+
+
+class Trial:
+    """The maps of all images, from which classifiers of some images are trained and others predicted.
+
+    Args:
+        segmenter: see `cross_validate`.
+        dataset: annotated images.
+        members: of each classifier.
+        num_classes: K.
+        work: see `cross_validate`.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, dataset: Sequence[Example], members: int, num_classes: int, work: Path | None
+    ) -> None:
+        self.segmenter, self.members, self.num_classes = segmenter, members, num_classes
+        self.count = len(dataset)
+        self.examples = Mirrored(dataset) if segmenter.settings.mirror else dataset
+        self.targets = list(targets_of(self.examples))
+        windows = [segmenter.windows(target.shape) for target in self.targets]
+        self.places = [(image, window) for image, every in enumerate(windows) for window in every]
+        self.of_image = {
+            image: [p for p, (i, _) in enumerate(self.places) if i == image] for image in range(len(windows))
+        }
+        self.store = MapStore(segmenter.backbone.taps, [window.network for _, window in self.places], work)
+
+    def extract(self, progress: Progress) -> None:
+        """Fill the store."""
+        number, image = -1, np.empty(0, np.uint8)
+        for place in range(self.store.done, len(self.places)):
+            progress("features", place, len(self.places))
+            wanted, window = self.places[place]
+            if wanted != number:
+                number, image = wanted, self.examples[wanted].image
+            self.store.put(place, self.segmenter.features([cut(image, window)]))
+        progress("features", len(self.places), len(self.places))
+
+    def trained(self, images: Sequence[int]) -> EnsemblePredictor:
+        """A classifier of some of the images, and of their mirror images where the settings say so."""
+        settings = self.segmenter.settings
+        mirrored = [image + self.count for image in images] if settings.mirror else []
+        places, shares = [], []
+        for image in [*images, *mirrored]:
+            kept = drop_small_regions(self.targets[image], settings.small_region)
+            every = [self.places[place][1] for place in self.of_image[image]]
+            for place, window in zip(self.of_image[image], every, strict=True):
+                share = owned(kept, window, every, NOT_ANNOTATED)
+                if (share != NOT_ANNOTATED).any():
+                    places.append(place)
+                    shares.append(share)
+        classifier, _ = train_ensemble(
+            PixelSet(self.store.subset(places), shares),
+            self.num_classes,
+            settings.protocol,
+            members=self.members,
+            seed=settings.seed,
+            device=self.segmenter.device,
+        )
+        return classifier.to(self.segmenter.device).predictor()
+
+    def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
+        """Truth and prediction of one image."""
+        found = ConfusionMatrix(self.num_classes)
+        return found.update(self.targets[image], self.predicted(image, predictor).mask.cpu().numpy())
+
+    def predicted(self, image: int, predictor: EnsemblePredictor) -> PixelPrediction:
+        """An image as `Segmenter.predict_positions` gives it, from the stored maps."""
+        height, width = self.targets[image].shape
+        places = dict(zip((self.places[p][1] for p in self.of_image[image]), self.of_image[image], strict=True))
+        device = self.segmenter.device
+        if not self.segmenter.settings.tile:
+            (place,) = places.values()
+            return predictor.predict(self.store.maps(place).to(device).on((height, width)))
+
+        def through(window: Window) -> Tensor:
+            return predictor.member_probabilities(self.store.maps(places[window]).to(device))
+
+        return blend(list(places), (height, width), through)

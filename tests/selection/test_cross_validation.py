@@ -1,0 +1,63 @@
+"""Cross-validation gives what fitting and evaluating by hand gives, fold by fold, and sees no image twice."""
+
+import numpy as np
+import pytest
+
+from frugalseg import Segmenter, load_backbone
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.selection.cross_validation import CrossValidation, cross_validate
+from frugalseg.selection.folds import folds_of
+
+
+class Folder(list):
+    """Examples with their class table, as a `SegmentationFolder` has them."""
+
+    classes = TOY_CLASSES
+
+
+IMAGES = Folder(toy_example(3, index, 24) for index in range(5))
+
+
+@pytest.mark.parametrize("settings", [{}, {"mirror": True}, {"tile": True, "network_size": (16, 16)}])
+def test_each_image_is_predicted_by_a_model_of_the_other_folds(settings):
+    def segmenter():
+        return Segmenter(load_backbone("colour", native_size=(24, 24)), members=2, seed=1, **settings)
+
+    found = cross_validate(segmenter(), IMAGES, 2)
+    for held_out in folds_of([each.target for each in IMAGES], 2, seed=1):
+        model = segmenter().fit(Folder(each for n, each in enumerate(IMAGES) if n not in held_out))
+        for image in held_out:
+            expected = model.evaluate(Folder([IMAGES[image]])).confusion.counts
+            # Stored maps are rounded to half precision: a pixel between two classes may turn.
+            assert np.abs(found.images[image].counts - expected).sum() <= 8
+
+
+def test_the_network_sees_each_image_once(tmp_path):
+    seen = []
+
+    class Counting(Segmenter):
+        def features(self, images):
+            seen.append(len(images))
+            return super().features(images)
+
+    segmenter = Counting(load_backbone("colour", native_size=(24, 24)), members=1)
+    first = cross_validate(segmenter, IMAGES, 5, work=tmp_path / "maps")
+    assert sum(seen) == len(IMAGES)
+    again = cross_validate(segmenter, IMAGES, 5, work=tmp_path / "maps")
+    assert sum(seen) == len(IMAGES)
+    assert first.miou == again.miou
+
+
+def test_the_interval_holds_the_estimate_and_is_a_point_where_images_are_alike():
+    def matrix(right, wrong):
+        found = ConfusionMatrix(2)
+        found.counts[:2] = [[right, wrong], [wrong, right]]
+        return found
+
+    alike = CrossValidation(ClassTable.from_ids([0, 1]), 2, tuple(matrix(8, 2) for _ in range(6)))
+    assert alike.interval() == pytest.approx((alike.miou, alike.miou)) == pytest.approx((8 / 12, 8 / 12))
+    mixed = CrossValidation(alike.classes, 2, tuple(matrix(9 - n, 1 + n) for n in range(6)))
+    low, high = mixed.interval()
+    assert low < mixed.miou < high and mixed.interval() == (low, high)
