@@ -12,11 +12,16 @@ from typing import Self, TypeVar
 
 import torch
 
+from frugalseg.support.threads import bound_cpus
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 2
 """Items that are begun before their turn, for each thread."""
+PER_PROCESSOR = 2
+"""Threads for each processor, where this process may use all of them. They never wait for each other, so the second one
+costs nothing; and beside other busy processes, threads get equal shares of a processor's time."""
 
 
 class Workers:
@@ -25,9 +30,10 @@ class Workers:
     def __init__(self, threads: int | None = None) -> None:
         """
         Args:
-            threads: how many; a single one is the thread that asks. Without it, as many as torch would use here.
+            threads: how many; a single one is the thread that asks. Without it, see `threads_here`.
         """
-        self._threads = threads or torch.get_num_threads()
+        self._of_torch = torch.get_num_threads()
+        self._threads = threads or threads_here(self._of_torch, bound_cpus())
         self._pool = ThreadPoolExecutor(self._threads, initializer=_alone) if self._threads > 1 else None
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -55,7 +61,19 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             # The workers' own number is also what torch gives to threads that start later. This takes it back.
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(self._of_torch)
+
+
+def threads_here(of_torch: int, bound: int) -> int:
+    """How many threads shall work: those that torch would use, and more only where these may use all processors anyway.
+
+    Whoever allows fewer, by ``OMP_NUM_THREADS`` or by a container's quota, gets no more.
+
+    Args:
+        of_torch: threads that torch would use in this place; one, and it stays at one.
+        bound: processors that this process is bound to.
+    """
+    return of_torch * PER_PROCESSOR if 1 < of_torch == bound else of_torch
 
 
 def _alone() -> None:
