@@ -14,6 +14,7 @@ from frugalseg.backbones.registry import BACKBONE, family_named, require_generat
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
+from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 
 
 class Backbone(nn.Module, ABC):
@@ -110,6 +111,7 @@ class Backbone(nn.Module, ABC):
         """
         size = (images.shape[-2], images.shape[-1])
         self.check_size(size)
+        self._warn_where_slow()
         if not self.optimises:
             with torch.inference_mode():
                 return FeatureMaps(self.maps(images.to(self.device)), size)
@@ -117,6 +119,12 @@ class Backbone(nn.Module, ABC):
         with torch.inference_mode(False), torch.enable_grad():
             images = images.clone() if images.is_inference() else images.detach()
             return FeatureMaps([values.detach() for values in self.maps(images.to(self.device))], size)
+
+    def _warn_where_slow(self) -> None:
+        """Say so where the network computes in a format that was asked for, but does not pay on this machine."""
+        weights = next(self.parameters(), None)
+        if weights is not None and weights.dtype == torch.bfloat16 and slow_in_bf16(weights.device.type, "bf16"):
+            warn_of_slow_bf16()
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise `ValueError` unless the network takes images of (height, width)."""
