@@ -5,7 +5,7 @@ resolution, and only its output is stretched over the pixel grid, a band of rows
 published, with each batch normalisation folded into the linear layer that follows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,15 +26,53 @@ class PixelPrediction:
 
     Attributes:
         mask: (H, W) uint8 class positions, the majority vote of the members; ties go to the smallest position.
-        probabilities: (K, H, W) float32, mean of the members' softmax outputs.
+        probabilities: (K, H, W) float32, mean of the members' softmax outputs; None where they were not kept.
         uncertainty: (H, W) float32 in [0, log M], Jensen-Shannon divergence of the members' softmax outputs, in nats.
         image_uncertainty: mean of `uncertainty` over its 10 % highest pixels.
     """
 
     mask: Tensor
-    probabilities: Tensor
+    probabilities: Tensor | None
     uncertainty: Tensor
     image_uncertainty: float
+
+
+@dataclass(frozen=True)
+class PixelRows:
+    """What a model says of some consecutive rows of an image: a large one is never in memory as a whole.
+
+    Attributes:
+        mask: (rows, W) uint8, see `PixelPrediction`.
+        probabilities: (K, rows, W) float32.
+        uncertainty: (rows, W) float32.
+    """
+
+    mask: Tensor
+    probabilities: Tensor
+    uncertainty: Tensor
+
+
+def whole(pieces: Iterable[PixelRows], height: int, *, probabilities: bool = True) -> PixelPrediction:
+    """The prediction of an image from its rows, each of which is forgotten once it has its place.
+
+    Args:
+        pieces: all rows of the image, from the top.
+        height: how many there are.
+        probabilities: keep them, too; they take 4 bytes for each pixel and class.
+    """
+    mask, mean, uncertainty = torch.empty(0), None, torch.empty(0)
+    top = 0
+    for piece in pieces:
+        rows, width = piece.mask.shape
+        if not top:
+            mask, uncertainty = (values.new_empty(height, width) for values in (piece.mask, piece.uncertainty))
+            mean = piece.probabilities.new_empty(len(piece.probabilities), height, width) if probabilities else None
+        mask[top : top + rows] = piece.mask
+        uncertainty[top : top + rows] = piece.uncertainty
+        if mean is not None:
+            mean[:, top : top + rows] = piece.probabilities
+        top += rows
+    return PixelPrediction(mask, mean, uncertainty, image_uncertainty(uncertainty))
 
 
 @dataclass(frozen=True)
@@ -83,15 +121,13 @@ class EnsemblePredictor:
         Raises:
             ValueError: not one image, or maps of other channels than the classifier was built for.
         """
-        pieces = [_vote(*_softmax(logits)) for logits in self._bands(maps, slice(0, maps.size[0]))]
-        mask, mean, uncertainty = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-        height, width = maps.size
-        return PixelPrediction(
-            mask.view(height, width),
-            mean.t().reshape(-1, height, width),
-            uncertainty.view(height, width),
-            image_uncertainty(uncertainty),
-        )
+        return whole(self.rows(maps), maps.size[0])
+
+    @torch.inference_mode()
+    def rows(self, maps: FeatureMaps) -> Iterator[PixelRows]:
+        """`predict`, a band of rows at a time, from the top."""
+        for logits in self._bands(maps, slice(0, maps.size[0])):
+            yield _as_rows(*_vote(*_softmax(logits)), maps.size[1])
 
     @torch.inference_mode()
     def member_probabilities(self, maps: FeatureMaps, rows: slice = slice(None)) -> Tensor:
@@ -194,15 +230,21 @@ def vote(member_probabilities: Tensor) -> PixelPrediction:
     Args:
         member_probabilities: (M, K, H, W), each member's summing to 1 over K.
     """
-    height, width = member_probabilities.shape[-2:]
+    found = vote_rows(member_probabilities)
+    return PixelPrediction(found.mask, found.probabilities, found.uncertainty, image_uncertainty(found.uncertainty))
+
+
+def vote_rows(member_probabilities: Tensor) -> PixelRows:
+    """`vote` on some rows of an image."""
     probabilities = member_probabilities.flatten(2).transpose(1, 2).contiguous()
-    mask, mean, uncertainty = _vote(probabilities, probabilities.argmax(-1), entropy(probabilities))
-    return PixelPrediction(
-        mask.view(height, width),
-        mean.t().reshape(-1, height, width),
-        uncertainty.view(height, width),
-        image_uncertainty(uncertainty),
-    )
+    voted = _vote(probabilities, probabilities.argmax(-1), entropy(probabilities))
+    return _as_rows(*voted, member_probabilities.shape[-1])
+
+
+def _as_rows(mask: Tensor, mean: Tensor, uncertainty: Tensor, width: int) -> PixelRows:
+    """What `_vote` gives, as rows of an image."""
+    shape = (len(mask) // width, width)
+    return PixelRows(mask.view(shape), mean.t().reshape(-1, *shape), uncertainty.view(shape))
 
 
 def entropy(probabilities: Tensor) -> Tensor:
