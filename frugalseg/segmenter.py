@@ -17,10 +17,11 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
 from frugalseg.classifier.pixel_set import PixelSet
-from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.tiling import blend, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
+from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
@@ -183,23 +184,25 @@ class Segmenter(Model):
         """log(members)."""
         return math.log(max(2, self.settings.members))
 
-    def predict_positions(
-        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
-    ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device.
-
-        Raises:
-            InputError: the model was never fitted.
-        """
+    def predict_rows(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch_size: int = 1,
+        wanted: Wanted = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """See `Model.predict_rows`."""
         predictor = self._predictor()
         for shape, group in groupby(images, key=lambda image: image.shape):
-            every = self.windows(shape)
+            every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.settings.tile:
-                    yield from (self._tiled(image, every, predictor) for image in batch)
+                    yield from (self._tiled(image, every, predictor, progress) for image in batch)
                 else:
-                    maps = self.features([cut(image, every[0]) for image in batch]).on((shape[0], shape[1]))
-                    yield from (predictor.predict(maps[place]) for place in range(len(batch)))
+                    maps = self.features([cut(image, every[0]) for image in batch]).on(size)
+                    each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
+                    yield from (told_of_rows(rows, size, progress) for rows in each)
 
     def predict_maps(self, maps: Iterable[FeatureMaps]) -> Iterator[PixelPrediction]:
         """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
@@ -217,11 +220,13 @@ class Segmenter(Model):
         self.require_fitted()
         return self.classifier.to(self.device).predictor()
 
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor) -> PixelPrediction:
+    def _tiled(
+        self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor, progress: Progress
+    ) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
             return predictor.member_probabilities(self.features([cut(image, window)]))
 
-        return blend(every, (image.shape[0], image.shape[1]), through)
+        return blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
 
     # Saving
 

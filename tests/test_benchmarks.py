@@ -64,3 +64,4 @@ def test_memory(run):
     """Starts a process for each figure."""
     result = run("memory", "--unet", "--images", "2", "--members", "2")
     assert len(result["rows"]) == 3
+    assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4

@@ -38,7 +38,9 @@ __all__ = [
     "Wanted",
     "entropy",
     "image_uncertainty",
+    "known",
     "vote",
+    "vote_rows",
     "whole",
 ]
 
@@ -53,20 +55,20 @@ class PixelPrediction:
 
     Attributes:
         mask: (H, W) uint8 class positions, the majority vote of the members; ties go to the smallest position.
-        probabilities: (K, H, W) float32, mean of the members' softmax outputs.
+        probabilities: (K, H, W) float32, mean of the members' softmax outputs; None where they were not kept.
         uncertainty: (H, W) float32 in [0, log M], Jensen-Shannon divergence of the members' softmax outputs, in nats.
         image_uncertainty: mean of `uncertainty` over its 10 % highest pixels.
     """
 
     mask: Tensor
-    probabilities: Tensor
+    probabilities: Tensor | None
     uncertainty: Tensor
     image_uncertainty: float
 
 
 @dataclass(frozen=True)
 class PixelRows:
-    """What the ensemble says about some consecutive rows of an image.
+    """What a model says of some consecutive rows of an image: a large one is never in memory as a whole.
 
     Attributes:
         mask: (rows, W) uint8, see `PixelPrediction`.
@@ -268,25 +270,33 @@ def _write_softmax(found: Tensor, first: int, band: _Band) -> None:
         part.copy_(logits.softmax(1).view(part.shape))
 
 
-def whole(pieces: Iterable[PixelRows], height: int) -> PixelPrediction:
+def known(values: Tensor | None) -> Tensor:
+    """A part of `PixelRows` that was wanted."""
+    if values is None:
+        raise ValueError("these rows were asked for without their probabilities or their uncertainty")
+    return values
+
+
+def whole(pieces: Iterable[PixelRows], height: int, *, probabilities: bool = True) -> PixelPrediction:
     """The prediction of an image from its rows, each of which is forgotten once it has its place.
 
     Args:
-        pieces: all rows of the image, from the top, with everything that can be wanted.
+        pieces: all rows of the image, from the top, with uncertainty, and with probabilities where these are kept.
         height: how many there are.
+        probabilities: keep them, too; they take 4 bytes for each pixel and class.
     """
-    mask = probabilities = uncertainty = torch.empty(0)
+    mask, mean, uncertainty = torch.empty(0), None, torch.empty(0)
     top = 0
     for piece in pieces:
-        assert piece.probabilities is not None and piece.uncertainty is not None
-        rows, width = piece.mask.shape
-        if not top:
-            mask, uncertainty = (values.new_empty(height, width) for values in (piece.mask, piece.uncertainty))
-            probabilities = piece.probabilities.new_empty(len(piece.probabilities), height, width)
-        place = slice(top, top + rows)
-        mask[place], probabilities[:, place], uncertainty[place] = piece.mask, piece.probabilities, piece.uncertainty
-        top += rows
-    return PixelPrediction(mask, probabilities, uncertainty, image_uncertainty(uncertainty))
+        divergence, place = known(piece.uncertainty), slice(top, top := top + len(piece.mask))
+        if not place.start:
+            mask, uncertainty = (values.new_empty(height, values.shape[1]) for values in (piece.mask, divergence))
+        mask[place], uncertainty[place] = piece.mask, divergence
+        if probabilities:
+            shares = known(piece.probabilities)
+            mean = shares.new_empty(len(shares), height, shares.shape[2]) if mean is None else mean
+            mean[:, place] = shares
+    return PixelPrediction(mask, mean, uncertainty, image_uncertainty(uncertainty))
 
 
 def vote(member_probabilities: Tensor) -> PixelPrediction:
@@ -295,12 +305,17 @@ def vote(member_probabilities: Tensor) -> PixelPrediction:
     Args:
         member_probabilities: (M, K, H, W), each member's summing to 1 over K.
     """
+    found = vote_rows(member_probabilities)
+    uncertainty = known(found.uncertainty)
+    return PixelPrediction(found.mask, found.probabilities, uncertainty, image_uncertainty(uncertainty))
+
+
+def vote_rows(member_probabilities: Tensor) -> PixelRows:
+    """`vote` on some rows of an image."""
     size = member_probabilities.shape[-2:]
     probabilities = member_probabilities.flatten(2).transpose(1, 2).contiguous()
     mask, mean, uncertainty = combine(probabilities, probabilities.argmax(-1), entropy(probabilities))
-    return PixelPrediction(
-        mask.view(size), mean.reshape(-1, *size), uncertainty.view(size), image_uncertainty(uncertainty)
-    )
+    return PixelRows(mask.view(size), mean.reshape(-1, *size), uncertainty.view(size))
 
 
 def _runs(channels: tuple[int, ...]) -> str:

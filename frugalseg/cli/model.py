@@ -129,6 +129,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the class probabilities as .npy files.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that cannot be read, instead of going on.")
+    ] = False,
     device: Device = "auto",
     batch_size: BatchSize = 1,
     overwrite: Overwrite = False,
@@ -136,7 +139,8 @@ def predict(
     """Predict an indexed PNG mask for each image, at the image's own size.
 
     If a run was killed, run the same command again to continue it. After a finished run, the same command only
-    predicts the images that have changed since.
+    predicts the images that have changed since. Images that cannot be read are left out and listed in failures.txt;
+    the same command tries them again.
     """
     from frugalseg.jobs.predict import Extras, predict_folder
     from frugalseg.support.device import choose_device
@@ -150,6 +154,7 @@ def predict(
             extras=Extras(overlays, uncertainty, probabilities),
             device=choose_device(device),
             batch_size=batch_size,
+            strict=strict,
             overwrite=overwrite,
             progress=progress,
         )

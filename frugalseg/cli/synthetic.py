@@ -82,6 +82,7 @@ def generate(
     from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
+    from frugalseg.synthetic.record import SetRecord
 
     family = backbone or drawing_family([model])
     own = family_in(model)
@@ -112,6 +113,11 @@ def generate(
         typer.echo(f"{out}: this process's share is done; others are still at work")
         return
     typer.echo(f"{len(found)} labeled images in {out}; look at {out / 'index.html'}")
+    total = SetRecord.read(out).count
+    if missing := total - len(found):
+        verb, them = ("is", "it") if missing == 1 else ("are", "them")
+        which = f"{missing} of {total} photographs could not be read and {verb} left out"
+        typer.echo(f"{which}; {out / 'generate.log'} names {them}")
     typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
 
 

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.classifier.prediction import PixelPrediction, entropy, image_uncertainty
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.prediction import PixelRows, known
+from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, told_of_windows
+from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
 from frugalseg.model import Model, model_digest, model_folder, model_kind
@@ -23,6 +24,7 @@ from frugalseg.students.network import NetworkSpec, StudentNetwork
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json, save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
@@ -76,30 +78,37 @@ class Student(Model):
         """The windows through which the network sees an image of (H, W)."""
         return windows((size[0], size[1]), self.view.size, self.network.stride, tile=self.view.tile, overlap=OVERLAP)
 
-    def predict_positions(
-        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
-    ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device."""
+    def predict_rows(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch_size: int = 1,
+        wanted: Wanted = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """See `Model.predict_rows`."""
         for shape, group in groupby(images, key=lambda image: image.shape):
-            every = self.windows(shape)
+            every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.view.tile:
-                    yield from (self._tiled(image, every) for image in batch)
+                    yield from (self._tiled(image, every, progress) for image in batch)
                 else:
-                    seen = [cut(image, every[0]) for image in batch]
-                    yield from map(prediction_of, self.probabilities(seen, (shape[0], shape[1])))
+                    found = self.logits([cut(image, every[0]) for image in batch], size)
+                    yield from (told_of_rows(softmax_rows(logits), size, progress) for logits in found)
 
     @torch.inference_mode()
-    def probabilities(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
+    def logits(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
         """(B, K, \\*size) of images (3, h, w) in [0, 1] of one size."""
-        logits = self.network(torch.stack(images).to(self.device))
-        return F.interpolate(logits, size, mode="bilinear", align_corners=False).softmax(dim=1)
+        return F.interpolate(
+            self.network(torch.stack(images).to(self.device)), size, mode="bilinear", align_corners=False
+        )
 
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window]) -> PixelPrediction:
+    def _tiled(self, image: NDArray[np.uint8], every: list[Window], progress: Progress) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
-            return self.probabilities([cut(image, window)], window.size)
+            return self.logits([cut(image, window)], window.size).softmax(1)
 
-        return prediction_of(blend(every, (image.shape[0], image.shape[1]), through).probabilities)
+        blended = blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
+        return (rows_of(part) for part in stacked((known(piece.probabilities) for piece in blended), 1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
@@ -153,8 +162,16 @@ class Student(Model):
         return cls(network, classes, view, device=device)
 
 
-def prediction_of(probabilities: Tensor) -> PixelPrediction:
-    """One network's answer from its softmax output (K, H, W); its uncertainty is the entropy, 0 to log K."""
+@torch.inference_mode()
+def softmax_rows(logits: Tensor) -> Iterator[PixelRows]:
+    """The answer to an image from its logits (K, H, W), some rows at a time."""
+    # In whole blocks of rows, for sums over a few values more or less at the end of a row are rounded otherwise.
+    step = max(1, AT_ONCE // (64 * logits[:, 0].numel())) * 64
+    for top in range(0, logits.shape[1], step):
+        yield rows_of(logits[:, top : top + step].softmax(0))
+
+
+def rows_of(probabilities: Tensor) -> PixelRows:
+    """One network's answer from its softmax output (K, rows, W); its uncertainty is the entropy, 0 to log K."""
     uncertainty = entropy(probabilities.permute(1, 2, 0))
-    mask = probabilities.argmax(0).to(torch.uint8)
-    return PixelPrediction(mask, probabilities, uncertainty, image_uncertainty(uncertainty))
+    return PixelRows(probabilities.argmax(0).to(torch.uint8), probabilities, uncertainty)
