@@ -1,4 +1,4 @@
-"""Ways in which a saved thing can be wrong, each with a name: for tests that only "works" or one line may come of it."""
+"""Ways in which a saved thing can be wrong, each by its name: of each only "works" or one line may come."""
 
 import copy
 import json

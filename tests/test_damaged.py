@@ -36,9 +36,9 @@ def backbone(family, folder, ddpm):
         save_mae(random_network(Encoder, EncoderShape((16, 16), 8, 8, 2, 2), seed=0), folder)
         return load_backbone("mae", folder)
     if family == "timm":
-        arguments = {"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 16, "num_classes": 0}
+        arguments = {"embed_dim": 24, "depth": 2, "num_heads": 2, "img_size": 32, "patch_size": 16, "num_classes": 2}
         network = timm.create_model("vit_tiny_patch16_224", **arguments)
-        config = {**network.pretrained_cfg, "input_size": (3, 32, 32)}
+        config = {**network.pretrained_cfg, "input_size": (3, 32, 32), "num_classes": 2}
         timm.models.save_for_hf(network, folder, model_config=config, model_args=arguments)
         return load_backbone("timm", folder)
     return load_backbone("colour", native_size=(16, 16))
@@ -79,24 +79,25 @@ def answer(load):
     return None
 
 
-def chosen(mutations, each, rng):
-    """Of the changes of each field of each file `each` ones, or all."""
-    for _, group in groupby(mutations, key=lambda mutation: mutation[0].split(" ")[:2]):
-        group = list(group)
-        yield from group if each is None else rng.sample(group, min(each, len(group)))
+def chosen(mutations, count, rng):
+    """`count` changes, one of each of as many fields of files; or all changes."""
+    if count is None:
+        return list(mutations)
+    groups = [list(group) for _, group in groupby(mutations, key=lambda mutation: mutation[0].split(" ")[:2])]
+    return [rng.choice(group) for group in rng.sample(groups, min(count, len(groups)))]
 
 
-@pytest.mark.parametrize("each", [1, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [30, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_damaged_models_load_or_are_refused_in_one_line(kind, each, saved, tmp_path):
+def test_damaged_models_load_or_are_refused_in_one_line(kind, count, saved, tmp_path):
     folder = saved(kind)
     assert answer(lambda: load_model(folder)) is None
     before, refused, changed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, Changed(folder, tmp_path)
-    for name, path, content in chosen(folder_mutations(folder), each, random.Random(0)):
+    for name, path, content in chosen(folder_mutations(folder), count, random.Random(0)):
         changed.change(path, content)
         said = answer(lambda: load_model(changed.folder))
         changed.mend(path)
         refused += said is not None
         assert said is None or (said.isprintable() and len(said) < LONGEST), (name, said)
-    assert refused > 20
+    assert refused > 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY / 1024
