@@ -50,7 +50,7 @@ def load_published(path: str | Path) -> ResNet:
     without ``module.``. The projection head and the prototypes are left out.
 
     Raises:
-        InputError: not such a file; keys that are missing or unknown are listed, at most ten.
+        InputError: not such a file; the first keys that are missing or unknown are listed.
     """
     tensors = trunk(read_tensors(path))
     shape = inferred_shape(tensors, path)
