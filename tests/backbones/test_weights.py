@@ -106,10 +106,9 @@ def test_loading_is_strict_and_shows_the_first_names_that_are_wanted_and_found()
         load_strictly(network, {"weight": good["weight"]}, "f")
     with pytest.raises(InputError, match="another shape: weight"):
         load_strictly(network, good | {"weight": torch.ones(3, 3)}, "f")
-    with pytest.raises(
-        InputError, match=r"lacks bias, has unknown x00, x01, x02 and 12 more; is it the checkpoint of another network"
-    ):
-        load_strictly(network, {"weight": good["weight"]} | {f"x{i:02d}": torch.ones(1) for i in range(15)}, "f")
+    strange = {f"x{i:02d}": torch.ones(1) for i in range(15)}
+    with pytest.raises(InputError, match="lacks bias, has unknown x00, x01, x02 and 12 more; is it the checkpoint of"):
+        load_strictly(network, {"weight": good["weight"]} | strange, "f")
 
 
 def refusal(use):
@@ -142,10 +141,7 @@ STRANGE = {
     "a tensor without memory": {"conv1.weight": torch.empty(10**12, device="meta")},
     "one number": {"conv1.weight": torch.tensor(1.0), "layer1.0.conv1.weight": torch.tensor(1.0)},
     "a stem alone": {"conv1.weight": torch.ones(1, 3, 7, 7), "layer1.0.conv1.weight": torch.ones(1)},
-    "a wide stem": {
-        "conv1.weight": torch.ones(10**5, 3, 7, 7).half()[:, :, :, :],
-        "layer1.0.conv1.weight": torch.ones(1),
-    },
+    "a wide stem": {"conv1.weight": torch.ones(10**4, 3, 7, 7), "layer1.0.conv1.weight": torch.ones(1)},
     "part of a UNet": {
         "input_blocks.0.0.weight": torch.ones(4, 3, 3, 3),
         "middle_block.0.in_layers.0.weight": torch.ones(4),
@@ -181,7 +177,7 @@ def test_names_of_another_author_are_shown_with_those_that_are_wanted(family, wa
 
 def test_a_network_is_built_no_larger_than_its_tensors_say():
     with pytest.raises(InputError, match="asks for a larger network"), at_most(values=100):
-        nn.Linear(10**5, 10**4)
+        nn.Linear(1000, 1000)
     with pytest.raises(InputError, match="asks for a larger network"), at_most(tensors=5):
         nn.Sequential(*(nn.Linear(1, 1) for _ in range(10**9)))
     with pytest.raises(InputError, match="more layers than any network has"), at_most(tensors=5):
