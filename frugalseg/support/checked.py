@@ -1,9 +1,9 @@
 """Dataclasses from JSON values, each value checked by the annotation of its field."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import brief
@@ -28,18 +28,18 @@ def from_json(cls: type[T], values: Any) -> T:
     if not isinstance(values, Mapping):
         raise InputError(f"{brief(repr(values), 40)} stands where an object in braces is expected")
     try:
-        found: T = _holder(cls).model_validate_json(json.dumps({"value": dict(values)})).value
+        found: T = _holder(cast(Hashable, cls)).model_validate_json(json.dumps({"value": dict(values)})).value
     except ValidationError as error:
         raise InputError(_explained(error.errors(include_url=False)[0])) from None
     return found
 
 
 @cache
-def _holder(cls: type) -> Any:
+def _holder(cls: Hashable) -> Any:
     """A strict model around a dataclass, which takes over the model's strictness."""
     from pydantic import ConfigDict, create_model
 
-    return create_model(f"Saved{cls.__name__}", __config__=ConfigDict(extra="forbid", strict=True), value=(cls, ...))
+    return create_model("Saved", __config__=ConfigDict(extra="forbid", strict=True), value=(cls, ...))
 
 
 def _explained(problem: Any) -> str:
