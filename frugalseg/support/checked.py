@@ -1,7 +1,7 @@
 """Dataclasses from JSON values, each value checked by the annotation of its field."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -28,14 +28,14 @@ def from_json(cls: type[T], values: Any) -> T:
     if not isinstance(values, Mapping):
         raise InputError(f"{brief(repr(values), 40)} stands where an object in braces is expected")
     try:
-        found: T = _holder(cast(Hashable, cls)).model_validate_json(json.dumps({"value": dict(values)})).value
+        found: T = _holder(cast(Any, cls)).model_validate_json(json.dumps({"value": dict(values)})).value
     except ValidationError as error:
         raise InputError(_explained(error.errors(include_url=False)[0])) from None
     return found
 
 
 @cache
-def _holder(cls: Hashable) -> Any:
+def _holder(cls: Any) -> Any:
     """A strict model around a dataclass, which takes over the model's strictness."""
     from pydantic import ConfigDict, create_model
 
