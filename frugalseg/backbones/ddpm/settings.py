@@ -121,7 +121,7 @@ class FeatureSettings:
         for what, numbers in (("timesteps", self.timesteps), ("blocks", self.blocks)):
             check_numbers(what, numbers, MOST)
         if not 1 <= self.noise_draws <= MOST_DRAWS:
-            raise InputError(f"noise draws: from 1 to {MOST_DRAWS} are possible")
+            raise InputError(f"noise draws: at least 1 and at most {MOST_DRAWS} are possible")
         if not 0 <= self.noise_seed < 2**63:
             raise InputError("noise seed: from 0 to below 2**63 is possible")
 
