@@ -19,14 +19,19 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.support import digests
+from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
+from frugalseg.support.text import brief
 
 if TYPE_CHECKING:
     from frugalseg.data.arrays import ImageLike
+
+MOST_SIDE = 2**14
+"""Pixels along a side of what a network sees at once; larger images are cut into windows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +229,24 @@ def model_kind(folder: Path) -> str:
         FileError: ``config.json`` cannot be read.
     """
     config = read_json(folder / "config.json")
-    return str(config.get("kind", "segmenter")) if isinstance(config, dict) else "segmenter"
+    return brief(config.get("kind", "segmenter"), 40) if isinstance(config, dict) else "segmenter"
+
+
+def saved_config(folder: Path, newest: int) -> dict[str, Any]:
+    """The ``config.json`` of a saved model, whose format is `newest` or an older one.
+
+    Raises:
+        InputError: it is of a later format; or it holds no object, or names no format.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    written = config.get("format") if isinstance(config, dict) else None
+    if type(written) is not int or written < 1:
+        raise DamagedError(path, "a damaged model (it names no format)", "fit it again")
+    if written > newest:
+        version = brief(config.get("frugalseg", "of an unknown version"), 40)
+        raise InputError(f"{folder}: saved by frugalseg {version}, a later version; upgrade")
+    return {str(key): value for key, value in config.items()}
 
 
 def model_digest(classes: ClassTable, settings: Sequence[Any], networks: Mapping[str, nn.Module]) -> str:

@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import BACKBONE, family_named, require_generating
+from frugalseg.backbones.registry import BACKBONE, FAMILIES, family_named, require_generating
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
+from frugalseg.support.files import FileError, read_json
+from frugalseg.support.text import brief, reason
+
+REMEDY = "is it damaged, or of another family?"
 
 
 class Backbone(nn.Module, ABC):
@@ -170,12 +175,38 @@ def load_backbone(family: str, checkpoint: str | Path | None = None, **options: 
         raise InputError(
             f"the {family} backbone has no option {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
         )
-    backbone = backbone_class(family).from_checkpoint(checkpoint, of_family(**options))
+    chosen, cls = of_family(**options), backbone_class(family)
+    try:
+        backbone = cls.from_checkpoint(checkpoint, chosen)
+    except InputError:
+        raise
+    except Exception as error:  # the libraries that read and build networks raise a dozen kinds over damaged ones
+        if checkpoint is None:
+            raise
+        raise FileError(
+            str(checkpoint), f"no network for the {family} backbone could be made of it ({reason(error)})", REMEDY
+        ) from error
     return backbone.eval().requires_grad_(False)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:
-    """The backbone that `Backbone.save_pretrained` wrote to `folder`."""
+    """The backbone that `Backbone.save_pretrained` wrote to `folder`.
+
+    Raises:
+        DamagedError: its files are not those that were written, or do not fit together.
+    """
     folder = Path(folder)
-    config = json.loads((folder / BACKBONE).read_text())
-    return backbone_class(config.pop("family")).from_saved(folder, config).eval().requires_grad_(False)
+    with refused_where_damaged(folder):
+        family, config = _read_backbone(folder / BACKBONE)
+        return backbone_class(family).from_saved(folder, config).eval().requires_grad_(False)
+
+
+def _read_backbone(path: Path) -> tuple[str, dict[str, Any]]:
+    """The family in a ``backbone.json``, and all else that it says."""
+    config = read_json(path)
+    family = config.pop("family", None) if isinstance(config, dict) else None
+    if not isinstance(family, str):
+        raise FileError(path, "no object that names a family", "save the backbone again")
+    if family not in FAMILIES:
+        raise FileError(path, f"its family {brief(family, 40)!r} is unknown here", "register the family first")
+    return family, config

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 
 
@@ -39,9 +40,8 @@ class Settings:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The settings that ``asdict`` has written into a ``config.json``."""
-        size, protocol = values["network_size"], TrainingProtocol(**values["protocol"])
-        return cls(**{**values, "network_size": size and tuple(size), "protocol": protocol})
+        """The settings that ``asdict`` has written into a ``config.json``; `InputError` where they are not."""
+        return from_json(cls, values)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

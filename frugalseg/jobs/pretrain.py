@@ -12,12 +12,12 @@ from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support import digests
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json
 from frugalseg.support.folders import require_writable
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.hardware import check_hardware, is_first_process
-from frugalseg.training.run_folder import RunFolder, continued
+from frugalseg.training.run_folder import AFRESH, RunFolder, continued
 
 
 def pretrain(
@@ -84,10 +84,11 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
     """
     run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
     require_writable(run.path)
-    stored = read_json(run.settings) if run.resumable else {}
+    stored = run.stored_settings() if run.resumable else {}
     if stored.get("family", family) != family:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
-    settings: TrainingSettings = cls.from_json(stored)
+    with refused_where_damaged(run.settings, "run", AFRESH):
+        settings: TrainingSettings = cls.from_json(stored)
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
 
@@ -114,9 +115,7 @@ def _settle(
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
         given = _jsonable({**asdict(settings), **data})
-        resumed: TrainingSettings = family.settings_class().from_json(
-            continued(read_json(run.settings), given, run.path)
-        )
+        resumed: TrainingSettings = family.settings_class().from_json(continued(run.stored_settings(), given, run.path))
         return resumed
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():

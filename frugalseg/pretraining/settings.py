@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import option
 from frugalseg.support.precision import Precision, check_precision
@@ -76,8 +77,7 @@ class TrainingSettings:
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Settings from `dataclasses.asdict` that went through JSON; keys of other things are ignored."""
         known = {f.name for f in fields(cls)}
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return cls(**settings)
+        return from_json(cls, {name: value for name, value in values.items() if name in known})
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,12 @@ from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, t
 from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import Model, model_digest, model_folder, model_kind
+from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_kind, saved_config
 from frugalseg.students.network import NetworkSpec, StudentNetwork
+from frugalseg.support.checked import from_json
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
@@ -45,6 +47,10 @@ class View:
 
     size: tuple[int, int]
     tile: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(1 <= side <= MOST_SIDE for side in self.size):
+            raise InputError(f"size is {self.size}; give height and width in pixels, each from 1 to {MOST_SIDE}")
 
 
 class Student(Model):
@@ -145,20 +151,15 @@ class Student(Model):
         folder = model_folder(folder_or_hub_id)
         if model_kind(folder) != KIND:
             raise InputError(f"{folder}: holds no student; give the folder that distill wrote")
-        config = read_json(folder / "config.json")
-        try:
-            if config["format"] > FORMAT:
-                raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
-            network = StudentNetwork(NetworkSpec(**config["network"]))
-            height, width = config["view"]["size"]
-            view = View((int(height), int(width)), bool(config["view"]["tile"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: a damaged student ({type(error).__name__}: {error}); train it again") from None
-        weights = folder / cls.weights_file
-        load_strictly(network.body, read_tensors(weights), weights)
-        classes = ClassTable.from_json(folder / "classes.json")
-        if len(classes) != network.spec.classes:
-            raise InputError(f"{folder}: {len(classes)} classes in classes.json, {network.spec.classes} in the network")
+        config = saved_config(folder, FORMAT)
+        with refused_where_damaged(folder, remedy="train it again"):
+            spec, view = from_json(NetworkSpec, config["network"]), from_json(View, config["view"])
+            classes = ClassTable.from_json(folder / "classes.json")
+            if len(classes) != spec.classes:
+                raise InputError(f"{len(classes)} classes in classes.json, {spec.classes} in the network")
+            network, weights = StudentNetwork(spec), folder / cls.weights_file
+            load_strictly(network.body, read_tensors(weights), weights)
+        # Out here, for a device that fails or is full says nothing of the student.
         return cls(network, classes, view, device=device)
 
 

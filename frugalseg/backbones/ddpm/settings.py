@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
+from frugalseg.support.checked import MOST, from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import option
 from frugalseg.support.precision import Precision, check_precision
@@ -14,6 +15,8 @@ from frugalseg.support.precision import Precision, check_precision
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]
 SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
+MOST_DRAWS = 1000
+"""Noise draws that features can be averaged over; all of them pass through the network in one batch."""
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -87,6 +90,15 @@ class DDPMGeneration:
             check_precision(self.precision)
 
 
+def check_numbers(what: str, numbers: Sequence[int], end: int) -> None:
+    """Raise `InputError` unless `numbers` are distinct, in [0, end), and at least one."""
+    wrong = [n for n in numbers if not 0 <= n < end]
+    if wrong:
+        raise InputError(f"{what} {', '.join(map(str, wrong))}: this network has {what} 0 to {end - 1}")
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"{what} {', '.join(map(str, numbers)) or 'empty'}: give one or more, each once")
+
+
 @dataclass(frozen=True)
 class FeatureSettings:
     """What is read from the UNet for an image.
@@ -105,14 +117,22 @@ class FeatureSettings:
     noise_seed: int = 0
     noise_draws: int = 1
 
+    def __post_init__(self) -> None:
+        for what, numbers in (("timesteps", self.timesteps), ("blocks", self.blocks)):
+            check_numbers(what, numbers, MOST)
+        if not 1 <= self.noise_draws <= MOST_DRAWS:
+            raise InputError(f"noise draws: at least 1 and at most {MOST_DRAWS} are possible")
+        if not 0 <= self.noise_seed < 2**63:
+            raise InputError("noise seed: from 0 to below 2**63 is possible")
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values, for `FeatureSettings(**...)` after `tuple` has been applied to lists."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSettings":
-        """The inverse of `to_json`."""
-        return cls(**{**values, "timesteps": tuple(values["timesteps"]), "blocks": tuple(values["blocks"])})
+        """The inverse of `to_json`; `InputError` where a value has another type or is out of range."""
+        return from_json(cls, values)
 
 
 PRESETS = {
@@ -154,18 +174,7 @@ def choose_settings(
         blocks = sorted({min(round(b * decoder_blocks / PAPER_BLOCKS), decoder_blocks - 1) for b in chosen.blocks})
     check_numbers("timesteps", timesteps, training_steps)
     check_numbers("blocks", blocks, decoder_blocks)
-    if rest.get("noise_draws", 1) < 1:
-        raise InputError("noise draws: at least 1 is needed")
     return FeatureSettings(timesteps=tuple(timesteps), blocks=tuple(blocks), **rest)
-
-
-def check_numbers(what: str, numbers: Sequence[int], end: int) -> None:
-    """Raise `InputError` unless `numbers` are distinct, in [0, end), and at least one."""
-    wrong = [n for n in numbers if not 0 <= n < end]
-    if wrong:
-        raise InputError(f"{what} {', '.join(map(str, wrong))}: this network has {what} 0 to {end - 1}")
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"{what} {', '.join(map(str, numbers)) or 'empty'}: give one or more, each once")
 
 
 @dataclass(frozen=True)

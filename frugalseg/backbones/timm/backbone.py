@@ -1,5 +1,7 @@
 """Features of the timm library's networks: the levels of convolutional ones, the blocks of transformers."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,12 +11,29 @@ from torch import Tensor, nn
 
 from frugalseg.backbones import saved
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.timm.checkpoint import find, tensors_for
-from frugalseg.backbones.timm.network import Design, build, choose_layers, intermediates, pruned
+from frugalseg.backbones.timm.network import (
+    Design,
+    build,
+    check_registered,
+    choose_layers,
+    intermediates,
+    is_whole,
+    outline,
+    pruned,
+)
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
-from frugalseg.backbones.weights import load_strictly
+from frugalseg.backbones.weights import load_strictly, read_tensors, require_fitting
+from frugalseg.support.checked import from_json
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 from frugalseg.support.precision import Precision, dtype_of
+
+SPARE, SPARE_HEAD = 2, 10**8
+"""A file may lack the classifier and more of the network that its folder's config describes, but not most of it."""
+REMEDY = "is it the config of another network?"
 
 
 class TimmBackbone(Backbone):
@@ -61,6 +80,8 @@ class TimmBackbone(Backbone):
             InputError: an unknown network, weights that cannot be fetched or do not fit, or layers out of range.
         """
         design, file = find(checkpoint, options.model)
+        if file is not None and design.arguments:
+            require_outline(design, file)
         model = build(design, pretrained=options.pretrained and file is None)
         layers = choose_layers(model, options.layers)
         if file is None:
@@ -93,17 +114,58 @@ class TimmBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`; nothing is fetched."""
-        design = Design.from_json(config["architecture"], config["arguments"], config["config"])
-        layers = tuple(config["layers"])
-        network = pruned(build(design), layers)
-        load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
-        return cls(design, network, layers, config["precision"])
+        said = from_json(SavedTimm, config)
+        check_registered(said.architecture)
+        design = Design.from_json(said.architecture, said.arguments, said.config)
+        network = loaded(design, said.layers, saved.read_weights(folder), folder / saved.WEIGHTS)
+        return cls(design, network, said.layers, said.precision)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`; the library's own way of drawing weights."""
         network = pruned(build(self.design, seed=seed), self.layers)
         again = type(self)(self.design, network, self.layers, self.precision)
         return again.to(self.device).eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class SavedTimm:
+    """What `TimmBackbone.config` gives: the fields of a `Design`, the layers that are read, and in which precision."""
+
+    architecture: str
+    arguments: dict[str, Any]
+    config: dict[str, Any]
+    layers: tuple[int, ...]
+    precision: Precision
+
+    def __post_init__(self) -> None:
+        if not self.layers or list(self.layers) != sorted(set(self.layers)):
+            raise InputError(f"layers {', '.join(map(str, self.layers[:10])) or 'empty'}: they must rise")
+
+
+def loaded(design: Design, layers: Sequence[int], tensors: Mapping[str, Tensor], source: Path) -> nn.Module:
+    """The network of a design, `pruned` to `layers`, with all of its tensors from a file.
+
+    Raises:
+        InputError: the tensors do not fit; no memory was taken for the network then.
+    """
+    network = outline(design, layers)
+    require_fitting(network, tensors, source)
+    if is_whole(network):
+        network.to_empty(device="cpu")
+    else:  # the library computes something that is not in the file, such as tables of places
+        network = pruned(build(design), layers)
+    load_strictly(network, tensors, source)
+    return network
+
+
+def require_outline(design: Design, file: Path) -> None:
+    """Refuse a config that asks for more values than lie in the file of its weights, before any memory is taken."""
+    asked = sum(values.numel() for values in outline(design).state_dict().values())
+    there = sum(values.numel() for values in read_tensors(file).values())
+    if asked > SPARE * there + SPARE_HEAD:
+        raise FileError(
+            file.parent / CONFIG, f"it asks for a network of {asked} values, of which {file.name} has {there}", REMEDY
+        )
 
 
 def resized(values: Tensor, size: tuple[int, int]) -> Tensor:
