@@ -12,12 +12,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.locks import locked
+from frugalseg.support.text import printable, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RANDOM = "[a-z0-9_]{8}"
 """What `tempfile` puts into names."""
+LONGEST_PART = 800
+"""Characters that `FileError` says at most of what is wrong, and of how to mend it."""
 
 
 class FileError(InputError):
@@ -31,14 +34,13 @@ class FileError(InputError):
 
     def __init__(self, where: str | Path, message: str, remedy: str) -> None:
         self.where = printable(str(where))
-        self.message = message
-        self.remedy = remedy
-        super().__init__(f"{self.where}: {message}; {remedy}")
+        self.message = shortened(printable(message), LONGEST_PART)
+        self.remedy = shortened(printable(remedy), LONGEST_PART)
+        super().__init__(f"{self.where}: {self.message}; {self.remedy}")
 
-
-def printable(name: str) -> str:
-    """A name with a question mark for what cannot be shown: a file's name may hold line breaks, or be no UTF-8."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way out of another process: by default, exceptions are made again of their message alone."""
+        return type(self), (self.where, self.message, self.remedy)
 
 
 @contextmanager

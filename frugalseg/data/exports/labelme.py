@@ -17,7 +17,8 @@ from frugalseg.data.exports.labels import IGNORED, UNKNOWN_LABEL, Vocabulary, is
 from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
-from frugalseg.support.files import FileError, printable
+from frugalseg.support.files import FileError
+from frugalseg.support.text import printable
 
 PLACES = (".", "images", "annotations", "labels")
 """Where in a data folder the JSON files may be."""
