@@ -181,7 +181,7 @@ def read_header(path: Path, member: zipfile.ZipInfo, stream: IO[bytes]) -> tuple
         shape, fortran, dtype = read(stream, max_header_size=LONGEST_HEADER)
     except (zipfile.BadZipFile, zlib.error, EOFError):
         raise
-    # The header is a piece of Python; what is no literal, or a deep one, ends in ValueError, MemoryError, TypeError, ...
+    # The header is a piece of Python. No literal, or a deep one, ends in ValueError, MemoryError, TypeError, ...
     except Exception as error:
         raise wrong(path, f"{name} is not a plain array ({reason(error)})") from None
     if dtype.hasobject:

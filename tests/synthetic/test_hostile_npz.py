@@ -127,6 +127,6 @@ def test_any_damage_is_read_or_refused_in_one_line(kind, tmp_path):
         path.write_bytes(broken)
         try:
             for sample in SyntheticSet(path):
-                assert sample.image.shape == sample.target.shape + (3,)
+                assert sample.image.shape == (*sample.target.shape, 3)
         except FileError as error:
             assert "\n" not in str(error) and len(str(error)) < 900

@@ -19,8 +19,7 @@ from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, classes_file, image_names, name_clashes, plain_files
 from frugalseg.support.files import FileError
-from frugalseg.support.text import printable
-from frugalseg.support.text import count, listing
+from frugalseg.support.text import count, listing, printable
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from frugalseg.data.classes import ClassTable, distinct_colors
 from frugalseg.support.files import FileError
-from frugalseg.support.text import printable
-from frugalseg.support.text import listing
+from frugalseg.support.text import listing, printable
 
 BACKGROUND = "background"
 IGNORED = "__ignore__"
