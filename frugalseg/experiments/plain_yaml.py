@@ -68,7 +68,7 @@ def check_extent(events: Iterable[yaml.Event]) -> None:
                 extents[anchor] = total - begun
             continue
         if isinstance(event, yaml.AliasEvent):
-            extent = extents.get(event.anchor, 1)
+            extent = extents.get(str(event.anchor), 1)
             if extent is None:
                 raise TooMuch(f"the alias *{event.anchor} stands within what it stands for")
             total += extent

@@ -34,9 +34,10 @@ class Range:
 
     def _inside(self, number: Any) -> bool:
         # true and false are numbers for Python, too. What is no number (NaN) is in no range.
-        if isinstance(number, bool) or not isinstance(number, Integral if self.whole else Real):
+        kind: type = Integral if self.whole else Real
+        if isinstance(number, bool) or not isinstance(number, kind):
             return False
-        low = self.least < number if self.above else self.least <= number
+        low = number > self.least if self.above else number >= self.least
         return bool(low and (number < self.most if self.below else number <= self.most))
 
     def __str__(self) -> str:

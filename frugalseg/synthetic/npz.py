@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.folder import classes_of_ids
-from frugalseg.data.images import MAX_PIXELS
+from frugalseg.data.images import max_pixels
 from frugalseg.support.files import FileError, atomic_path
 from frugalseg.support.text import quoted, reason, shortened
 
@@ -118,7 +118,7 @@ def check_pixels(path: Path, images: ArrayFile, labels: ArrayFile) -> None:
     for name, array, dimensions in (("images", images, 4), ("labels", labels, 3)):
         if array.dtype != np.uint8 or len(array.shape) != dimensions:
             raise wrong(path, f"the {name} are {shortened(str(array.dtype), 60)} {array.shape}")
-    if images.shape[3] != 3 or 0 in images.shape or math.prod(images.shape[1:3]) > MAX_PIXELS:
+    if images.shape[3] != 3 or 0 in images.shape or math.prod(images.shape[1:3]) > max_pixels():
         raise wrong(path, f"the images are uint8 {images.shape}")
     if images.shape[:3] != labels.shape:
         raise wrong(path, f"images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
