@@ -15,7 +15,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.options import Option, options_of
 from frugalseg.support.ranges import SIZE as IMAGE_SIZE
 from frugalseg.support.ranges import Range, check_range
-from frugalseg.support.text import quoted
+from frugalseg.support.text import quoted, shortened
 
 SIZE, NUMBERS = tuple[int, int], tuple[int, ...]
 
@@ -156,7 +156,9 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{option} {text}: give whole numbers separated by commas, such as 50,150,250") from None
+        raise InputError(
+            f"{option} {shortened(text, 40)}: give whole numbers separated by commas, such as 50,150,250"
+        ) from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -164,5 +166,7 @@ def parse_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,18})x(\d{1,18})", text.lower())
     size = (0, 0) if found is None else (int(found[1]), int(found[2]))
     if not IMAGE_SIZE.holds(size):
-        raise InputError(f"size {text}: give height x width in pixels, such as 192x128, {IMAGE_SIZE.limits}")
+        raise InputError(
+            f"size {shortened(text, 40)}: give height x width in pixels, such as 192x128, {IMAGE_SIZE.limits}"
+        )
     return size

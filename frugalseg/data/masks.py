@@ -151,7 +151,7 @@ def _whole_ids(values: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
     remedy = f"use whole ids from 0 to {MAX_ID}, and 255 for pixels that are not annotated"
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         raise FileError(path, "mask values are not whole numbers", remedy)
-    least, most = values.min(), values.max()
+    least, most = values.min().item(), values.max().item()
     if least < 0 or most > MAX_ID:
         raise FileError(path, f"mask values are from {least:.0f} to {most:.0f}", remedy)
     return values.astype(np.int64)

@@ -1,13 +1,12 @@
 """The settings that all families' pretraining has, and those of a run that do not change its result."""
 
-import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, RATE, SEED, SHARE, SIZE, Range
+from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, POSITIVE, RATE, SEED, SHARE, SIZE
 from frugalseg.training.hardware import Hardware
 
 LONGEST_SIDE = 128
@@ -41,9 +40,7 @@ class TrainingSettings:
     ema_decay: float = option(
         0.999, "The decay of the averaged weights. These are the weights that are saved for use.", within=SHARE
     )
-    gradient_clip: float = option(
-        1.0, "The largest norm of all gradients together.", within=Range(0, math.inf, whole=False, above=True)
-    )
+    gradient_clip: float = option(1.0, "The largest norm of all gradients together.", within=POSITIVE)
     precision: Precision = option("bf16", "The number format of the forward pass.")
     flip: bool = option(True, "Mirror images left to right at random.")
     seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)

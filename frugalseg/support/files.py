@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 RANDOM = "[a-z0-9_]{8}"
 """What `tempfile` puts into names."""
+JSON_MEGABYTES = 512
+"""Larger JSON files are refused: parsed, they take several times their size in memory. COCO's own largest, the training
+instances of 2017, has 448."""
 LONGEST_PART = 800
 """Characters that `FileError` says at most of what is wrong, and of how to mend it."""
 
@@ -163,15 +166,28 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """The value in a JSON file; `FileError` where the file is missing, unreadable or not JSON."""
+def read_json(path: str | Path, megabytes: int = JSON_MEGABYTES) -> Any:
+    """The value in a JSON file.
+
+    Args:
+        path: of the file.
+        megabytes: larger files are refused.
+
+    Raises:
+        FileError: the file is missing, unreadable, too large, or not JSON.
+    """
     path = Path(path)
     try:
+        if path.stat().st_size > megabytes * 2**20:
+            raise FileError(path, f"larger than {megabytes} MB", "export it in parts, a folder for each")
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise FileError(path, f"not JSON (line {error.lineno}: {error.msg})", "correct that line") from None
-    except (ValueError, RecursionError):  # other bytes than UTF-8, numbers of thousands of digits, deep nesting
+    except UnicodeDecodeError:
         raise FileError(path, "not JSON in UTF-8", "save it as plain UTF-8 text") from None
+    except (ValueError, RecursionError):
+        message = "not plain JSON (numbers of thousands of digits, or nested too deep)"
+        raise FileError(path, message, "export it again") from None
     except OSError as error:
         reason = error.strerror or "read error"
         raise FileError(path, f"cannot be read ({reason})", "check the path and its permissions") from None
