@@ -65,6 +65,8 @@ def fit(
 
     A fit that was killed continues where it stopped when you run the same command again.
     """
+    options = values(FIT_OPTIONS.flags(FAMILIES[backbone]), given)  # refuses wrong ones before torch is loaded
+    network_size = size and parse_size(size)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
@@ -76,10 +78,9 @@ def fit(
         "tile": tile,
         "overlap": overlap,
         "mirror": mirror,
-        "network_size": size and parse_size(size),
+        "network_size": network_size,
         "small_region": small_regions,
     }
-    options = values(FIT_OPTIONS.flags(FAMILIES[backbone]), given)
     request = FitRequest(data, backbone, checkpoint, options, settings, choose_device(device))
     with bars() as progress:
         fit_folder(

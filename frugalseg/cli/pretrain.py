@@ -84,13 +84,14 @@ def pretrain_command(family: Family) -> Callable[..., None]:
         ] = False,
         **given: Any,
     ) -> None:
+        chosen = values(flags, given)  # refuses wrong ones before torch is loaded
         from frugalseg.jobs.pretrain import pretrain, stored_settings
         from frugalseg.pretraining.settings import RunOptions
         from frugalseg.support.device import choose_device
         from frugalseg.support.progress import bars
         from frugalseg.training.hardware import is_first_process
 
-        settings = stored_settings(family.name, out, **values(flags, given))
+        settings = stored_settings(family.name, out, **chosen)
         options = RunOptions(
             device=choose_device(device),
             devices=devices,

@@ -86,11 +86,12 @@ def generate(
     The images are drawn by the model's own network, or they are photographs of yours. A set that was interrupted
     continues when you run the same command again. torchrun shares the work among GPUs. A larger -n extends a set.
     """
+    family = backbone or drawing_family([model])
+    options = values(GENERATE_OPTIONS.flags(FAMILIES[family]), given)  # refuses wrong ones before torch is loaded
     from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
 
-    family = backbone or drawing_family([model])
     own = family_in(model)
     if backbone is not None and own not in (None, backbone):
         raise InputError(f"--backbone {backbone}: the backbone of {model} is of the family {own}; leave the option out")
@@ -101,7 +102,7 @@ def generate(
         for_annotation,
         classes,
         longest_side,
-        options=values(GENERATE_OPTIONS.flags(FAMILIES[family]), given),
+        options=options,
         seed=seed,
         batch_size=batch_size,
         npz=npz,
@@ -156,8 +157,10 @@ def distill(
 
     A training that was killed continues when you run the same command again.
     """
-    from frugalseg.jobs.distill import DistillRequest, distill_folder
     from frugalseg.students.settings import student_settings
+
+    settings = student_settings(protocol, **values(STUDENT_FLAGS, given))  # refuses wrong ones before torch is loaded
+    from frugalseg.jobs.distill import DistillRequest, distill_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
 
@@ -165,7 +168,7 @@ def distill(
         samples,
         validation,
         test,
-        student_settings(protocol, **values(STUDENT_FLAGS, given)),
+        settings,
         drop=drop,
         published_filter=protocol == "paper",
         onnx=onnx,
