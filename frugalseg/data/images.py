@@ -342,8 +342,9 @@ def rgb_of(image: Image.Image, path: Path) -> NDArray[np.uint8]:
         return np.repeat(grey[:, :, None], 3, axis=2)
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows in bands(image.height, image.width):
-        whole = len(pixels[rows]) == image.height
-        pixels[rows] = _without_transparency(image if whole else image.crop((0, rows.start, image.width, rows.stop)))
+        whole = rows.stop - rows.start == image.height
+        part = image if whole else image.crop((0, rows.start, image.width, rows.stop))
+        pixels[rows] = np.asarray(_without_transparency(part))
     return pixels
 
 

@@ -34,8 +34,8 @@ class Range:
 
     def _inside(self, number: Any) -> bool:
         # true and false are numbers for Python, too. What is no number (NaN) is in no range.
-        kind: type = Integral if self.whole else Real
-        if isinstance(number, bool) or not isinstance(number, kind):
+        numeric = isinstance(number, Integral if self.whole else Real) and not isinstance(number, bool)
+        if not numeric:
             return False
         low = number > self.least if self.above else number >= self.least
         return bool(low and (number < self.most if self.below else number <= self.most))

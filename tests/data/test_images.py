@@ -1,6 +1,5 @@
 import io
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -149,22 +148,15 @@ def test_giant_images_are_refused_before_decoding(folder: Path, side: int) -> No
                 read(path)
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif", "gif", "webp", "jp2"])
-@pytest.mark.parametrize("whole", [True, False])
-def test_a_few_kilobytes_that_claim_many_megapixels_are_refused(folder: Path, suffix: str, whole: bool) -> None:
-    """Blank files of 25 megapixels that are legal, and such files cut short; no pixel is ever decoded."""
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_few_kilobytes_that_claim_many_megapixels_are_refused(folder: Path, suffix: str) -> None:
+    """Blank pictures are legal, and decoded without an error; they are refused whole as well as cut short."""
     path = folder / f"a.{suffix}"
-    mode, options = ("RGB", {"lossless": True}) if suffix == "webp" else ("1", {})
-    picture = Image.new(mode if suffix != "jp2" else "L", (5000, 5000))
-    picture.save(path, **({"compression": "group4"} if suffix == "tif" else options))
-    if not whole:
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
-    if path.stat().st_size * 2000 > 25_000_000:
-        with pytest.raises(FileError) if not whole else nullcontext():
+    Image.new("1", (5000, 5000)).save(path, **({"compression": "group4"} if suffix == "tif" else {}))
+    for content in (path.read_bytes(), path.read_bytes()[:-200]):
+        path.write_bytes(content)
+        with pytest.raises(FileError, match=r"claims 5000x5000 pixels in \d+ bytes|not an image of a known format"):
             read_image(path)
-        return
-    with pytest.raises(FileError, match=r"claims 5000x5000 pixels in \d+ bytes|cannot be read|not an image"):
-        read_image(path)
 
 
 def test_the_largest_size_can_be_raised_and_lowered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
