@@ -15,9 +15,9 @@ from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.files import FileError, read_json
-from frugalseg.support.text import brief, reason
+from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
+from frugalseg.support.text import brief, kind_and_reason
 
 REMEDY = "is it damaged, or of another family?"
 
@@ -184,7 +184,9 @@ def load_backbone(family: str, checkpoint: str | Path | None = None, **options: 
         if checkpoint is None:
             raise
         raise FileError(
-            str(checkpoint), f"no network for the {family} backbone could be made of it ({reason(error)})", REMEDY
+            str(checkpoint),
+            f"no network for the {family} backbone could be made of it ({kind_and_reason(error)})",
+            REMEDY,
         ) from error
     return backbone.eval().requires_grad_(False)
 

@@ -7,6 +7,8 @@ from typing import Any, Self
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
+from frugalseg.support.options import check_ranges, ranged
+from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,16 @@ class Settings:
     """
 
     protocol: TrainingProtocol = PROTOCOLS["default"]
-    members: int = 10
-    seed: int = 0
+    members: int = ranged(10, MEMBERS)
+    seed: int = ranged(0, SEED)
     tile: bool = False
-    overlap: float = 0.25
+    overlap: float = ranged(0.25, SHARE)
     mirror: bool = False
-    network_size: tuple[int, int] | None = None
-    small_region: int = 20
+    network_size: tuple[int, int] | None = ranged(None, SIZE)
+    small_region: int = ranged(20, AMOUNT)
 
     def __post_init__(self) -> None:
-        if self.members < 1 or not 0 <= self.overlap < 1:
-            raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
+        check_ranges(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

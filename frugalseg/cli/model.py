@@ -9,8 +9,9 @@ import typer
 from frugalseg.backbones.registry import FAMILIES, Family
 from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions
-from frugalseg.cli.options import parse_size, values
+from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
+from frugalseg.support.ranges import MEMBERS, SHARE
 
 DEFAULT_FAMILY = "ddpm"
 
@@ -34,12 +35,15 @@ def fit(
     protocol: Annotated[
         str, typer.Option(help="How to train the classifier: default, or paper, which is slow.")
     ] = "default",
-    members: Annotated[int, typer.Option(help="The number of MLPs in the ensemble.", min=1)] = 10,
+    members: Annotated[int, typer.Option(help="The number of MLPs in the ensemble.", callback=within(MEMBERS))] = 10,
     tile: Annotated[
         bool, typer.Option("--tile", help="Slide windows over larger images instead of resizing the images.")
     ] = False,
     overlap: Annotated[
-        float, typer.Option(help="With --tile: the share of a window's side that overlaps the next window.")
+        float,
+        typer.Option(
+            help="With --tile: the share of a window's side that overlaps the next window.", callback=within(SHARE)
+        ),
     ] = 0.25,
     mirror: Annotated[
         bool,
@@ -61,6 +65,8 @@ def fit(
 
     A fit that was killed continues where it stopped when you run the same command again.
     """
+    options = values(FIT_OPTIONS.flags(FAMILIES[backbone]), given)  # refuses wrong ones before torch is loaded
+    network_size = size and parse_size(size)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
@@ -72,10 +78,9 @@ def fit(
         "tile": tile,
         "overlap": overlap,
         "mirror": mirror,
-        "network_size": size and parse_size(size),
+        "network_size": network_size,
         "small_region": small_regions,
     }
-    options = values(FIT_OPTIONS.flags(FAMILIES[backbone]), given)
     request = FitRequest(data, backbone, checkpoint, options, settings, choose_device(device))
     with bars() as progress:
         fit_folder(

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from frugalseg.support.checked import from_json
-from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, POSITIVE, RATE, SEED, SHARE, SIZE
 from frugalseg.training.hardware import Hardware
 
 LONGEST_SIDE = 128
@@ -32,31 +32,23 @@ class TrainingSettings:
     """
 
     image_size: tuple[int, int] | None = option(
-        None, "The size to train on, in pixels. By default, it is chosen from the images.", flag="--size"
+        None, "The size to train on, in pixels. By default, it is chosen from the images.", flag="--size", within=SIZE
     )
-    steps: int = option(20_000, "The number of optimization steps.")
-    batch_size: int = option(32, "The number of images per step, over all devices together.")
-    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.")
-    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.")
-    ema_decay: float = option(0.999, "The decay of the averaged weights. These are the weights that are saved for use.")
-    gradient_clip: float = option(1.0, "The largest norm of all gradients together.")
+    steps: int = option(20_000, "The number of optimization steps.", within=COUNT)
+    batch_size: int = option(32, "The number of images per step, over all devices together.", within=BATCH)
+    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.", within=RATE)
+    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.", within=AMOUNT)
+    ema_decay: float = option(
+        0.999, "The decay of the averaged weights. These are the weights that are saved for use.", within=SHARE
+    )
+    gradient_clip: float = option(1.0, "The largest norm of all gradients together.", within=POSITIVE)
     precision: Precision = option("bf16", "The number format of the forward pass.")
     flip: bool = option(True, "Mirror images left to right at random.")
-    seed: int = option(0, "The seed of everything random. The same seed gives the same result.")
+    seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not self.learning_rate > 0 or not self.gradient_clip > 0:
-            raise InputError("learning_rate and gradient_clip must be above 0")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"ema_decay is {self.ema_decay}; give a number from 0 to below 1, such as 0.999")
-        if self.warmup_steps < 0 or self.seed < 0:
-            raise InputError("warmup_steps and seed must not be negative")
+        check_ranges(self)
         check_precision(self.precision)
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise InputError(f"image_size is {self.image_size}; give height and width in pixels")
 
     @property
     def stored_size(self) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from frugalseg.students.settings import StudentSettings
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError, WorkError
 from frugalseg.support.files import atomic_path
-from frugalseg.support.text import reason
+from frugalseg.support.text import kind_and_reason
 
 PACKAGES = {"onnx": (1, 17), "onnxscript": (0, 6), "onnxruntime": (1, 20)}
 """The oldest version of each with which exporting works."""
@@ -102,7 +102,7 @@ def export_onnx(student: Student, path: str | Path) -> float:
             if difference > TOLERANCE:
                 raise WorkError(f"{path}: onnxruntime and torch differ by {difference:.2g}; not written")
     except ImportError as error:  # a package that one of these three needs, or a version that they do not go with
-        raise InputError(f"--onnx cannot load what it needs ({reason(error)}); {INSTALL}") from error
+        raise InputError(f"--onnx cannot load what it needs ({kind_and_reason(error)}); {INSTALL}") from error
     finally:
         student.network.to(device)
     return difference

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
-from frugalseg.support.text import brief, reason
+from frugalseg.support.text import brief, kind_and_reason
 
 
 class DamagedError(FileError):
@@ -31,4 +31,4 @@ def refused_where_damaged(place: Path, what: str = "model", remedy: str = "fit i
     except InputError as error:
         raise DamagedError(place, f"a damaged {what} ({brief(error)})", remedy) from None
     except Exception as error:  # libraries raise a dozen kinds over parts that do not fit together
-        raise DamagedError(place, f"a damaged {what} ({reason(error)})", remedy) from error
+        raise DamagedError(place, f"a damaged {what} ({kind_and_reason(error)})", remedy) from error

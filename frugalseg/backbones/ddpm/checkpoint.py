@@ -15,7 +15,7 @@ from torch import Tensor
 from frugalseg.backbones.weights import foreign, names, network_with, read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
-from frugalseg.support.text import brief, reason
+from frugalseg.support.text import brief, kind_and_reason
 
 NEEDED = (
     "input_blocks.0.0.weight",
@@ -98,7 +98,9 @@ def load_guided_diffusion(
     try:
         ours = convert(tensors, layout, width, new_attention_order, path)
     except RuntimeError as error:  # tensors of the right names in other shapes
-        raise foreign(path, f"part of a guided-diffusion UNet, or none ({reason(error)})", NEEDED, tensors) from None
+        raise foreign(
+            path, f"part of a guided-diffusion UNet, or none ({kind_and_reason(error)})", NEEDED, tensors
+        ) from None
     return network_with(lambda: UNet2DModel(**unet_config(layout, image_size, width)), ours, path).eval()
 
 
@@ -116,7 +118,7 @@ def read_layout(tensors: Mapping[str, Tensor], source: str | Path) -> Layout:
     try:
         return _layout(tensors, source)
     except (KeyError, IndexError) as error:
-        what = f"part of a guided-diffusion UNet, or none ({reason(error)})"
+        what = f"part of a guided-diffusion UNet, or none ({kind_and_reason(error)})"
         raise foreign(source, what, NEEDED, tensors) from None
 
 

@@ -9,8 +9,9 @@ from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
 from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
 from frugalseg.support.checked import MOST, from_json
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, POSITIVE, SEED, SIDE, WIDTH, Range
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]
@@ -35,23 +36,32 @@ class DDPMOptions:
     preset: Literal["current", "first-release"] = option(
         "current", "Which of the paper's features to read: the current ones, or those of its first release."
     )
-    timesteps: tuple[int, ...] | None = option(None, "The diffusion steps to read features at, such as 50,150,250.")
+    timesteps: tuple[int, ...] | None = option(
+        None, "The diffusion steps to read features at, such as 50,150,250.", within=AMOUNT
+    )
     blocks: tuple[int, ...] | None = option(
-        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest."
+        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest.", within=AMOUNT
     )
     inputs: bool | None = option(
         None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
     )
-    noise_seed: int = option(0, "The seed of the noise that is added to the images.")
-    noise_draws: int = option(1, "The number of noise draws to average the features over.")
+    noise_seed: int = option(0, "The seed of the noise that is added to the images.", within=SEED)
+    noise_draws: int = option(1, "The number of noise draws to average the features over.", within=DEPTH)
     precision: Precision = option("fp32", "The number format of the network.")
     compile: bool = option(False, "Compile the network. This takes minutes at first, and long runs are faster.")
-    image_size: int | None = option(None, "For .pt files: the side length of the training images, in pixels.")
-    head_channels: int | None = option(None, "For .pt files: the number of channels of an attention head.")
+    image_size: int | None = option(
+        None, "For .pt files: the side length of the training images, in pixels.", within=SIDE
+    )
+    head_channels: int | None = option(
+        None, "For .pt files: the number of channels of an attention head.", within=WIDTH
+    )
     heads: int | None = option(
-        None, "For .pt files: the number of attention heads, for networks that were defined by it."
+        None, "For .pt files: the number of attention heads, for networks that were defined by it.", within=DEPTH
     )
     new_attention_order: bool | None = option(None, "For .pt files: the network stores q, k and v one after another.")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def guided(self) -> dict[str, Any]:
         """The options of `load_guided_diffusion` that were given."""
@@ -72,10 +82,12 @@ class DDPMGeneration:
 
     sampler: SamplingMethod = option("sde-dpmsolver++", "How to draw images. ddpm is the published way.")
     sampling_steps: int | None = option(
-        None, "How often the network runs for each image. By default 25 times; with ddpm, once for each diffusion step."
+        None,
+        "How often the network runs for each image. By default 25 times; with ddpm, once for each diffusion step.",
+        within=COUNT,
     )
     first_step: int | None = option(
-        None, "The diffusion step to begin at. By default, the noisiest step that the network knows."
+        None, "The diffusion step to begin at. By default, the noisiest step that the network knows.", within=AMOUNT
     )
     precision: Precision | None = option(
         None, "The number format while drawing. By default bf16 on a GPU and fp32 elsewhere."
@@ -84,8 +96,7 @@ class DDPMGeneration:
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; known: {', '.join(SAMPLERS)}")
-        if self.sampling_steps is not None and self.sampling_steps < 1:
-            raise InputError(f"sampling_steps is {self.sampling_steps}; at least one is needed")
+        check_ranges(self)
         if self.precision is not None:
             check_precision(self.precision)
 
@@ -194,26 +205,26 @@ class DDPMPretrainSettings(TrainingSettings):
     """
 
     base_channels: int | None = option(
-        None, "The number of channels at full resolution. By default, it is chosen from the image size."
+        None,
+        "The number of channels at full resolution. By default, it is chosen from the image size.",
+        within=WIDTH,
     )
     multipliers: tuple[int, ...] | None = option(
-        None, "The channels of each level as multiples of the base channels, such as 1,2,2."
+        None, "The channels of each level as multiples of the base channels, such as 1,2,2.", within=Range(1, 1024)
     )
-    layers: int | None = option(None, "The number of residual blocks per level.")
-    attention_levels: int | None = option(None, "How many of the deepest levels have attention.")
+    layers: int | None = option(None, "The number of residual blocks per level.", within=DEPTH)
+    attention_levels: int | None = option(None, "How many of the deepest levels have attention.", within=AMOUNT)
     noise_schedule: Literal["linear", "cosine"] = option(
         "cosine", "The noise schedule. cosine suits small images, linear suits large ones."
     )
     min_snr: float | None = option(
-        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs."
+        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs.", within=POSITIVE
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.noise_schedule not in SCHEDULES:
             raise InputError(f"noise_schedule {self.noise_schedule!r} is unknown; give linear or cosine")
-        if self.min_snr is not None and not self.min_snr > 0:
-            raise InputError(f"min_snr is {self.min_snr}; give a number above 0, such as 5")
 
     def chosen_for(self, paths: list[Path]) -> "DDPMPretrainSettings":
         """The same settings with everything that was left open chosen for the images at `paths`."""

@@ -14,7 +14,7 @@ from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.hub import is_hub_id
-from frugalseg.support.text import brief, reason
+from frugalseg.support.text import brief, kind_and_reason
 
 BUILTIN = "builtin:"
 COPY = "copy or download it again"
@@ -70,7 +70,7 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
     except InputError as error:
         raise FileError(name, f"cannot be read as a diffusers pipeline ({brief(error)})", COPY) from None
     except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user
-        raise FileError(name, f"cannot be read as a diffusers pipeline ({reason(error)})", COPY) from None
+        raise FileError(name, f"cannot be read as a diffusers pipeline ({kind_and_reason(error)})", COPY) from None
     if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
         raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
     return unet.eval(), scheduler

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, BATCH, DEPTH, RATE, SIZE, WEIGHT, WIDTH, Range
 
 HEAD_WIDTH = 64
 """Channels of an attention head in vision transformers of all usual sizes; the decoder's heads are half as wide."""
@@ -27,22 +28,23 @@ class MAEOptions:
     """
 
     blocks: tuple[int, ...] | None = option(
-        None, "The encoder blocks to read, such as 6,7,8,9,10,11. Block 0 is the first. By default, the last 12."
+        None,
+        "The encoder blocks to read, such as 6,7,8,9,10,11. Block 0 is the first. By default, the last 12.",
+        within=AMOUNT,
     )
     inputs: bool | None = option(
         None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
     )
     heads: int | None = option(
-        None, "For published files: the number of attention heads, if a head is not 64 channels wide."
+        None, "For published files: the number of attention heads, if a head is not 64 channels wide.", within=DEPTH
     )
     precision: Precision | None = option(None, "The number format of the network. By default fp32.")
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         blocks = self.blocks
-        if blocks is not None and (not blocks or len(set(blocks)) < len(blocks) or min(blocks) < 0):
+        if blocks is not None and (not blocks or len(set(blocks)) < len(blocks)):
             raise InputError(f"blocks {', '.join(map(str, blocks)) or 'empty'}: give one or more, from 0, each once")
-        if self.heads is not None and self.heads < 1:
-            raise InputError(f"heads is {self.heads}; give the number of attention heads, 1 or more")
         if self.precision is not None:
             check_precision(self.precision)
 
@@ -67,38 +69,36 @@ class MAEPretrainSettings(TrainingSettings):
         weight_decay: of all weights except biases and those of the norms.
     """
 
-    learning_rate: float = option(1e-3, "The highest learning rate, which is reached after the warm-up.")
-    batch_size: int = option(64, "The number of images per step, over all devices together.")
+    learning_rate: float = option(1e-3, "The highest learning rate, which is reached after the warm-up.", within=RATE)
+    batch_size: int = option(64, "The number of images per step, over all devices together.", within=BATCH)
     patch: int | None = option(
-        None, "The side length of a patch, in pixels. By default, the whole network is chosen from the image size."
+        None,
+        "The side length of a patch, in pixels. By default, the whole network is chosen from the image size.",
+        within=WIDTH,
     )
-    width: int | None = option(None, "The number of channels of the encoder.")
-    depth: int | None = option(None, "The number of blocks of the encoder.")
-    decoder_width: int | None = option(None, "The number of channels of the decoder.")
-    decoder_depth: int | None = option(None, "The number of blocks of the decoder.")
-    mask_ratio: float = option(0.75, "The share of the patches that is hidden.")
+    width: int | None = option(None, "The number of channels of the encoder.", within=WIDTH)
+    depth: int | None = option(None, "The number of blocks of the encoder.", within=DEPTH)
+    decoder_width: int | None = option(None, "The number of channels of the decoder.", within=WIDTH)
+    decoder_depth: int | None = option(None, "The number of blocks of the decoder.", within=DEPTH)
+    mask_ratio: float = option(
+        0.75, "The share of the patches that is hidden.", within=Range(0, 1, whole=False, above=True, below=True)
+    )
     smallest_crop: float = option(
-        0.2, "The smallest share of an image that a random window shows. 1 always shows whole images."
+        0.2,
+        "The smallest share of an image that a random window shows. 1 always shows whole images.",
+        within=Range(0, 1, whole=False, above=True),
     )
     cut_from: tuple[int, int] | None = option(
-        None, "The size at which images are kept, from which the windows are cut."
+        None, "The size at which images are kept, from which the windows are cut.", within=SIZE
     )
-    weight_decay: float = option(0.05, "The weight decay of AdamW.")
+    weight_decay: float = option(0.05, "The weight decay of AdamW.", within=WEIGHT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, unit in (("patch", 1), ("width", HEAD_WIDTH), ("depth", 1), ("decoder_width", HEAD_WIDTH // 2)):
+        for name, unit in (("width", HEAD_WIDTH), ("decoder_width", HEAD_WIDTH // 2)):
             value = getattr(self, name)
-            if value is not None and (value < 1 or value % unit):
-                raise InputError(f"{name} is {value}; give a multiple of {unit}, 1 or more")
-        if self.decoder_depth is not None and self.decoder_depth < 1:
-            raise InputError(f"decoder_depth is {self.decoder_depth}; give 1 or more")
-        if not 0 < self.mask_ratio < 1:
-            raise InputError(f"mask_ratio is {self.mask_ratio}; give a share between 0 and 1, such as 0.75")
-        if not 0 < self.smallest_crop <= 1:
-            raise InputError(f"smallest_crop is {self.smallest_crop}; give a share of the area, from above 0 to 1")
-        if self.weight_decay < 0:
-            raise InputError(f"weight_decay is {self.weight_decay}; give 0 or more")
+            if value is not None and value % unit:
+                raise InputError(f"{name} is {value}; give a multiple of {unit}")
 
     @property
     def stored_size(self) -> tuple[int, int]:
