@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from frugalseg.pretraining.outlook import outlook
 from frugalseg.support.files import write_json
 from frugalseg.support.progress import Progress, line
 from frugalseg.training.alarm import Alarm

@@ -13,8 +13,7 @@ from frugalseg.support.errors import WorkError
 from frugalseg.support.progress import Progress, note
 
 FIRST_LINE, FIRST_SECONDS = 10, 20.0
-"""Steps after which, and seconds after which at the next step, the first line comes at the latest: a rate is soon known.
-"""
+"""The first line comes after so many steps, or with the first step after so many seconds: a rate is soon known."""
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ class SwAVPretrainSettings(TrainingSettings):
     learning_rate: float = option(2e-3, "The highest learning rate, which is reached after the warm-up.")
     width: int | None = option(
         None,
-        "The number of channels of the stem. By default, the network is chosen from the image size, and smaller on a CPU.",
+        "The number of channels of the stem. By default, the network is chosen from the image size, and smaller on a "
+        "CPU.",
     )
     depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.")
     block: Literal["basic", "bottleneck"] | None = option(None, "The kind of residual block.")
