@@ -218,9 +218,8 @@ class PretrainingChecks:
             pretrain(self.family, tmp_path, straight, self.tiny, OPTIONS)
 
     def test_stored_settings_take_what_is_given(self, photos: Path, straight: Path, tmp_path: Path) -> None:
-        assert stored_settings(self.family, straight) == self.tiny.chosen_for(
-            sorted(photos.iterdir()), Machine.of("cpu")
-        )
+        chosen = self.tiny.chosen_for(sorted(photos.iterdir()), Machine.of("cpu"))
+        assert stored_settings(self.family, straight) == chosen
         assert stored_settings(self.family, straight, steps=20, seed=None).steps == 20
         assert stored_settings(self.family, tmp_path / "nothing", steps=20) == type(self.tiny)(steps=20)
 

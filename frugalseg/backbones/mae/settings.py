@@ -87,8 +87,8 @@ class MAEPretrainSettings(TrainingSettings):
     )
     patch: int | None = option(
         None,
-        "The side length of a patch, in pixels. By default, the network is chosen from the image size, and smaller on a "
-        "CPU.",
+        "The side length of a patch, in pixels. By default, the network is chosen from the image size, and smaller on "
+        "a CPU.",
     )
     width: int | None = option(None, "The number of channels of the encoder.")
     depth: int | None = option(None, "The number of blocks of the encoder.")
