@@ -102,9 +102,10 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
 def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
     several = [folders] if isinstance(folders, str | Path) else folders
+    found = [path for folder in several for path in list_images(folder)]
     for folder in several:
         report_other_files(Path(folder))
-    return [path for folder in several for path in list_images(folder)]
+    return found
 
 
 def pretrainable_family(name: str) -> Family:
