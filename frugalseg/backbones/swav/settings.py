@@ -192,7 +192,7 @@ class SwAVPretrainSettings(TrainingSettings):
         assert self.image_size is not None
         return replace(
             self,
-            kept_size=self.kept_size or kept_size(self.image_size, paths),
+            kept_size=self.kept_size or kept_size(self.image_size, paths, self.crop),
             global_crop=self.global_crop or scaled(self.image_size, GLOBAL_SHARE),
             small_crop=self.small_crop or scaled(self.image_size, SMALL_SHARE),
         )
@@ -218,12 +218,15 @@ def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
-def kept_size(size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
-    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`."""
+def kept_size(size: tuple[int, int], paths: list[Path], crop: bool) -> tuple[int, int]:
+    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`.
+
+    Images that are not resized (`crop`) count at their own size, others as resized to twice the longer side of `size`.
+    """
     from frugalseg.pretraining.images import median_size
 
     if not paths:
         return size
-    height, width = median_size(paths, 2 * max(size))
+    height, width = median_size(paths, 10**9 if crop else 2 * max(size))
     factor = min(2.0, max(1.0, min(height / size[0], width / size[1])))
     return scaled(size, factor)
