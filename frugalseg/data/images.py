@@ -92,8 +92,9 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def _no_images(folder: Path) -> FileError:
-    """The error for a folder without images; it names the folders in it that have some."""
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and images_in(path))
+    """The error for a folder without images; it names the folders below it that have some."""
+    below = (path for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(pattern))
+    inside = sorted(str(path.relative_to(folder)) for path in below if path.is_dir() and images_in(path))
     if inside:
         return FileError(folder, "no images in this folder itself", f"name the folder that has them: {listing(inside)}")
     suffixes = " ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
-from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
+from frugalseg.pretraining.machine import Machine
+from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
 from frugalseg.support.checked import MOST, from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
@@ -193,7 +194,8 @@ class DDPMPretrainSettings(TrainingSettings):
     """What the result of DDPM pretraining depends on, beside the images.
 
     Attributes:
-        base_channels: channels of the UNet at full resolution. None: chosen from the image size, as are the next three.
+        base_channels: channels of the UNet at full resolution. None: chosen from the image size, as are the next three,
+            and those of small images on a CPU.
         multipliers: channels of each level, divided by `base_channels`.
         layers: residual blocks per level.
         attention_levels: how many of the deepest levels have self-attention.
@@ -204,9 +206,16 @@ class DDPMPretrainSettings(TrainingSettings):
             reduce it. This helps in short runs. None gives all timesteps the same weight, as Ho et al. do.
     """
 
+    by_machine: ClassVar[tuple[str, ...]] = (
+        *TrainingSettings.by_machine,
+        *("base_channels", "multipliers", "layers", "attention_levels"),
+    )
+    useful_images: ClassVar[int | None] = 70_000
+
     base_channels: int | None = option(
         None,
-        "The number of channels at full resolution. By default, it is chosen from the image size.",
+        "The number of channels at full resolution. By default, it is chosen from the image size, and smaller on a "
+        "CPU.",
         within=WIDTH,
     )
     multipliers: tuple[int, ...] | None = option(
@@ -226,17 +235,17 @@ class DDPMPretrainSettings(TrainingSettings):
         if self.noise_schedule not in SCHEDULES:
             raise InputError(f"noise_schedule {self.noise_schedule!r} is unknown; give linear or cosine")
 
-    def chosen_for(self, paths: list[Path]) -> "DDPMPretrainSettings":
-        """The same settings with everything that was left open chosen for the images at `paths`."""
-        from frugalseg.pretraining.images import median_size
-
-        size = self.image_size or median_size(paths, LONGEST_SIDE)
-        shape = choose_shape(size, self.base_channels, self.multipliers, self.layers, self.attention_levels)
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "DDPMPretrainSettings":  # noqa: B008
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine."""
+        basics = self.with_basics(paths, machine)
+        assert basics.image_size is not None
+        size, given = basics.image_size, (self.base_channels, self.multipliers, self.layers, self.attention_levels)
+        shape = choose_shape(size, *given, small=not machine.gpu)
         base = self.base_channels or shape.channels[0]
         if self.image_size is None:
             size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
         return replace(
-            self,
+            basics,
             image_size=size,
             base_channels=base,
             multipliers=tuple(c // base for c in shape.channels),

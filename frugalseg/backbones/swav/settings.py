@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
+from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, POSITIVE, RATE, SIZE, WEIGHT, WIDTH, Range
 
-LONGEST_SIDE = 256
-"""Without a size given, larger images are trained on at this many pixels along their longer side."""
 GLOBAL_SHARE, SMALL_SHARE = 7 / 8, 3 / 8
 """Sides of the crops over those of the images: 224 and 96 of 256 pixels in the paper."""
 SMALLEST_AREA = 0.05
@@ -61,9 +60,11 @@ class SwAVPretrainSettings(TrainingSettings):
     are cut from images of `kept_size`.
 
     Attributes:
-        width, depths, block, stem_stride: the network (`ResNetShape`). None: chosen from the image size.
+        width, depths, block, stem_stride: the network (`ResNetShape`). None: chosen from the image size, and that of
+            small images on a CPU.
         kept_size: (height, width) of the images that crops are cut from. None: twice `image_size`, or the size of the
-            images if that is smaller; crops then still show all the detail that there is.
+            images if that is smaller; crops then still show all the detail that there is. With `crop`, the size of the
+            windows that are cut from the images at their own scale, and of which the crops show parts.
         global_crop: (height, width) of the two crops whose assignments are predicted. None: 7/8 of `image_size`.
         small_crop: (height, width) of the other crops. None: 3/8 of `image_size`.
         small_crops: number of these other crops.
@@ -91,11 +92,20 @@ class SwAVPretrainSettings(TrainingSettings):
         weight_decay: of the optimizer.
     """
 
-    batch_size: int = option(64, "The number of images per step, over all devices together.", within=Range(2, 2**16))
+    longest_side: ClassVar[int] = 256
+    # Images are compared with the others of their batch, so it is no smaller on a CPU.
+    usual_batch: ClassVar[int] = 64
+    cpu_batch: ClassVar[int] = 64
+    by_machine: ClassVar[tuple[str, ...]] = ("image_size", "precision", "width", "depths", "block", "stem_stride")
+
+    batch_size: int | None = option(
+        None, "The number of images per step, over all devices together. By default, 64.", within=Range(2, 2**16)
+    )
     learning_rate: float = option(2e-3, "The highest learning rate, which is reached after the warm-up.", within=RATE)
     width: int | None = option(
         None,
-        "The number of channels of the stem. By default, the whole network is chosen from the image size.",
+        "The number of channels of the stem. By default, the network is chosen from the image size, and smaller on a "
+        "CPU.",
         within=WIDTH,
     )
     depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.", within=DEPTH)
@@ -159,21 +169,21 @@ class SwAVPretrainSettings(TrainingSettings):
         assert self.kept_size is not None
         return self.kept_size
 
-    def chosen_for(self, paths: list[Path]) -> "SwAVPretrainSettings":
-        """The same settings with everything that was left open chosen for the images at `paths`."""
-        with_network = self._with_network(paths)
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "SwAVPretrainSettings":  # noqa: B008
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine."""
+        with_network = self._with_network(paths, machine)
         with_crops = with_network._with_crops(paths)
         return with_crops._with_schedule(len(paths))
 
-    def _with_network(self, paths: list[Path]) -> "SwAVPretrainSettings":
-        from frugalseg.pretraining.images import median_size
-
-        size = self.image_size or median_size(paths, LONGEST_SIDE)
-        shape = choose_shape(size, self.width, self.depths, self.block, self.stem_stride)
+    def _with_network(self, paths: list[Path], machine: Machine) -> "SwAVPretrainSettings":
+        basics = self.with_basics(paths, machine)
+        assert basics.image_size is not None
+        size, given = basics.image_size, (self.width, self.depths, self.block, self.stem_stride)
+        shape = choose_shape(size, *given, small=not machine.gpu)
         if self.image_size is None:
             size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
         return replace(
-            self,
+            basics,
             image_size=size,
             width=shape.width,
             depths=shape.depths,
@@ -185,14 +195,15 @@ class SwAVPretrainSettings(TrainingSettings):
         assert self.image_size is not None
         return replace(
             self,
-            kept_size=self.kept_size or kept_size(self.image_size, paths),
+            kept_size=self.kept_size or kept_size(self.image_size, paths, self.crop),
             global_crop=self.global_crop or scaled(self.image_size, GLOBAL_SHARE),
             small_crop=self.small_crop or scaled(self.image_size, SMALL_SHARE),
         )
 
     def _with_schedule(self, images: int) -> "SwAVPretrainSettings":
-        epoch = -(-images // self.batch_size)
-        queue = QUEUED * self.batch_size if self.batch_size < self.prototypes else 0
+        batch = self.images_per_step
+        epoch = -(-images // batch)
+        queue = QUEUED * batch if batch < self.prototypes else 0
         channels = self.shape.width * 2 ** (len(self.shape.depths) - 1) * (4 if self.shape.block == "bottleneck" else 1)
         return replace(
             self,
@@ -210,12 +221,15 @@ def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
-def kept_size(size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
-    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`."""
+def kept_size(size: tuple[int, int], paths: list[Path], crop: bool) -> tuple[int, int]:
+    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`.
+
+    Images that are not resized (`crop`) count at their own size, others as resized to twice the longer side of `size`.
+    """
     from frugalseg.pretraining.images import median_size
 
     if not paths:
         return size
-    height, width = median_size(paths, 2 * max(size))
+    height, width = median_size(paths, 10**9 if crop else 2 * max(size))
     factor = min(2.0, max(1.0, min(height / size[0], width / size[1])))
     return scaled(size, factor)
