@@ -177,7 +177,7 @@ def _published_unet(quick: bool) -> Any:
     published = {key: torch.from_numpy(values) for key, values in golden.tensors(golden.load(name)).items()}
     layout, width = read_layout(published, name), 16 if quick else 64
     unet = UNet2DModel(**unet_config(layout, SIDE // QUICK_SHARE if quick else SIDE, width))
-    unet.load_state_dict(convert(published, layout, width, False))
+    unet.load_state_dict(convert(published, layout, width, False, name))
     return unet
 
 

@@ -3,7 +3,9 @@
 Prediction: the classifier stage on random maps in the layout of the paper's networks (--layout); with --unet the whole
 image through the diffusion model. Training set: the maps of --images annotated images of that layout in half precision,
 filled and trained on, on the CPU whatever --device says, for that is where it lies; the literal way stores 4 bytes a
-feature and pixel (that product is stated, not allocated). On a CPU the figure is the high-water mark of the resident
+feature and pixel (that product is stated, not allocated). Large image (--large HxW): the command predict on an image of
+so many pixels, reading and writing included, resized and in windows, with a network of no weights; the literal way
+keeps its float32 probabilities (stated, too). On a CPU the figure is the high-water mark of the resident
 set, on a GPU that of the allocator.
 """
 
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.common import (
     LSUN_CLASSES,
@@ -34,13 +37,19 @@ from benchmarks.common import (
 )
 from benchmarks.layouts import Layout, chosen_layout
 from benchmarks.predict import literal_labels, literal_maps
+from frugalseg.backbones import load_backbone
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.training import PROTOCOLS, train_ensemble
+from frugalseg.cli.options import parse_size
+from frugalseg.data.classes import ClassTable
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore
+from frugalseg.jobs.predict import Extras, predict_folder
+from frugalseg.segmenter import Segmenter
 from frugalseg.support.precision import dtype_of
 
 MIB = 2**20
+LARGE_CLASSES = 15
 
 
 def now_and_peak(device: torch.device) -> tuple[int, int]:
@@ -120,6 +129,39 @@ def training_set(options: argparse.Namespace, layout: Layout) -> int:
         return beyond(partial(fill_and_train, Path(folder) if options.mapped else None), device)
 
 
+def predict_large(options: argparse.Namespace, *, tile: bool, extras: Extras) -> int:
+    """Bytes of predicting an image of `options.large`, with the features of the family ``colour``."""
+    device = begin(options)
+    height, width = options.large
+    colors = np.random.default_rng(0).integers(0, 256, (height // 64 + 1, width // 64 + 1, 3), np.uint8)
+    segmenter = Segmenter(load_backbone("colour"), device=device, members=options.members, tile=tile)
+    channels = [tap.channels for tap in segmenter.backbone.taps]
+    segmenter.classifier = trained_looking(channels, LARGE_CLASSES, options.members, device)
+    segmenter.classes = ClassTable.from_ids(range(LARGE_CLASSES))
+    with tempfile.TemporaryDirectory() as folder:
+        segmenter.save_pretrained(Path(folder, "model"))
+        Image.fromarray(colors).resize((width, height), Image.Resampling.NEAREST).save(Path(folder, "image.png"))
+        arguments = [Path(folder, name) for name in ("model", "image.png", "masks")]
+        return beyond(lambda: predict_folder(*arguments, extras=extras, device=options.device), device)
+
+
+def large_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """What the command predict takes for a large image."""
+    height, width = options.large
+    literal = 4 * LARGE_CLASSES * height * width
+    ways = {"resized": False, "in windows": True}
+    asked = {"masks": Extras(), "masks, overlays, uncertainty, probabilities": Extras(True, True, True)}
+    return [
+        row(
+            f"predict, {height}x{width}, {LARGE_CLASSES} classes, {way}: {what}",
+            literal,
+            apart(predict_large, options, tile=tile, extras=extras),
+        )
+        for way, tile in ways.items()
+        for what, extras in asked.items()
+    ]
+
+
 def apart(function: Callable[..., int], *arguments: Any, **named: Any) -> int:
     """Run in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -152,9 +194,13 @@ def main() -> None:
     options.add_argument("--unet", action="store_true", help="also the whole image, UNet included")
     options.add_argument("--images", type=int, default=0, help="also the training set of so many annotated images")
     options.add_argument("--mapped", action="store_true", help="keep the training set in memory-mapped files")
+    options.add_argument("--large", type=parse_size, metavar="HxW", help="only the command predict on such an image")
     add_layouts(options)
     chosen = options.parse_args()
     only_ddpm(chosen, "unet")
+    if chosen.large:
+        report(f"Peak memory, {chosen.precision}", large_rows(chosen), chosen)
+        return
     rows = [line for name in chosen.layout for line in layout_rows(chosen_layout(name, quick=chosen.quick), chosen)]
     if chosen.unet:
         sizes = [apart(predict_whole, chosen, literally=literally) for literally in (True, False)]

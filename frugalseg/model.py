@@ -12,19 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.classifier.prediction import PixelPrediction, PixelRows, whole
+from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.support import digests
+from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import Record, as_recorded, files_read, stamps
+from frugalseg.support.text import brief
 
 if TYPE_CHECKING:
     from frugalseg.data.arrays import ImageLike
+
+MOST_SIDE = 2**14
+"""Pixels along a side of what a network sees at once; larger images are cut into windows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +71,46 @@ class Model(ABC):
         """The greatest uncertainty that a pixel can have, in nats."""
 
     @abstractmethod
+    def predict_rows(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch_size: int = 1,
+        wanted: Wanted = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """`predict_positions`, some rows of an image at a time, so that nobody has to keep more than is wanted.
+
+        Args:
+            images: (H, W, 3) uint8.
+            batch_size: see `predict`.
+            wanted: what is needed beside the labels; a model may give more.
+            progress: told of the windows or, where there is a single one, of the rows of each large image.
+
+        Returns:
+            The rows of each image, from the top; to be taken before the next image is asked for.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+
     def predict_positions(
-        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
+        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1, probabilities: bool = True
     ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device."""
+        """`predict`, in class positions and as tensors on the device.
+
+        Args:
+            images: (H, W, 3) uint8.
+            batch_size: see `predict`.
+            probabilities: keep them, too.
+
+        Raises:
+            InputError: the model was never fitted.
+        """
+        seen, heights = tee(images)
+        every = self.predict_rows(seen, batch_size=batch_size, wanted=Wanted(probabilities=probabilities))
+        for image, rows in zip(heights, every, strict=True):
+            yield whole(rows, len(image), probabilities=probabilities)
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
@@ -86,6 +129,17 @@ class Model(ABC):
         Raises:
             InputError: the model was never fitted.
         """
+
+    def stamps(self, folder: Path, record: Record) -> dict[str, Any]:
+        """What a command records of this model: the files that it was loaded from.
+
+        Args:
+            folder: that holds them.
+            record: that of an earlier run; versions up to 0.1.0 noted the file of the weights alone.
+        """
+        weights = folder / self.weights_file
+        others = [path for path in files_read(folder) if path != weights]
+        return as_recorded({"model": stamps([weights]), "model_files": stamps(others)}, record, {"model_files"})
 
     def require_fitted(self) -> None:
         """Raise `InputError` where the model was never fitted."""
@@ -111,6 +165,7 @@ class Model(ABC):
 
     def _in_ids(self, found: PixelPrediction) -> Prediction:
         """A prediction as users see it."""
+        assert found.probabilities is not None
         return Prediction(
             self.classes.to_ids(found.mask.cpu().numpy()),
             found.probabilities.float().cpu().numpy(),
@@ -131,7 +186,7 @@ class Model(ABC):
         Args:
             dataset: examples in this model's class positions.
             batch_size: see `predict`.
-            see: called with each example and its prediction, for pictures.
+            see: called with each example and its prediction without probabilities, for pictures.
             progress: told of each image.
 
         Raises:
@@ -140,7 +195,8 @@ class Model(ABC):
         self.require_fitted()
         result = Evaluation(self.classes)
         examples, images = _two_ways(dataset)
-        for example, found in zip(examples, self.predict_positions(images, batch_size=batch_size), strict=True):
+        predictions = self.predict_positions(images, batch_size=batch_size, probabilities=False)
+        for example, found in zip(examples, predictions, strict=True):
             result.add(example, found)
             if see is not None:
                 see(example, found)
@@ -173,7 +229,24 @@ def model_kind(folder: Path) -> str:
         FileError: ``config.json`` cannot be read.
     """
     config = read_json(folder / "config.json")
-    return str(config.get("kind", "segmenter")) if isinstance(config, dict) else "segmenter"
+    return brief(config.get("kind", "segmenter"), 40) if isinstance(config, dict) else "segmenter"
+
+
+def saved_config(folder: Path, newest: int) -> dict[str, Any]:
+    """The ``config.json`` of a saved model, whose format is `newest` or an older one.
+
+    Raises:
+        InputError: it is of a later format; or it holds no object, or names no format.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    written = config.get("format") if isinstance(config, dict) else None
+    if type(written) is not int or written < 1:
+        raise DamagedError(path, "a damaged model (it names no format)", "fit it again")
+    if written > newest:
+        version = brief(config.get("frugalseg", "of an unknown version"), 40)
+        raise InputError(f"{folder}: saved by frugalseg {version}, a later version; upgrade")
+    return {str(key): value for key, value in config.items()}
 
 
 def model_digest(classes: ClassTable, settings: Sequence[Any], networks: Mapping[str, nn.Module]) -> str:

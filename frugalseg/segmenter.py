@@ -17,20 +17,24 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
 from frugalseg.classifier.pixel_set import PixelSet
-from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows
+from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.tiling import blend, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
+from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import Model, Prediction, model_digest, model_folder, model_kind
+from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_folder, model_kind, saved_config
 from frugalseg.support import digests
+from frugalseg.support.checked import from_json
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
@@ -69,6 +73,8 @@ class Segmenter(Model):
         if backbone.fixed_size not in (None, native):
             only, asked = ("{}x{}".format(*size) for size in (backbone.fixed_size, native))
             raise InputError(f"network size {asked}: this network takes {only} only; leave the size out")
+        if max(native) > MOST_SIDE:
+            raise InputError(f"network size {native[0]}x{native[1]}: sides of more than {MOST_SIDE} are impossible")
         if any(side % stride or side < stride for side in native):
             raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
         self.native = native
@@ -183,23 +189,25 @@ class Segmenter(Model):
         """log(members)."""
         return math.log(max(2, self.settings.members))
 
-    def predict_positions(
-        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
-    ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device.
-
-        Raises:
-            InputError: the model was never fitted.
-        """
+    def predict_rows(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch_size: int = 1,
+        wanted: Wanted = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """See `Model.predict_rows`."""
         predictor = self._predictor()
         for shape, group in groupby(images, key=lambda image: image.shape):
-            every = self.windows(shape)
+            every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.settings.tile:
-                    yield from (self._tiled(image, every, predictor) for image in batch)
+                    yield from (self._tiled(image, every, predictor, progress) for image in batch)
                 else:
-                    maps = self.features([cut(image, every[0]) for image in batch]).on((shape[0], shape[1]))
-                    yield from (predictor.predict(maps[place]) for place in range(len(batch)))
+                    maps = self.features([cut(image, every[0]) for image in batch]).on(size)
+                    each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
+                    yield from (told_of_rows(rows, size, progress) for rows in each)
 
     def predict_maps(self, maps: Iterable[FeatureMaps]) -> Iterator[PixelPrediction]:
         """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
@@ -217,11 +225,13 @@ class Segmenter(Model):
         self.require_fitted()
         return self.classifier.to(self.device).predictor()
 
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor) -> PixelPrediction:
+    def _tiled(
+        self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor, progress: Progress
+    ) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
             return predictor.member_probabilities(self.features([cut(image, window)]))
 
-        return blend(every, (image.shape[0], image.shape[1]), through)
+        return blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
 
     # Saving
 
@@ -256,6 +266,13 @@ class Segmenter(Model):
         parts = {"backbone": self.backbone, "classifier": self.classifier}
         return model_digest(self.classes, [self.settings, None, self.native], parts)
 
+    def _require_shape(self, shape: ClassifierShape) -> None:
+        """Raise `ValueError` unless a classifier of this shape reads this backbone's maps and knows these classes."""
+        if shape.channels != tuple(tap.channels for tap in self.backbone.taps):
+            raise ValueError("the classifier reads maps of other channels than the backbone gives")
+        if shape.num_classes != len(self.classes):
+            raise ValueError(f"{shape.num_classes} classes in the classifier, {len(self.classes)} in classes.json")
+
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
@@ -266,17 +283,13 @@ class Segmenter(Model):
         folder = model_folder(folder_or_hub_id)
         if model_kind(folder) != "segmenter":
             raise InputError(f"{folder}: holds a {model_kind(folder)}, not a segmenter; use frugalseg.load_model")
-        try:
-            config = read_json(folder / "config.json")
-            if config["format"] > FORMAT:
-                raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
-            model = cls(load_saved_backbone(folder / "backbone"), **vars(Settings.from_json(config["settings"])))
-            classes = ClassTable.from_json(folder / "classes.json")
-            model.classifier = PixelClassifier(**config["classifier"])
-            model.classifier.load_state_dict(read_tensors(folder / cls.weights_file))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"{folder}: a damaged model ({type(error).__name__}: {error}); fit it again") from None
-        model.classes = classes
-        model.classifier.eval()
+        config = saved_config(folder, FORMAT)
+        with refused_where_damaged(folder):
+            settings = Settings.from_json(config["settings"])
+            shape = from_json(ClassifierShape, config["classifier"])
+            model = cls(load_saved_backbone(folder / "backbone"), **vars(settings))
+            model.classes = ClassTable.from_json(folder / "classes.json")
+            model._require_shape(shape)
+            model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)

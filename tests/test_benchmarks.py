@@ -15,6 +15,7 @@ SIDE = 192
 SCRIPTS = {
     "fit": (("--members", "2", "--steps", "3"), 5),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
+    "load": (("--members", "2", "--busy", "1"), 3),
     "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
     "student": (("--batch", "2"), 2),
 }
@@ -63,3 +64,4 @@ def test_memory(run):
     """Starts a process for each figure."""
     result = run("memory", "--unet", "--images", "2", "--members", "2")
     assert len(result["rows"]) == 3
+    assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4

@@ -194,7 +194,7 @@ def test_models_that_are_none(tmp_path, fitted):
     fitted.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "classifier.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"classifier\.safetensors: damaged"):
+    with pytest.raises(InputError, match=r"classifier\.safetensors: a damaged model \(damaged"):
         Segmenter.from_pretrained(tmp_path / "model")
 
 

@@ -70,7 +70,7 @@ def train(name: str, recipe: Recipe, seconds: float, options: argparse.Namespace
     pretrain(network.family, images, place, replace(settings, steps=PROBE), run)
     rate = RunFolder(place).last_progress()["images_per_second"]
     left = max(1.0, seconds * (1 - SPARE) - (time.monotonic() - started))
-    steps = PROBE + max(1, int(left * rate / settings.batch_size))
+    steps = PROBE + max(1, int(left * rate / settings.images_per_step))
     if options.quick:
         steps = min(steps, 2 * PROBE)
     pretrain(network.family, images, place, replace(settings, steps=steps), replace(run, max_minutes=left / 60))

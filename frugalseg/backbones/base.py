@@ -10,10 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import BACKBONE, WITHOUT_CHECKPOINT, family_named, require_generating
+from frugalseg.backbones.registry import BACKBONE, FAMILIES, WITHOUT_CHECKPOINT, family_named, require_generating
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError, read_json
+from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
+from frugalseg.support.text import brief, kind_and_reason
+
+REMEDY = "is it damaged, or of another family?"
 
 
 class Backbone(nn.Module, ABC):
@@ -110,6 +116,7 @@ class Backbone(nn.Module, ABC):
         """
         size = (images.shape[-2], images.shape[-1])
         self.check_size(size)
+        self._warn_where_slow()
         if not self.optimises:
             with torch.inference_mode():
                 return FeatureMaps(self.maps(images.to(self.device)), size)
@@ -117,6 +124,12 @@ class Backbone(nn.Module, ABC):
         with torch.inference_mode(False), torch.enable_grad():
             images = images.clone() if images.is_inference() else images.detach()
             return FeatureMaps([values.detach() for values in self.maps(images.to(self.device))], size)
+
+    def _warn_where_slow(self) -> None:
+        """Say so where the network computes in a format that was asked for, but does not pay on this machine."""
+        weights = next(self.parameters(), None)
+        if weights is not None and weights.dtype == torch.bfloat16 and slow_in_bf16(weights.device.type, "bf16"):
+            warn_of_slow_bf16()
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise `ValueError` unless the network takes images of (height, width)."""
@@ -163,12 +176,40 @@ def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | Non
         raise InputError(
             f"the {family} backbone has no option {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
         )
-    backbone = backbone_class(family).from_checkpoint(checkpoint, of_family(**options))
+    chosen, cls = of_family(**options), backbone_class(family)
+    try:
+        backbone = cls.from_checkpoint(checkpoint, chosen)
+    except InputError:
+        raise
+    except Exception as error:  # the libraries that read and build networks raise a dozen kinds over damaged ones
+        if checkpoint is None:
+            raise
+        raise FileError(
+            str(checkpoint),
+            f"no network for the {family} backbone could be made of it ({kind_and_reason(error)})",
+            REMEDY,
+        ) from error
     return backbone.eval().requires_grad_(False)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:
-    """The backbone that `Backbone.save_pretrained` wrote to `folder`."""
+    """The backbone that `Backbone.save_pretrained` wrote to `folder`.
+
+    Raises:
+        DamagedError: its files are not those that were written, or do not fit together.
+    """
     folder = Path(folder)
-    config = json.loads((folder / BACKBONE).read_text())
-    return backbone_class(config.pop("family")).from_saved(folder, config).eval().requires_grad_(False)
+    with refused_where_damaged(folder):
+        family, config = _read_backbone(folder / BACKBONE)
+        return backbone_class(family).from_saved(folder, config).eval().requires_grad_(False)
+
+
+def _read_backbone(path: Path) -> tuple[str, dict[str, Any]]:
+    """The family in a ``backbone.json``, and all else that it says."""
+    config = read_json(path)
+    family = config.pop("family", None) if isinstance(config, dict) else None
+    if not isinstance(family, str):
+        raise FileError(path, "no object that names a family", "save the backbone again")
+    if family not in FAMILIES:
+        raise FileError(path, f"its family {brief(family, 40)!r} is unknown here", "register the family first")
+    return family, config

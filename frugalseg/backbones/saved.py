@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.files import FileError, read_json, save_tensors, write_json
 
 WEIGHTS = "model.safetensors"
 TORCH_FORMAT = {"format": "pt"}
@@ -52,7 +52,7 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
         )
     config = read_json(path)
     if not isinstance(config, dict) or config.get("family") != family:
-        raise InputError(f"{path}: not of the family {family}; is it the folder of another family?")
+        raise FileError(path, f"not of the family {family}", "is it the folder of another family?")
     return config
 
 

@@ -2,21 +2,28 @@
 
 import argparse
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from frugalseg.backbones.limits import at_most
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
+from frugalseg.support.text import brief, listing
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
-LISTED = 10
+LISTED, LONGEST_NAME = 3, 40
+ANOTHER = "is it the checkpoint of another network?"
+REPEATS = 4
+"""Tensors may share memory, as tied weights do; all together hold at most so many times the bytes of their file."""
 HARMLESS: list[Any] = [argparse.Namespace]
 """Classes, beside tensors and plain data, that a torch file may hold: the settings beside published weights; unused."""
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
@@ -26,28 +33,30 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     its other entries, among them the settings of a training as an `argparse.Namespace`, are left out.
 
     Raises:
-        InputError: no such file, a damaged file, or one that holds anything but plain data.
+        FileError: no such file, a damaged file, or one that holds anything but plain data.
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint file")
+        raise FileError(path, "no such checkpoint file", "check the path")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     content = _read_torch(path)
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    entries = content.items() if isinstance(content, Mapping) else ()
+    tensors = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
-        raise InputError(f"{path}: no tensors by name in this checkpoint; give the file that holds the state dict")
+        raise FileError(path, "no tensors by name in this checkpoint", "give the file that holds the state dict")
+    _require_backed(tensors, path)
     return tensors
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged or truncated safetensors file ({_line(error)}); download it again") from None
+    except Exception as error:  # headers that lie make the library fail in many ways
+        raise _damaged(path, "safetensors file", error) from None
     return tensors
 
 
@@ -57,12 +66,30 @@ def _read_torch(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
-            raise InputError(
-                f"{path}: holds Python objects beside tensors, which are never executed; save its state dict alone"
+            raise FileError(
+                path, "holds Python objects beside tensors, which are never executed", "save its state dict alone"
             ) from None
-        raise InputError(f"{path}: not a torch checkpoint, or a damaged one; download it again") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: damaged or truncated checkpoint ({_line(error)}); download it again") from None
+        raise FileError(path, "not a torch checkpoint, or a damaged one", "download it again") from None
+    except Exception as error:  # broken bytes can make torch raise nearly anything
+        raise _damaged(path, "checkpoint", error) from None
+
+
+def _damaged(path: Path, what: str, error: Exception) -> FileError:
+    said = brief(error, 120) or type(error).__name__
+    return FileError(path, f"damaged or truncated {what} ({said})", "download it again")
+
+
+def _require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `FileError` where tensors claim values that are not in the file: one number may pose as a terabyte."""
+    claimed, there = 0, path.stat().st_size
+    for name, tensor in tensors.items():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        nbytes = tensor.numel() * tensor.element_size()
+        if not plain or nbytes > tensor.untyped_storage().nbytes():
+            raise FileError(path, f"{_shown(name)} is no plain tensor with all its values", "save contiguous tensors")
+        claimed += nbytes
+    if claimed > REPEATS * there:
+        raise FileError(path, f"its tensors claim {claimed} bytes, the file has {there}", "save contiguous tensors")
 
 
 def _is_zip(path: Path) -> bool:
@@ -70,31 +97,96 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+def header_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a ``.safetensors`` file, without reading their values.
+
+    Raises:
+        FileError: a damaged file.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # as above
+        raise _damaged(path, "safetensors file", error) from None
+
+
+def network_with(build: Callable[[], Network], tensors: Mapping[str, Tensor], source: str | Path) -> Network:
+    """A network that is built for `tensors` and holds them; no memory is taken before they are known to fit.
+
+    Args:
+        build: makes the network, all of whose tensors are in its state dict.
+        tensors: as for `load_strictly`.
+        source: where they are from, for errors.
+
+    Returns:
+        The network in float32 on the CPU.
+
+    Raises:
+        FileError: what is built does not fit the tensors, or cannot be built.
+    """
+    try:
+        with torch.device("meta"), at_most(2 * len(tensors) + 100):
+            network = build()
+    except (InputError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        raise FileError(source, f"no network can be built for it ({brief(error)})", ANOTHER) from None
+    require_fitting(network, tensors, source)
+    network.to_empty(device="cpu")
+    network.load_state_dict(dict(tensors), assign=False)
+    return network
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     """Copy `tensors` into `network`: every parameter and buffer must be given, with its shape, and nothing else.
 
     Raises:
-        InputError: keys are missing, unknown or of another shape; at most ten of each are listed.
+        FileError: see `require_fitting`.
     """
-    own = network.state_dict()
-    complain(source, "lacks", own.keys() - tensors.keys())
-    complain(source, "has unknown", tensors.keys() - own.keys())
-    wrong = [
-        f"{k} {tuple(tensors[k].shape)} for {tuple(own[k].shape)}" for k in own if tensors[k].shape != own[k].shape
-    ]
-    complain(source, "has tensors of another shape:", wrong)
+    require_fitting(network, tensors, source)
     network.load_state_dict(dict(tensors), assign=False)
 
 
-def complain(source: str | Path, verb: str, keys: Iterable[str]) -> None:
-    """Raise `InputError` when there are `keys`, listing at most ten of them."""
-    found = sorted(keys)
-    if found:
-        more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-        listed = ", ".join(found[:LISTED]) + more
-        raise InputError(f"{source}: {verb} {listed}; is it the checkpoint of another network?")
+def require_fitting(network: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise `FileError` unless `load_strictly` would work; of names and shapes that do not fit the first are shown.
+
+    Args:
+        network: on any device, that without memory (``meta``) included.
+        tensors: by the network's names.
+        source: where they are from, for the error.
+    """
+    own = network.state_dict()
+    require_names(own, tensors, source)
+    wrong = [
+        f"{_shown(k)} {tuple(tensors[k].shape)} for {tuple(own[k].shape)}"
+        for k in own
+        if tensors[k].shape != own[k].shape
+    ]
+    if wrong:
+        raise FileError(source, f"has tensors of another shape: {listing(wrong, LISTED)}", ANOTHER)
+    odd = [k for k in own if own[k].is_floating_point() and not tensors[k].is_floating_point()]
+    if odd:
+        raise FileError(source, f"has {tensors[odd[0]].dtype} numbers in {_shown(odd[0])}", ANOTHER)
+
+
+def require_names(wanted: Iterable[str], found: Iterable[str], source: str | Path) -> None:
+    """Raise `FileError` unless both are the same names; the first that are lacking and the first unknown are shown."""
+    there, own = dict.fromkeys(found), dict.fromkeys(wanted)
+    lacking, unknown = [k for k in own if k not in there], [k for k in there if k not in own]
+    parts = [f"{verb} {names(keys)}" for verb, keys in (("lacks", lacking), ("has unknown", unknown)) if keys]
+    if parts:
+        raise FileError(source, ", ".join(parts), ANOTHER)
+
+
+def foreign(source: str | Path, what: str, wanted: Iterable[str], found: Iterable[str]) -> FileError:
+    """The error for a file of another network: what it is not, the names that are wanted and those that are found."""
+    there = list(found)
+    lacking = [name for name in wanted if name not in there]
+    return FileError(source, f"{what}: wanted {names(lacking)}, found {names(there)}", ANOTHER)
+
+
+def names(keys: Iterable[str]) -> str:
+    """The first few of some tensors' names."""
+    return listing([_shown(key) for key in keys], LISTED) or "none"
+
+
+def _shown(name: str) -> str:
+    return brief(name, LONGEST_NAME)

@@ -1,23 +1,52 @@
-"""The trained ensemble applied to feature maps: first layer at map resolution, then row bands of the pixel grid.
+"""The trained ensemble applied to feature maps: first layer at map resolution, then tiles or bands of the pixel grid.
 
-A linear layer and bilinear upsampling commute, so the first layer of all members runs once on each map at the map's own
-resolution, and only its output is stretched over the pixel grid, a band of rows at a time. Everything after it is as
-published, with each batch normalisation folded into the linear layer that follows.
+The output of the first layer is stretched over the pixel grid a part at a time. Everything after it is as published,
+with each batch normalisation folded into the linear layer that follows. On a CPU each thread takes rows of its own, and
+computes them in tiles that stay in its cache; how many threads there are changes no result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from frugalseg.classifier.first_layer import Lines, by_resolution, first_layer
+from frugalseg.classifier.stretching import TILE, Tiles, whole_rows
+from frugalseg.classifier.voting import (
+    EVERYTHING,
+    LABELS,
+    Wanted,
+    combine,
+    entropy,
+    image_uncertainty,
+    softmax,
+    tally,
+)
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.workers import Workers
+
+__all__ = [
+    "EVERYTHING",
+    "LABELS",
+    "EnsemblePredictor",
+    "FoldedEnsemble",
+    "PixelPrediction",
+    "PixelRows",
+    "Wanted",
+    "entropy",
+    "image_uncertainty",
+    "known",
+    "vote",
+    "vote_rows",
+    "whole",
+]
 
 # Shapes: M members, K classes, C channels of a map, h x w a map, H x W the pixel grid, P pixels, A and B hidden widths.
 
-# Values of the first hidden layer in one band on a CPU: few enough to stay in the cache from layer to layer.
-CPU_BAND = 2**20
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -26,15 +55,30 @@ class PixelPrediction:
 
     Attributes:
         mask: (H, W) uint8 class positions, the majority vote of the members; ties go to the smallest position.
-        probabilities: (K, H, W) float32, mean of the members' softmax outputs.
+        probabilities: (K, H, W) float32, mean of the members' softmax outputs; None where they were not kept.
         uncertainty: (H, W) float32 in [0, log M], Jensen-Shannon divergence of the members' softmax outputs, in nats.
         image_uncertainty: mean of `uncertainty` over its 10 % highest pixels.
     """
 
     mask: Tensor
-    probabilities: Tensor
+    probabilities: Tensor | None
     uncertainty: Tensor
     image_uncertainty: float
+
+
+@dataclass(frozen=True)
+class PixelRows:
+    """What a model says of some consecutive rows of an image: a large one is never in memory as a whole.
+
+    Attributes:
+        mask: (rows, W) uint8, see `PixelPrediction`.
+        probabilities: (K, rows, W) float32; None where they were not wanted.
+        uncertainty: (rows, W) float32; None where it was not wanted.
+    """
+
+    mask: Tensor
+    probabilities: Tensor | None
+    uncertainty: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +104,11 @@ class FoldedEnsemble:
         """Channels of each map."""
         return tuple(weight.shape[0] for weight in self.first)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Where the weights are."""
+        return self.first_bias.is_cpu
+
 
 class EnsemblePredictor:
     """Predicts images with folded weights. Build one with `PixelClassifier.predictor`, use it for many images."""
@@ -83,15 +132,22 @@ class EnsemblePredictor:
         Raises:
             ValueError: not one image, or maps of other channels than the classifier was built for.
         """
-        pieces = [_vote(*_softmax(logits)) for logits in self._bands(maps, slice(0, maps.size[0]))]
-        mask, mean, uncertainty = (torch.cat(parts) for parts in zip(*pieces, strict=True))
-        height, width = maps.size
-        return PixelPrediction(
-            mask.view(height, width),
-            mean.t().reshape(-1, height, width),
-            uncertainty.view(height, width),
-            image_uncertainty(uncertainty),
-        )
+        return whole(self.rows(maps), maps.size[0])
+
+    @torch.inference_mode()
+    def labels(self, maps: FeatureMaps) -> Tensor:
+        """(H, W) uint8: the mask of `predict` alone, in less time and memory."""
+        return torch.cat([piece.mask for piece in self.rows(maps, LABELS)])
+
+    @torch.inference_mode()
+    def rows(self, maps: FeatureMaps, wanted: Wanted = EVERYTHING) -> Iterator[PixelRows]:
+        """`predict`, some rows at a time, from the top.
+
+        Args:
+            maps: one image.
+            wanted: what is computed beside the labels.
+        """
+        yield from self._bands(maps, slice(0, maps.size[0]), partial(_tallied, maps.size[1], wanted))
 
     @torch.inference_mode()
     def member_probabilities(self, maps: FeatureMaps, rows: slice = slice(None)) -> Tensor:
@@ -102,90 +158,145 @@ class EnsemblePredictor:
             rows: contiguous rows of the grid.
         """
         first, last, _ = rows.indices(maps.size[0])
-        bands = [logits.softmax(-1) for logits in self._bands(maps, slice(first, last))]
-        return torch.cat(bands, dim=1).transpose(1, 2).reshape(len(bands[0]), -1, last - first, maps.size[1])
+        shape = (*self.weights.third.shape[::2], last - first, maps.size[1])
+        exact = torch.promote_types(self.weights.third.dtype, torch.float32)
+        found = torch.empty(shape, dtype=exact, device=self.weights.third.device)
+        for _ in self._bands(maps, slice(first, last), partial(_write_softmax, found, first)):
+            pass
+        return found
 
-    def _bands(self, maps: FeatureMaps, rows: slice) -> Iterator[Tensor]:
-        """Logits (M, P, K), float32 or float64, of consecutive bands of `rows`."""
+    def _bands(self, maps: FeatureMaps, rows: slice, see: "Callable[[_Band], Seen]") -> Iterator[Seen]:
+        """What `see` gives for consecutive bands of `rows`."""
         if len(maps) != 1 or maps.channels != self.weights.channels:
             got, expected = _runs(maps.channels), _runs(self.weights.channels)
             raise ValueError(f"expected the maps of one image with channels {expected}; got {len(maps)} of {got}")
         height, width = maps.size
-        wide = self.weights.first_bias.numel()
-        at_map_resolution = wide * sum(h * w for h, w in _by_resolution(maps)) / height
+        wide, on_cpu = self.weights.first_bias.numel(), self.weights.on_cpu
+        at_map_resolution = wide * sum(h * w for h, w in by_resolution(maps)) / height
         chunk = max(1, int(self.max_elements / at_map_resolution))
-        band = self.max_elements if self.weights.first_bias.is_cuda else min(CPU_BAND, self.max_elements)
-        step = max(1, band // (wide * width))
-        for start in range(rows.start, rows.stop, chunk):
-            stop = min(start + chunk, rows.stop)
-            lines = [self._first_layer(maps, taps, start, stop) for taps in _by_resolution(maps).values()]
-            for top in range(start, stop, step):
-                yield self._head(lines, torch.arange(top, min(top + step, stop)), maps.size)
-
-    def _first_layer(self, maps: FeatureMaps, taps: Sequence[int], start: int, stop: int) -> "_Lines":
-        """The first layer's output for the maps `taps` (of one resolution), on the lines that rows start..stop need."""
-        dtype = self.weights.first_bias.dtype
-        h, w = maps.maps[taps[0]].shape[-2:]
-        lower, upper, _ = _lines_read(torch.tensor([start, stop - 1]), h, maps.size[0], dtype)
-        offset, end = int(lower[0]), int(upper[1]) + 1
-        columns = [maps.maps[tap][0, :, offset:end].to(dtype).flatten(1).t() for tap in taps]
-        out = columns[0] @ self.weights.first[taps[0]]
-        for values, tap in zip(columns[1:], taps[1:], strict=True):
-            out.addmm_(values, self.weights.first[tap])
-        return _Lines(out.view(end - offset, w, -1), offset, h)
-
-    def _head(self, lines: "Sequence[_Lines]", y: Tensor, size: tuple[int, int]) -> Tensor:
-        """Logits (M, P, K) of the rows `y`, from the first layer's outputs at each map resolution."""
-        weights, members = self.weights, self.weights.second.shape[0]
-        hidden = lines[0].at_rows(y, size)
-        for part in lines[1:]:
-            hidden.add_(part.at_rows(y, size))
-        hidden.add_(weights.first_bias)
-        hidden = hidden.relu_().view(-1, members, weights.second.shape[1]).transpose(0, 1)
-        hidden = torch.baddbmm(weights.second_bias, hidden, weights.second).relu_()
-        logits = torch.baddbmm(weights.third_bias, hidden, weights.third)
-        return logits if logits.dtype == torch.float64 else logits.float()
+        step = max(1, self.max_elements // (wide * width))
+        with Workers(None if on_cpu else 1) as workers:
+            for start in range(rows.start, rows.stop, chunk):
+                part = slice(start, min(start + chunk, rows.stop))
+                lines = first_layer(maps, self.weights.first, part, workers)
+                make = _tiled_bands if on_cpu else _whole_bands
+                yield from workers.each(see, make(self.weights, lines, part, maps.size, step))
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """Some lines of the first layer's output at one map resolution.
+class _Band:
+    """Some rows of the grid.
 
     Attributes:
-        values: (lines, w, M * A).
-        offset: which line of the map comes first.
-        height: lines of the whole map.
+        rows: which.
+        logits: the columns and the logits (M, K, P), float32 or float64, of each part of the rows, from the left.
     """
 
-    values: Tensor
-    offset: int
-    height: int
-
-    def at_rows(self, y: Tensor, size: tuple[int, int]) -> Tensor:
-        """(len(y), W, M * A): bilinear values on whole rows of the grid."""
-        device, dtype = self.values.device, self.values.dtype
-        lower, upper, weight = _lines_read(y, self.height, size[0], dtype)
-        low = self.values[(lower - self.offset).to(device)]
-        high = self.values[(upper - self.offset).to(device)]
-        lines = low.lerp_(high, weight.to(device, dtype)[:, None, None])
-        channels_last = lines[None].permute(0, 3, 1, 2)
-        stretched = F.interpolate(channels_last, (len(y), size[1]), mode="bilinear", align_corners=False)
-        return stretched[0].permute(1, 2, 0)
+    rows: slice
+    logits: Callable[[], Iterator[tuple[slice, Tensor]]]
 
 
-def _lines_read(y: Tensor, height: int, target: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """`feature_maps.neighbours` along the height, with weights as exact as the computation's dtype (float32 at least).
+def _tiled_bands(
+    weights: FoldedEnsemble, lines: Sequence[Lines], rows: slice, size: tuple[int, int], most: int
+) -> Iterator[_Band]:
+    """Bands that are as high as a tile; `most` is the limit of their height."""
+    height = min(TILE[0], most)
+    tiles = Tiles(lines, weights.first_bias, rows, size, height)
+    for number, top in enumerate(range(rows.start, rows.stop, height)):
+        band = slice(top, min(top + height, rows.stop))
+        yield _Band(band, partial(_tile_logits, weights, tiles, number, (band.stop - band.start, size[1])))
+
+
+def _tile_logits(
+    weights: FoldedEnsemble, tiles: Tiles, band: int, shape: tuple[int, int]
+) -> Iterator[tuple[slice, Tensor]]:
+    for block, left in enumerate(range(0, shape[1], TILE[1])):
+        columns = slice(left, min(left + TILE[1], shape[1]))
+        second = _second_layer(weights, tiles.tile(band, block, (shape[0], columns.stop - left)))
+        logits = torch.baddbmm(
+            weights.third_bias.transpose(1, 2), weights.third.transpose(1, 2), second.transpose(1, 2)
+        )
+        yield columns, _exact(logits)
+
+
+def _whole_bands(
+    weights: FoldedEnsemble, lines: Sequence[Lines], rows: slice, size: tuple[int, int], most: int
+) -> Iterator[_Band]:
+    """Bands of `most` rows, each computed at once."""
+    for top in range(rows.start, rows.stop, most):
+        band = slice(top, min(top + most, rows.stop))
+        yield _Band(band, partial(_row_logits, weights, lines, band, size))
+
+
+def _row_logits(
+    weights: FoldedEnsemble, lines: Sequence[Lines], rows: slice, size: tuple[int, int]
+) -> Iterator[tuple[slice, Tensor]]:
+    second = _second_layer(weights, whole_rows(lines, weights.first_bias, rows, size))
+    logits = torch.baddbmm(weights.third_bias, second, weights.third)
+    yield slice(0, size[1]), _exact(logits).transpose(1, 2)
+
+
+def _second_layer(weights: FoldedEnsemble, hidden: Tensor) -> Tensor:
+    """(M, P, B) from the first layer's output before its activation, (rows, columns, M * A), which is overwritten."""
+    members, width, _ = weights.second.shape
+    hidden = hidden.relu_().view(-1, members, width).transpose(0, 1)
+    return torch.baddbmm(weights.second_bias, hidden, weights.second).relu_()
+
+
+def _exact(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+@torch.inference_mode()
+def _tallied(width: int, wanted: Wanted, band: _Band) -> PixelRows:
+    """The answer of all members for a band of a grid so many pixels wide."""
+    shape, parts = (band.rows.stop - band.rows.start, -1), []
+    for _, logits in band.logits():
+        parts.append(tally(logits, wanted) if logits.is_cpu else combine(*softmax(logits.transpose(1, 2))))
+    masks, means, uncertainties = zip(*parts, strict=True)
+    return PixelRows(
+        torch.cat([mask.view(shape) for mask in masks], dim=1),
+        torch.cat([mean.unflatten(1, shape) for mean in means], dim=2) if wanted.probabilities else None,
+        torch.cat([part.view(shape) for part in uncertainties], dim=1) if wanted.uncertainty else None,
+    )
+
+
+@torch.inference_mode()
+def _write_softmax(found: Tensor, first: int, band: _Band) -> None:
+    """Each member's probabilities for a band, to its rows of `found`, whose first row is row `first` of the grid."""
+    place = found[:, :, band.rows.start - first : band.rows.stop - first]
+    for columns, logits in band.logits():
+        part = place[..., columns]
+        part.copy_(logits.softmax(1).view(part.shape))
+
+
+def known(values: Tensor | None) -> Tensor:
+    """A part of `PixelRows` that was wanted."""
+    if values is None:
+        raise ValueError("these rows were asked for without their probabilities or their uncertainty")
+    return values
+
+
+def whole(pieces: Iterable[PixelRows], height: int, *, probabilities: bool = True) -> PixelPrediction:
+    """The prediction of an image from its rows, each of which is forgotten once it has its place.
 
     Args:
-        y: rows of a grid of `target` rows.
-        height: lines of the map.
-        target: rows of the grid.
-        dtype: of the computation.
+        pieces: all rows of the image, from the top, with uncertainty, and with probabilities where these are kept.
+        height: how many there are.
+        probabilities: keep them, too; they take 4 bytes for each pixel and class.
     """
-    exact = torch.promote_types(dtype, torch.float32)
-    source = ((y.to(exact) + 0.5) * (torch.tensor(height, dtype=exact) / target) - 0.5).clamp_min(0)
-    lower = source.floor().long().clamp_max(height - 1)
-    return lower, (lower + 1).clamp_max(height - 1), source - lower
+    mask, mean, uncertainty = torch.empty(0), None, torch.empty(0)
+    top = 0
+    for piece in pieces:
+        divergence, place = known(piece.uncertainty), slice(top, top := top + len(piece.mask))
+        if not place.start:
+            mask, uncertainty = (values.new_empty(height, values.shape[1]) for values in (piece.mask, divergence))
+        mask[place], uncertainty[place] = piece.mask, divergence
+        if probabilities:
+            shares = known(piece.probabilities)
+            mean = shares.new_empty(len(shares), height, shares.shape[2]) if mean is None else mean
+            mean[:, place] = shares
+    return PixelPrediction(mask, mean, uncertainty, image_uncertainty(uncertainty))
 
 
 def vote(member_probabilities: Tensor) -> PixelPrediction:
@@ -194,51 +305,17 @@ def vote(member_probabilities: Tensor) -> PixelPrediction:
     Args:
         member_probabilities: (M, K, H, W), each member's summing to 1 over K.
     """
-    height, width = member_probabilities.shape[-2:]
+    found = vote_rows(member_probabilities)
+    uncertainty = known(found.uncertainty)
+    return PixelPrediction(found.mask, found.probabilities, uncertainty, image_uncertainty(uncertainty))
+
+
+def vote_rows(member_probabilities: Tensor) -> PixelRows:
+    """`vote` on some rows of an image."""
+    size = member_probabilities.shape[-2:]
     probabilities = member_probabilities.flatten(2).transpose(1, 2).contiguous()
-    mask, mean, uncertainty = _vote(probabilities, probabilities.argmax(-1), entropy(probabilities))
-    return PixelPrediction(
-        mask.view(height, width),
-        mean.t().reshape(-1, height, width),
-        uncertainty.view(height, width),
-        image_uncertainty(uncertainty),
-    )
-
-
-def entropy(probabilities: Tensor) -> Tensor:
-    """Shannon entropy in nats over the last dimension; 0 log 0 is 0."""
-    # Clamping inside the logarithm alone is exact at 0 and far faster than torch.special.entr on a CPU.
-    tiny = torch.finfo(probabilities.dtype).tiny
-    return -(probabilities * probabilities.clamp_min(tiny).log()).sum(-1)
-
-
-def image_uncertainty(uncertainty: Tensor) -> float:
-    """Mean over the 10 % most uncertain pixels, as published; over all of them where there are fewer than 10."""
-    flat = uncertainty.flatten()
-    return float(flat.topk(flat.numel() // 10 or flat.numel()).values.mean())
-
-
-def _softmax(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities (M, P, K), labels (M, P) and entropies (M, P) of logits (M, P, K)."""
-    log_probabilities = logits.log_softmax(-1)
-    probabilities = log_probabilities.exp()
-    return probabilities, logits.argmax(-1), -log_probabilities.mul_(probabilities).sum(-1)
-
-
-def _vote(probabilities: Tensor, labels: Tensor, entropies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mask (P,) uint8, mean probabilities (P, K) and Jensen-Shannon divergence (P,) from what `_softmax` gives."""
-    mean = probabilities.mean(0)
-    votes = torch.zeros_like(mean).scatter_add_(1, labels.t(), torch.ones_like(labels.t(), dtype=mean.dtype))
-    divergence = (entropy(mean) - entropies.mean(0)).clamp_min_(0)
-    return votes.argmax(-1).to(torch.uint8), mean, divergence
-
-
-def _by_resolution(maps: FeatureMaps) -> dict[tuple[int, int], list[int]]:
-    """The maps' positions, grouped by (h, w)."""
-    groups: dict[tuple[int, int], list[int]] = {}
-    for position, values in enumerate(maps.maps):
-        groups.setdefault((values.shape[-2], values.shape[-1]), []).append(position)
-    return groups
+    mask, mean, uncertainty = combine(probabilities, probabilities.argmax(-1), entropy(probabilities))
+    return PixelRows(mask.view(size), mean.reshape(-1, *size), uncertainty.view(size))
 
 
 def _runs(channels: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import BATCH, COUNT, RATE, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,20 @@ class TrainingProtocol:
     def __post_init__(self) -> None:
         """Raise `ValueError` where a field is out of its range."""
         rules = {
-            "batch_size": self.batch_size >= 2,
-            "learning_rate": self.learning_rate > 0,
+            "batch_size": 2 <= self.batch_size <= BATCH.most,
+            "learning_rate": RATE.holds(self.learning_rate),
             "schedule": self.schedule in ("constant", "one-cycle"),
             "warmup": 0 <= self.warmup < 1,
-            "epochs": self.epochs is None or self.epochs >= 1,
-            "steps": (self.steps is None) != (self.epochs is None) and (self.steps is None or self.steps >= 1),
+            "epochs": self.epochs is None or COUNT.holds(self.epochs),
+            "steps": (self.steps is None) != (self.epochs is None) and (self.steps is None or COUNT.holds(self.steps)),
             "patience": self.patience is None or self.patience >= 0,
             "patience_from_epoch": self.patience_from_epoch >= 0,
             "watch": self.watch in ("batch", "validation"),
-            "watch_every": self.watch_every >= 1,
-            "pool_values": self.pool_values is None or self.pool_values >= 1,
-            "pool_passes": self.pool_passes >= 1,
+            "watch_every": COUNT.holds(self.watch_every),
+            "pool_values": self.pool_values is None or 1 <= self.pool_values <= 2**40,
+            "pool_passes": COUNT.holds(self.pool_passes),
             "class_balance": 0 <= self.class_balance <= (0 if self.pool_values is None else 1),
-            "weight_decay": self.weight_decay >= 0,
+            "weight_decay": WEIGHT.holds(self.weight_decay),
             "label_smoothing": 0 <= self.label_smoothing < 1,
         }
         for name, holds in rules.items():

@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
+from frugalseg.support.options import check_ranges, ranged
+from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
 
 
 @dataclass(frozen=True)
@@ -25,23 +28,21 @@ class Settings:
     """
 
     protocol: TrainingProtocol = PROTOCOLS["default"]
-    members: int = 10
-    seed: int = 0
+    members: int = ranged(10, MEMBERS)
+    seed: int = ranged(0, SEED)
     tile: bool = False
-    overlap: float = 0.25
+    overlap: float = ranged(0.25, SHARE)
     mirror: bool = False
-    network_size: tuple[int, int] | None = None
-    small_region: int = 20
+    network_size: tuple[int, int] | None = ranged(None, SIZE)
+    small_region: int = ranged(20, AMOUNT)
 
     def __post_init__(self) -> None:
-        if self.members < 1 or not 0 <= self.overlap < 1:
-            raise InputError(f"{self.members} members, overlap {self.overlap}: at least 1, and from 0 to below 1")
+        check_ranges(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The settings that ``asdict`` has written into a ``config.json``."""
-        size, protocol = values["network_size"], TrainingProtocol(**values["protocol"])
-        return cls(**{**values, "network_size": size and tuple(size), "protocol": protocol})
+        """The settings that ``asdict`` has written into a ``config.json``; `InputError` where they are not."""
+        return from_json(cls, values)
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:

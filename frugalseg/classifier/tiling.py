@@ -1,21 +1,31 @@
 """One image from overlapping windows: members' probabilities are blended before they vote, so seams don't show."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
 import torch
 from torch import Tensor
 
-from frugalseg.classifier.prediction import PixelPrediction, image_uncertainty, vote
+from frugalseg.classifier.prediction import PixelRows, known, vote_rows
 from frugalseg.features.windows import Window, blend_weights, lines
+from frugalseg.support.progress import Progress
+
+# Shapes: M members, K classes, W columns of the image; rows and columns are those of a window within the image.
+
+AT_ONCE = 2**24
+"""Probabilities that are worked on at a time."""
+LARGE = 2**22
+"""Pixels of an image from which on reports of its rows are worth a reader's attention."""
 
 
 def blend(
     every: list[Window], size: tuple[int, int], member_probabilities: Callable[[Window], Tensor]
-) -> PixelPrediction:
-    """The prediction for an image that several windows cover.
+) -> Iterator[PixelRows]:
+    """The rows of an image that several windows cover, from the top: those that each line of windows completes.
 
     Each member's probabilities are averaged where windows overlap, weighted by a tent that is highest at a window's
-    centre. Only the lines of windows that still touch unfinished rows are in memory, so an image's height costs none.
+    centre. What windows have said is kept only where others overlap them: a window's share of columns, and below the
+    line of windows (M, K, overlap, W). So an image's height costs no memory.
 
     Args:
         every: the image's windows, all of one size.
@@ -24,47 +34,123 @@ def blend(
     """
     rows_of_windows = list(lines(every))
     ends = [line[0].top for line in rows_of_windows[1:]] + [size[0]]
-    open_rows: Tensor | None = None  # (M, K, rows, W) sums from the row where the last line began
-    counts = torch.zeros(0)
-    pieces = []
+    shared = [_rows(line, size) - (end - line[0].top) for line, end in zip(rows_of_windows, ends, strict=True)]
+    below = _Below(max(shared), size[1])
     for line, end in zip(rows_of_windows, ends, strict=True):
-        sums, weights = add_line(line, size, member_probabilities)
-        if open_rows is not None:
-            kept = min(open_rows.shape[2], sums.shape[2])
-            sums[:, :, :kept] += open_rows[:, :, :kept]
-            weights[:kept] += counts[:kept]
         done = end - line[0].top
-        pieces.append(vote(sums[:, :, :done] / weights[:done]))
-        open_rows, counts = sums[:, :, done:], weights[done:]
-    return stack(pieces)
+        weights = below.with_weights(_line_weights(line, size), done)
+        means = below.means(_line_sums(line, size, member_probabilities), weights, done)
+        yield _side_by_side([vote_rows(part) for part in stacked(means, 3)])
 
 
-def add_line(
+class _Below:
+    """What a line of windows leaves to the next one: sums and weights of the rows that both see."""
+
+    def __init__(self, most: int, width: int) -> None:
+        """
+        Args:
+            most: rows that are ever left.
+            width: W.
+        """
+        self._rows, self._size = 0, (most, width)
+        self._sums: Tensor | None = None  # (M, K, most, W)
+        self._weights = torch.empty(0, width)  # (rows, W)
+
+    def with_weights(self, weights: Tensor, done: int) -> Tensor:
+        """The weights (rows, W) of a line with those from above; what lies below row `done` is kept."""
+        weights[: self._rows] += self._weights
+        self._weights = weights[done:]
+        return weights
+
+    def means(self, line: Iterable[Tensor], weights: Tensor, done: int) -> Iterator[Tensor]:
+        """The finished rows (M, K, done, columns) of a line from its sums, which go on below row `done`."""
+        left = 0
+        for sums in line:
+            columns = slice(left, left + sums.shape[3])
+            if self._sums is None:
+                self._sums = sums.new_empty((*sums.shape[:2], *self._size))
+            sums[:, :, : self._rows] += self._sums[:, :, : self._rows, columns]
+            self._sums[:, :, : len(weights) - done, columns] = sums[:, :, done:]
+            yield sums[:, :, :done] / weights[:done, columns].to(sums.device)
+            left = columns.stop
+        self._rows = len(weights) - done
+
+
+def _line_sums(
     line: list[Window], size: tuple[int, int], member_probabilities: Callable[[Window], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Weighted sums (M, K, rows, W) and weights (rows, W) of one line of windows, cut at the image's border."""
-    rows = min(line[0].size[0], size[0] - line[0].top)
-    sums, weights = None, torch.zeros(rows, size[1])
+) -> Iterator[Tensor]:
+    """Weighted sums (M, K, rows, columns) of a line of windows, from the left: columns to which no later one adds."""
+    rows, ends = _rows(line, size), [window.left for window in line[1:]] + [size[1]]
+    unfinished: Tensor | None = None
+    for window, end in zip(line, ends, strict=True):
+        tent = _tent(window, size)
+        values = member_probabilities(window)[:, :, :rows, : tent.shape[1]]
+        sums = values * tent.to(values.device)
+        if unfinished is not None:
+            sums[..., : unfinished.shape[3]] += unfinished
+        yield sums[..., : end - window.left]
+        unfinished = sums[..., end - window.left :]
+
+
+def _line_weights(line: list[Window], size: tuple[int, int]) -> Tensor:
+    """Weights (rows, W) of a line of windows, cut at the image's border."""
+    weights = torch.zeros(_rows(line, size), size[1])
     for window in line:
-        columns = min(window.size[1], size[1] - window.left)
-        tent = blend_weights(window.size)[:rows, :columns]
-        values = member_probabilities(window)[:, :, :rows, :columns]
-        tent = tent.to(values.device)
-        if sums is None:
-            sums = values.new_zeros((*values.shape[:2], rows, size[1]))
-            weights = weights.to(values.device)
-        sums[:, :, :, window.left : window.left + columns] += values * tent
-        weights[:, window.left : window.left + columns] += tent
-    assert sums is not None
-    return sums, weights
+        tent = _tent(window, size)
+        weights[:, window.left : window.left + tent.shape[1]] += tent
+    return weights
 
 
-def stack(pieces: list[PixelPrediction]) -> PixelPrediction:
-    """Predictions of consecutive rows as one."""
-    uncertainty = torch.cat([p.uncertainty for p in pieces])
-    return PixelPrediction(
-        torch.cat([p.mask for p in pieces]),
-        torch.cat([p.probabilities for p in pieces], dim=1),
-        uncertainty,
-        image_uncertainty(uncertainty),
+def _tent(window: Window, size: tuple[int, int]) -> Tensor:
+    """(rows, columns): how much the pixels of a window count, of those within the image."""
+    return blend_weights(window.size)[: size[0] - window.top, : size[1] - window.left]
+
+
+def _rows(line: list[Window], size: tuple[int, int]) -> int:
+    """How many rows of the image a line of windows sees."""
+    return min(line[0].size[0], size[0] - line[0].top)
+
+
+def stacked(parts: Iterable[Tensor], dim: int) -> Iterator[Tensor]:
+    """Consecutive parts of a whole along a dimension, as few of them as `AT_ONCE` allows."""
+    waiting: list[Tensor] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(each.numel() for each in waiting) >= AT_ONCE:
+            yield torch.cat(waiting, dim)
+            waiting = []
+    if waiting:
+        yield torch.cat(waiting, dim)
+
+
+def _side_by_side(pieces: list[PixelRows]) -> PixelRows:
+    """The same rows of neighbouring columns as one."""
+    return PixelRows(
+        torch.cat([piece.mask for piece in pieces], dim=1),
+        torch.cat([known(piece.probabilities) for piece in pieces], dim=2),
+        torch.cat([known(piece.uncertainty) for piece in pieces], dim=1),
     )
+
+
+def told_of_windows(
+    member_probabilities: Callable[[Window], Tensor], windows: int, progress: Progress
+) -> Callable[[Window], Tensor]:
+    """The same function, which also tells how many of an image's windows it has been asked for."""
+    numbers = count(1)
+
+    def through(window: Window) -> Tensor:
+        found = member_probabilities(window)
+        progress("windows", next(numbers), windows)
+        return found
+
+    return through
+
+
+def told_of_rows(rows: Iterator[PixelRows], size: tuple[int, int], progress: Progress) -> Iterator[PixelRows]:
+    """The rows of an image (H, W) as they are; of a large one, it is told how many there were."""
+    done = 0
+    for piece in rows:
+        yield piece
+        done += len(piece.mask)
+        if size[0] * size[1] >= LARGE:
+            progress("rows", done, size[0])

@@ -5,13 +5,8 @@ from typing import Annotated
 
 import typer
 
-
-def checked_seed(seed: int) -> int:
-    """A seed that both NumPy and torch take, which have 32 bits for it."""
-    if not 0 <= seed < 2**32:
-        raise typer.BadParameter(f"{seed}; give a whole number from 0 to {2**32 - 1}")
-    return seed
-
+from frugalseg.cli.options import within
+from frugalseg.support.ranges import AMOUNT, BATCH, SEED
 
 Data = Annotated[
     Path, typer.Argument(help="The data folder: images/ with masks/, or an export of labelme, COCO or VOC.")
@@ -23,12 +18,18 @@ Device = Annotated[
 ]
 Seed = Annotated[
     int,
-    typer.Option(help="The seed of everything random. The same seed gives the same result.", callback=checked_seed),
+    typer.Option(help="The seed of everything random. The same seed gives the same result.", callback=within(SEED)),
 ]
 BatchSize = Annotated[
-    int, typer.Option(help="How many images to process at once. More than 1 is faster only on a GPU.", min=1)
+    int,
+    typer.Option(
+        help="How many images to process at once. More than 1 is faster only on a GPU.", callback=within(BATCH)
+    ),
 ]
 SmallRegions = Annotated[
-    int, typer.Option(help="A class with fewer pixels than this in an image is ignored in that image.", min=0)
+    int,
+    typer.Option(
+        help="A class with fewer pixels than this in an image is ignored in that image.", callback=within(AMOUNT)
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it is not empty.")]

@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 
 from frugalseg.cli.arguments import Device
+from frugalseg.cli.options import within
+from frugalseg.support.ranges import RUNS
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the page and its figures.")] = Path("demo"),
-    seeds: Annotated[int, typer.Option(help="The number of runs of each method.", min=1)] = 3,
+    seeds: Annotated[int, typer.Option(help="The number of runs of each method.", callback=within(RUNS))] = 3,
     device: Device = "auto",
 ) -> None:
     """Fit, evaluate and compare methods on built-in images.
@@ -38,7 +40,8 @@ def benchmark(
         ),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(help="The number of runs of each method, instead of the recipe's.", min=1)
+        int | None,
+        typer.Option(help="The number of runs of each method, instead of the recipe's.", callback=within(RUNS)),
     ] = None,
     device: Device = "auto",
 ) -> None:

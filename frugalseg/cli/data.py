@@ -6,15 +6,20 @@ from typing import Annotated
 import typer
 
 from frugalseg.cli.arguments import Data, Seed, SmallRegions
+from frugalseg.cli.options import within
 from frugalseg.cli.output import print_findings
+from frugalseg.support.ranges import AMOUNT, COUNT
 
 
 def toy(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write the images to.")],
-    count: Annotated[int, typer.Option("--count", "-n", help="The number of images.", min=1)] = 20,
+    count: Annotated[int, typer.Option("--count", "-n", help="The number of images.", callback=within(COUNT))] = 20,
     seed: Seed = 1,
     first: Annotated[
-        int, typer.Option(help="The number of the first image. The same number always gives the same image.", min=0)
+        int,
+        typer.Option(
+            help="The number of the first image. The same number always gives the same image.", callback=within(AMOUNT)
+        ),
     ] = 0,
     masks: Annotated[
         bool, typer.Option(help="Write a data folder with masks, or a plain folder with the images alone.")

@@ -9,8 +9,9 @@ import typer
 from frugalseg.backbones.registry import FAMILIES, Family, family_of_checkpoint
 from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions, value_of
-from frugalseg.cli.options import parse_size, values
+from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
+from frugalseg.support.ranges import MEMBERS, SHARE
 
 AT_HAND = (
     "The features are those of EfficientNet-Lite0, which was trained on ImageNet. Features of a larger network are "
@@ -44,12 +45,15 @@ def fit(
     protocol: Annotated[
         str, typer.Option(help="How to train the classifier: default, or paper, which is slow.")
     ] = "default",
-    members: Annotated[int, typer.Option(help="The number of MLPs in the ensemble.", min=1)] = 10,
+    members: Annotated[int, typer.Option(help="The number of MLPs in the ensemble.", callback=within(MEMBERS))] = 10,
     tile: Annotated[
         bool, typer.Option("--tile", help="Slide windows over larger images instead of resizing the images.")
     ] = False,
     overlap: Annotated[
-        float, typer.Option(help="With --tile: the share of a window's side that overlaps the next window.")
+        float,
+        typer.Option(
+            help="With --tile: the share of a window's side that overlaps the next window.", callback=within(SHARE)
+        ),
     ] = 0.25,
     mirror: Annotated[
         bool,
@@ -71,6 +75,9 @@ def fit(
 
     A fit that was killed continues where it stopped when you run the same command again.
     """
+    family = backbone or family_of_checkpoint(checkpoint)
+    options = values(FIT_OPTIONS.flags(FAMILIES[family]), given)  # refuses wrong ones before torch is loaded
+    network_size = size and parse_size(size)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
@@ -82,11 +89,9 @@ def fit(
         "tile": tile,
         "overlap": overlap,
         "mirror": mirror,
-        "network_size": size and parse_size(size),
+        "network_size": network_size,
         "small_region": small_regions,
     }
-    family = backbone or family_of_checkpoint(checkpoint)
-    options = values(FIT_OPTIONS.flags(FAMILIES[family]), given)
     request = FitRequest(data, family, checkpoint, options, settings, choose_device(device))
     if checkpoint is None and family == "timm" and not given.get("model"):
         typer.echo(AT_HAND, err=True)
@@ -142,6 +147,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the class probabilities as .npy files.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that cannot be read, instead of going on.")
+    ] = False,
     device: Device = "auto",
     batch_size: BatchSize = 1,
     overwrite: Overwrite = False,
@@ -149,7 +157,8 @@ def predict(
     """Predict an indexed PNG mask for each image, at the image's own size.
 
     If a run was killed, run the same command again to continue it. After a finished run, the same command only
-    predicts the images that have changed since.
+    predicts the images that have changed since. Images that cannot be read are left out and listed in failures.txt;
+    the same command tries them again.
     """
     from frugalseg.jobs.predict import Extras, predict_folder
     from frugalseg.support.device import choose_device
@@ -163,6 +172,7 @@ def predict(
             extras=Extras(overlays, uncertainty, probabilities),
             device=choose_device(device),
             batch_size=batch_size,
+            strict=strict,
             overwrite=overwrite,
             progress=progress,
         )

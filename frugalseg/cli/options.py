@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,6 +13,9 @@ import typer
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import Option, options_of
+from frugalseg.support.ranges import SIZE as IMAGE_SIZE
+from frugalseg.support.ranges import Range, check_range
+from frugalseg.support.text import quoted, shortened
 
 SIZE, NUMBERS = tuple[int, int], tuple[int, ...]
 
@@ -89,19 +93,21 @@ def values(flags: Iterable[Flag], given: Mapping[str, Any]) -> dict[str, Any]:
     """The options that were given, in the types of their fields.
 
     Raises:
-        InputError: a text is not a size or a list of numbers; the message names the option.
+        InputError: a text is not a size or a list of numbers, or a number is out of range; the message names the
+            option.
     """
-    found = {flag.option.name: (flag.option, given[flag.option.name]) for flag in flags}
-    return {name: converted(option, value) for name, (option, value) in found.items() if value is not None}
+    found = {flag.option.name: (flag, given[flag.option.name]) for flag in flags}
+    return {name: converted(flag, value) for name, (flag, value) in found.items() if value is not None}
 
 
-def converted(option: Option, value: Any) -> Any:
-    """A value that typer has read, in the type of the option's field."""
-    kind = bare(option.type)
+def converted(flag: Flag, value: Any) -> Any:
+    """A value that typer has read, in the type of the option's field; `InputError` where it is out of range."""
+    kind, spelling = bare(flag.option.type), flag.spellings[0]
     if kind == SIZE:
-        return parse_size(value)
-    if kind == NUMBERS:
-        return numbers("--" + option.name.replace("_", "-"), value)
+        value = parse_size(value)
+    elif kind == NUMBERS:
+        value = numbers(spelling, value)
+    check_range(spelling, value, flag.option.within)
     return value.value if isinstance(value, StrEnum) else value
 
 
@@ -134,17 +140,33 @@ def escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
+def within(wanted: Range) -> Callable[[Any], Any]:
+    """A callback for typer that refuses values out of range; typer's own bounds let pass what is no number."""
+
+    def checked(value: Any) -> Any:
+        if value is not None and not wanted.holds(value):
+            raise typer.BadParameter(f"{quoted(value)}; give {wanted}")
+        return value
+
+    return checked
+
+
 def numbers(option: str, text: str) -> tuple[int, ...]:
     """``50,150,250`` as numbers."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"{option} {text}: give whole numbers separated by commas, such as 50,150,250") from None
+        raise InputError(
+            f"{option} {shortened(text, 40)}: give whole numbers separated by commas, such as 50,150,250"
+        ) from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """``192x128`` as (height, width)."""
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-        raise InputError(f"size {text}: give height x width in pixels, such as 192x128")
-    return int(height), int(width)
+    found = re.fullmatch(r"(\d{1,18})x(\d{1,18})", text.lower())
+    size = (0, 0) if found is None else (int(found[1]), int(found[2]))
+    if not IMAGE_SIZE.holds(size):
+        raise InputError(
+            f"size {shortened(text, 40)}: give height x width in pixels, such as 192x128, {IMAGE_SIZE.limits}"
+        )
+    return size

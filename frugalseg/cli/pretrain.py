@@ -10,7 +10,8 @@ from typer.core import TyperGroup
 from frugalseg.backbones.registry import Family, pretrainable
 from frugalseg.cli.arguments import Device, Overwrite
 from frugalseg.cli.families import built, named
-from frugalseg.cli.options import accepting, flags_of, values
+from frugalseg.cli.options import accepting, flags_of, values, within
+from frugalseg.support.ranges import DEVICES, MINUTES, SIDE, WIDTH, WORKERS
 
 
 class PretrainGroup(TyperGroup):
@@ -47,35 +48,50 @@ def pretrain_command(family: Family) -> Callable[..., None]:
         ],
         device: Device = "auto",
         devices: Annotated[
-            int, typer.Option(help="The number of processes that share each batch (DDP), one per GPU.", min=1)
+            int,
+            typer.Option(
+                help="The number of processes that share each batch (DDP), one per GPU.", callback=within(DEVICES)
+            ),
         ] = 1,
         nodes: Annotated[
-            int, typer.Option(help="The number of machines that share each batch. Start the command on each.", min=1)
+            int,
+            typer.Option(
+                help="The number of machines that share each batch. Start the command on each.",
+                callback=within(DEVICES),
+            ),
         ] = 1,
         workers: Annotated[
-            int, typer.Option(help="The number of processes that prepare batches, for each device.", min=0)
+            int,
+            typer.Option(
+                help="The number of processes that prepare batches, for each device.", callback=within(WORKERS)
+            ),
         ] = 0,
         max_minutes: Annotated[
-            float | None, typer.Option(help="Stop after this many minutes. The same command continues the run later.")
+            float | None,
+            typer.Option(
+                help="Stop after this many minutes. The same command continues the run later.", callback=within(MINUTES)
+            ),
         ] = None,
         checkpoint_minutes: Annotated[
-            float, typer.Option(help="The time between two saves of the whole state, in minutes.")
+            float,
+            typer.Option(help="The time between two saves of the whole state, in minutes.", callback=within(MINUTES)),
         ] = 10.0,
         picture_minutes: Annotated[
-            float, typer.Option(help="The time between two sets of pictures, in minutes.")
+            float, typer.Option(help="The time between two sets of pictures, in minutes.", callback=within(MINUTES))
         ] = 20.0,
         compile: Annotated[
             bool, typer.Option("--compile", help="Compile the network. This is worthwhile on GPUs.")
         ] = False,
         **given: Any,
     ) -> None:
+        chosen = values(flags, given)  # refuses wrong ones before torch is loaded
         from frugalseg.jobs.pretrain import pretrain, stored_settings
         from frugalseg.pretraining.settings import RunOptions
         from frugalseg.support.device import choose_device
         from frugalseg.support.progress import bars
         from frugalseg.training.hardware import is_first_process
 
-        settings = stored_settings(family.name, out, **values(flags, given))
+        settings = stored_settings(family.name, out, **chosen)
         options = RunOptions(
             device=choose_device(device),
             devices=devices,
@@ -98,8 +114,12 @@ def pretrain_command(family: Family) -> Callable[..., None]:
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="A published guided-diffusion .pt file.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    image_size: Annotated[int, typer.Option(help="The side length of the training images, in pixels.")] = 256,
-    head_channels: Annotated[int, typer.Option(help="The number of channels of an attention head.")] = 64,
+    image_size: Annotated[
+        int, typer.Option(help="The side length of the training images, in pixels.", callback=within(SIDE))
+    ] = 256,
+    head_channels: Annotated[
+        int, typer.Option(help="The number of channels of an attention head.", callback=within(WIDTH))
+    ] = 64,
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""

@@ -15,7 +15,8 @@ from frugalseg.cli.options import Flag, accepting
 from frugalseg.cli.pretrain import convert, pretrain_app
 from frugalseg.cli.synthetic import GENERATE_OPTIONS, STUDENT_FLAGS, distill, generate
 from frugalseg.support.device import NO_MEMORY, out_of_memory
-from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.errors import LONGEST, InputError, WorkError
+from frugalseg.support.text import printable, shortened
 from frugalseg.support.threads import limit_threads
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -89,6 +90,8 @@ def main() -> None:
             raise
         place = error.filename or "the output folder"
         stop(FAILED, f"error: {place}: the disk is full; make room and run the same command again")
+    except MemoryError:
+        stop(FAILED, "error: the memory does not suffice; give smaller sizes, smaller batches or fewer members")
     except out_of_memory():
         stop(FAILED, f"error: {NO_MEMORY}")
     except SystemExit as end:
@@ -102,7 +105,7 @@ def main() -> None:
 
 def stop(code: int, line: str) -> NoReturn:
     """Say a line and end."""
-    print(line, file=sys.stderr)
+    print(shortened(printable(line), LONGEST), file=sys.stderr)
     sys.exit(code)
 
 

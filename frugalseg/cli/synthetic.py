@@ -9,10 +9,11 @@ import typer
 from frugalseg.backbones.registry import FAMILIES, Family, family_in, generating
 from frugalseg.cli.arguments import Device, Overwrite, Seed
 from frugalseg.cli.families import FamilyOptions
-from frugalseg.cli.options import flags_of, values
+from frugalseg.cli.options import flags_of, values, within
 from frugalseg.cli.output import print_metrics
 from frugalseg.students.settings import StudentSettings
 from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import BATCH, COUNT, SHARE, SIDE, WORKERS
 
 STUDENT_FLAGS = flags_of(StudentSettings, "Student")
 
@@ -38,19 +39,24 @@ def generate(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the set.")],
     count: Annotated[
-        int | None, typer.Option("-n", "--count", help="The number of images to draw and label.", min=1)
+        int | None,
+        typer.Option("-n", "--count", help="The number of images to draw and label.", callback=within(COUNT)),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Label the photographs in this folder instead. They need no masks.")
     ] = None,
     longest_side: Annotated[
         int | None,
-        typer.Option(help="With --images: shrink larger photographs until their longer side has this length.", min=1),
+        typer.Option(
+            help="With --images: shrink larger photographs until their longer side has this length.",
+            callback=within(SIDE),
+        ),
     ] = None,
     for_annotation: Annotated[
         int | None,
         typer.Option(
-            help="Draw this many images for annotators, with empty masks. The result is a data folder for fit.", min=1
+            help="Draw this many images for annotators, with empty masks. The result is a data folder for fit.",
+            callback=within(COUNT),
         ),
     ] = None,
     classes: Annotated[
@@ -67,7 +73,8 @@ def generate(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="How many images to draw at once. At most 8 are labeled at once. By default 8, and 64 on a GPU.", min=1
+            help="How many images to draw at once. At most 8 are labeled at once. By default 8, and 64 on a GPU.",
+            callback=within(BATCH),
         ),
     ] = None,
     device: Device = "auto",
@@ -79,11 +86,13 @@ def generate(
     The images are drawn by the model's own network, or they are photographs of yours. A set that was interrupted
     continues when you run the same command again. torchrun shares the work among GPUs. A larger -n extends a set.
     """
+    family = backbone or drawing_family([model])
+    options = values(GENERATE_OPTIONS.flags(FAMILIES[family]), given)  # refuses wrong ones before torch is loaded
     from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
+    from frugalseg.synthetic.record import SetRecord
 
-    family = backbone or drawing_family([model])
     own = family_in(model)
     if backbone is not None and own not in (None, backbone):
         raise InputError(f"--backbone {backbone}: the backbone of {model} is of the family {own}; leave the option out")
@@ -94,7 +103,7 @@ def generate(
         for_annotation,
         classes,
         longest_side,
-        options=values(GENERATE_OPTIONS.flags(FAMILIES[family]), given),
+        options=options,
         seed=seed,
         batch_size=batch_size,
         npz=npz,
@@ -112,6 +121,11 @@ def generate(
         typer.echo(f"{out}: this process's share is done; others are still at work")
         return
     typer.echo(f"{len(found)} labeled images in {out}; look at {out / 'index.html'}")
+    total = SetRecord.read(out).count
+    if missing := total - len(found):
+        verb, them = ("is", "it") if missing == 1 else ("are", "them")
+        which = f"{missing} of {total} photographs could not be read and {verb} left out"
+        typer.echo(f"{which}; {out / 'generate.log'} names {them}")
     typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
 
 
@@ -123,7 +137,10 @@ def distill(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the student.")],
     test: Annotated[Path | None, typer.Option(help="A data folder to evaluate the finished student on, once.")] = None,
     drop: Annotated[
-        float, typer.Option(help="The share of the samples to leave out. The most uncertain ones are left out.")
+        float,
+        typer.Option(
+            help="The share of the samples to leave out. The most uncertain ones are left out.", callback=within(SHARE)
+        ),
     ] = 0.1,
     protocol: Annotated[
         str,
@@ -136,7 +153,9 @@ def distill(
         bool, typer.Option("--onnx", help="Also write student.onnx, and check it with onnxruntime.")
     ] = False,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(help="The number of processes that read samples.", min=0)] = 0,
+    workers: Annotated[
+        int, typer.Option(help="The number of processes that read samples.", callback=within(WORKERS))
+    ] = 0,
     overwrite: Overwrite = False,
     **given: Any,
 ) -> None:
@@ -144,8 +163,10 @@ def distill(
 
     A training that was killed continues when you run the same command again.
     """
-    from frugalseg.jobs.distill import DistillRequest, distill_folder
     from frugalseg.students.settings import student_settings
+
+    settings = student_settings(protocol, **values(STUDENT_FLAGS, given))  # refuses wrong ones before torch is loaded
+    from frugalseg.jobs.distill import DistillRequest, distill_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
 
@@ -153,7 +174,7 @@ def distill(
         samples,
         validation,
         test,
-        student_settings(protocol, **values(STUDENT_FLAGS, given)),
+        settings,
         drop=drop,
         published_filter=protocol == "paper",
         onnx=onnx,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalseg.support.files import FileError, read_json, write_json
-from frugalseg.support.text import listing
+from frugalseg.support.text import listing, quoted
 
 Color = tuple[int, int, int]
 
@@ -69,7 +69,7 @@ class ClassTable:
         `ignore_index`, names and colours may be left out. An entry whose id is `ignore_index` is not a class and is
         dropped. `FileError` for anything that is not as described.
         """
-        value = read_json(path)
+        value = read_json(path, megabytes=1)
         try:
             return cls._parse(value)
         except ValueError as error:
@@ -151,20 +151,20 @@ def _only_keys(value: Any, allowed: set[str], what: str) -> None:
         raise ValueError(f"{what} is not an object in braces")
     unknown = sorted(set(value) - allowed)
     if unknown:
-        raise ValueError(f"{what} has an unknown key {unknown[0]!r} (known: {', '.join(sorted(allowed))})")
+        raise ValueError(f"{what} has an unknown key {quoted(unknown[0])} (known: {', '.join(sorted(allowed))})")
 
 
 def _id(value: Any, what: str) -> int:
     # bool is an int for Python, but `true` is no id.
     if type(value) is not int or not 0 <= value <= MAX_ID:
-        raise ValueError(f"{what} is {value!r}, not a whole number from 0 to {MAX_ID}")
+        raise ValueError(f"{what} is {quoted(value)}, not a whole number from 0 to {MAX_ID}")
     return value
 
 
 def _name(entry: dict[str, Any]) -> str:
     name = entry.get("name", f"class {entry['id']}")
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ValueError(f"the name of class {entry['id']} is {name!r}, not a line of text")
+        raise ValueError(f"the name of class {entry['id']} is {quoted(name)}, not a line of text")
     return name
 
 
@@ -172,7 +172,7 @@ def _parsed_color(entry: dict[str, Any], spare: Color) -> Color:
     color = entry.get("color", list(spare))
     whole = isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color)
     if not whole:
-        raise ValueError(f"the color of class {entry['id']} is {color!r}, not three whole numbers from 0 to 255")
+        raise ValueError(f"the color of class {entry['id']} is {quoted(color)}, not three whole numbers from 0 to 255")
     red, green, blue = color
     return red, green, blue
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from frugalseg.data.exports.coco import coco_export
-from frugalseg.data.exports.documents import json_files, read_document
+from frugalseg.data.exports.documents import json_files
 from frugalseg.data.exports.labelme import labelme_export
 from frugalseg.data.exports.roboflow import roboflow_export
 from frugalseg.data.exports.voc import voc_export
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.mask_folder import mask_folder, published_folder
-from frugalseg.support.files import FileError
+from frugalseg.support.files import FileError, read_json
 
 FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
     mask_folder,
@@ -51,7 +51,7 @@ def find_layout(path: str | Path) -> Layout:
 def require_sound_json(root: Path) -> None:
     """`FileError` for a broken JSON file that may be why no format knows the folder."""
     for file in (*json_files(root), *json_files(root / "annotations")):
-        read_document(file)
+        read_json(file)
 
 
 def image_folder(path: str | Path) -> Path:

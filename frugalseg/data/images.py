@@ -1,6 +1,7 @@
 """Images as people have them, read as 8-bit RGB."""
 
 import logging
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
-from frugalseg.support.text import count, listing
+from frugalseg.support.text import count, listing, quoted
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,16 @@ TURNS = {
 """What makes an image of each EXIF orientation upright."""
 
 MAX_PIXELS = 100_000_000
-"""Larger images are refused: decoded, they take gigabytes, and small files can claim any size."""
+"""Larger images are refused, unless `MEGAPIXELS` says otherwise: decoded, they take gigabytes."""
+MEGAPIXELS = "FRUGALSEG_MAX_MEGAPIXELS"
+"""The variable of the environment that gives another limit, in millions of pixels."""
+FREE_PIXELS, PIXELS_A_BYTE = 2**24, 2000
+"""Larger images have at least a byte for so many pixels: a file of some kilobytes can claim any size. In a format of 8
+bits, a single color all over takes a byte for 1000 pixels."""
+MASK_PIXELS_A_BYTE = 10_000
+"""The same for masks, of which large parts may be one class in one bit."""
+BAND = 2**22
+"""Pixels that are converted at a time."""
 
 
 @cache
@@ -81,8 +92,9 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def _no_images(folder: Path) -> FileError:
-    """The error for a folder without images; it names the folders in it that have some."""
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and images_in(path))
+    """The error for a folder without images; it names the folders below it that have some."""
+    below = (path for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(pattern))
+    inside = sorted(str(path.relative_to(folder)) for path in below if path.is_dir() and images_in(path))
     if inside:
         return FileError(folder, "no images in this folder itself", f"name the folder that has them: {listing(inside)}")
     suffixes = " ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
@@ -149,7 +161,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     stack and of an animation the first picture is read (see `page_count`).
 
     Raises:
-        FileError: missing, unreadable, truncated, more than `MAX_PIXELS`, values outside those ranges, or more than
+        FileError: missing, unreadable, truncated, more than `max_pixels`, values outside those ranges, or more than
             three channels.
     """
     with opened(path) as image:
@@ -238,24 +250,27 @@ def _orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    """An open Pillow image of at most `MAX_PIXELS`; whatever goes wrong in the block is a `FileError`."""
-    path = Path(path)
+def opened(path: str | Path, pixels_a_byte: int = PIXELS_A_BYTE) -> Iterator[Image.Image]:
+    """An open Pillow image of at most `max_pixels`; whatever goes wrong in the block is a `FileError`.
+
+    Args:
+        path: the file.
+        pixels_a_byte: how many pixels a byte of the file may stand for.
+    """
+    path, limit = Path(path), max_pixels()
     try:
         with warnings.catch_warnings():
             # Pillow warns of large and of slightly broken files; one clear error is enough.
             warnings.filterwarnings("ignore", module="PIL")
             with Image.open(path, formats=decoders()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
+                check_claim(image, path, limit, pixels_a_byte)
                 yield image
-    except FileError:
+    except InputError:
         raise
     except FileNotFoundError:
         raise FileError(path, "no such file", "check the path") from None
     except Image.DecompressionBombError:
-        limit = f"more than {MAX_PIXELS // 1_000_000} megapixels"
-        raise FileError(path, f"too large ({limit})", "cut it into smaller images or scale it down") from None
+        raise too_large(path, limit) from None
     except UnidentifiedImageError:
         kind = tiff_kind(path)
         if kind is not None:
@@ -268,6 +283,39 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise FileError(path, f"cannot be read ({reason})", "export it again or remove it") from None
+
+
+def max_pixels() -> int:
+    """The most pixels that an image may have: `MAX_PIXELS`, or what the user's `MEGAPIXELS` says.
+
+    Raises:
+        InputError: that is no whole number of megapixels.
+    """
+    given = os.environ.get(MEGAPIXELS, "").strip()
+    if not given:
+        return MAX_PIXELS
+    if not (given.isdecimal() and len(given) < 7 and int(given)):
+        raise InputError(f"{MEGAPIXELS} is {quoted(given)}; give a whole number from 1 to 999999")
+    limit = int(given) * 1_000_000
+    if Image.MAX_IMAGE_PIXELS is not None and limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = limit  # Pillow has a limit of its own, which cannot be given for a single image
+    return limit
+
+
+def check_claim(image: Image.Image, path: Path, limit: int, pixels_a_byte: int) -> None:
+    """`FileError` where the size that an open image claims is too large for us, or for its file."""
+    pixels, size = image.width * image.height, path.stat().st_size
+    if pixels > limit:
+        raise too_large(path, limit)
+    if pixels > max(FREE_PIXELS, pixels_a_byte * size):
+        message = f"claims {image.width}x{image.height} pixels in {size} bytes: cut short, empty, or made to do harm"
+        raise FileError(path, message, "export it again, with 8 bits if it has fewer, or remove it")
+
+
+def too_large(path: Path, limit: int) -> FileError:
+    """The error for an image of more pixels than `limit`."""
+    remedy = f"cut it into smaller images, scale it down, or set {MEGAPIXELS} if the memory suffices"
+    return FileError(path, f"too large (more than {limit // 1_000_000} megapixels)", remedy)
 
 
 def tiff_kind(path: Path) -> str | None:
@@ -289,21 +337,39 @@ def tiff_kind(path: Path) -> str | None:
 
 
 def rgb_of(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """8-bit RGB values of a picture of any mode."""
+    """(H, W, 3) uint8 of a picture of any mode; converted in bands of rows, so that copies of it take no memory."""
     if image.mode.startswith("I") or image.mode == "F":
         grey = _eight_bit(np.asarray(image), path)
         return np.repeat(grey[:, :, None], 3, axis=2)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows in bands(image.height, image.width):
+        whole = rows.stop - rows.start == image.height
+        part = image if whole else image.crop((0, rows.start, image.width, rows.stop))
+        pixels[rows] = np.asarray(_without_transparency(part))
+    return pixels
+
+
+def _without_transparency(image: Image.Image) -> Image.Image:
+    """The picture in RGB, laid over white."""
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    return np.array(image.convert("RGB"))
+    return image.convert("RGB")
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture in parts of about `BAND` pixels."""
+    step = max(1, BAND // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
 
 
 def _eight_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8 of grey values that are 16-bit, or floating-point from 0 to 1."""
     top = 1.0 if values.dtype.kind == "f" else 65535.0
-    floats = values.astype(np.float64)
-    if not (np.isfinite(floats).all() and floats.min() >= 0 and floats.max() <= top):
+    if not (values.min() >= 0 and values.max() <= top):  # neither holds if one value is no number
         raise FileError(path, f"grey values are not from 0 to {top:.0f}", "scale them, or save the image with 8 bits")
-    result: NDArray[np.uint8] = np.rint(floats * (255 / top)).astype(np.uint8)
+    result = np.empty(values.shape, np.uint8)
+    for rows in bands(*values.shape):
+        result[rows] = np.rint(values[rows].astype(np.float64) * (255 / top))
     return result

@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from frugalseg.data.classes import MAX_ID, ClassTable
-from frugalseg.data.images import MAX_PIXELS, full_pages, opened, upright
+from frugalseg.data.images import MASK_PIXELS_A_BYTE, full_pages, max_pixels, opened, upright
 from frugalseg.data.mask_colors import ids_of_colors, ids_of_palette
 from frugalseg.support.files import FileError, atomic_path
+from frugalseg.support.text import quoted, reason, shortened
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
@@ -77,18 +78,19 @@ def _read_array(path: Path) -> NDArray[np.generic]:
     except FileNotFoundError:
         raise FileError(path, "no such file", "check the path") from None
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise FileError(path, f"not a plain .npy array ({reason})", remedy) from None
+        raise FileError(path, f"not a plain .npy array ({reason(error)})", remedy) from None
     if values.ndim == 3 and 1 in (values.shape[0], values.shape[2]):
         values = values[0] if values.shape[0] == 1 else values[..., 0]
-    if values.ndim != 2 or not 0 < values.size <= MAX_PIXELS or values.dtype.kind not in "biuf":
-        raise FileError(path, f"expected (H, W) numbers, found {values.dtype} {values.shape}", remedy)
+    if values.ndim != 2 or not 0 < values.size <= max_pixels() or values.dtype.kind not in "biuf":
+        raise FileError(
+            path, f"expected (H, W) numbers, found {shortened(str(values.dtype), 60)} {quoted(values.shape)}", remedy
+        )
     return np.asarray(values)
 
 
 def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
-    with opened(path) as image:
+    with opened(path, MASK_PIXELS_A_BYTE) as image:
         if (pages := full_pages(image)) > 1:
             remedy = "save one page with the id of each pixel's class; a page for each class must be numbered first"
             raise FileError(path, f"holds {pages} pages, where a mask is one page of class ids", remedy)
@@ -147,9 +149,9 @@ STRETCHED = {2: 85, 4: 17}
 def _whole_ids(values: NDArray[np.generic], path: Path) -> NDArray[np.int64]:
     """int64 of whole numbers from 0 to 65535."""
     remedy = f"use whole ids from 0 to {MAX_ID}, and 255 for pixels that are not annotated"
-    floats = values.astype(np.float64)
-    if values.dtype.kind == "f" and not (np.isfinite(floats).all() and (floats == np.rint(floats)).all()):
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         raise FileError(path, "mask values are not whole numbers", remedy)
-    if floats.min() < 0 or floats.max() > MAX_ID:
-        raise FileError(path, f"mask values are from {floats.min():.0f} to {floats.max():.0f}", remedy)
+    least, most = values.min().item(), values.max().item()
+    if least < 0 or most > MAX_ID:
+        raise FileError(path, f"mask values are from {least:.0f} to {most:.0f}", remedy)
     return values.astype(np.int64)

@@ -60,8 +60,9 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
         scan.errors.append(error)
     try:
         mask = decoder.ids(image_path, annotation, scan.size or decoder.size(image_path), classes)
-        ids, counts = np.unique(mask, return_counts=True)
-        scan.pixels = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        counts = np.bincount(mask.ravel())  # sorting, as np.unique does, would copy the mask
+        ids = np.flatnonzero(counts)
+        scan.pixels = dict(zip(ids.tolist(), counts[ids].tolist(), strict=True))
         if isinstance(annotation, MaskFile):
             colors = palette_of(annotation.path)
             scan.palette = {index: colors[index] for index in scan.pixels if index in colors}

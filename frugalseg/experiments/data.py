@@ -10,7 +10,7 @@ from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.cached_folder import CachedFolder, Memory
-from frugalseg.experiments.validation import Positive, Strict
+from frugalseg.experiments.validation import Positive, Seed, Strict
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 
@@ -36,9 +36,9 @@ class ToyData(Strict):
     kind: Literal["toy"]
     train: Positive = 20
     test: Positive = 100
-    train_seed: int = 1
-    test_seed: int = 2
-    size: Annotated[int, Field(ge=16)] = 48
+    train_seed: Seed = 1
+    test_seed: Seed = 2
+    size: Annotated[int, Field(ge=16, le=4096)] = 48
 
     def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
         """The folder to train on, and those to test on by name, written below `folder` where they are missing."""

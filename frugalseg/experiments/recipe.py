@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from frugalseg.backbones.registry import FAMILIES
 from frugalseg.experiments.data import DATA_KINDS, Data
+from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.rows import KINDS, AnyRow
-from frugalseg.experiments.validation import Positive, Strict, checked, explain
+from frugalseg.experiments.validation import Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
 
@@ -61,8 +61,8 @@ class Recipe(Strict):
     title: str
     data: Data
     rows: Annotated[tuple[AnyRow, ...], Field(min_length=1)]
-    runs: Positive = 5
-    pictures: Annotated[int, Field(ge=0)] = 8
+    runs: Runs = 5
+    pictures: Annotated[int, Field(ge=0, le=10_000)] = 8
     note: str = ""
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
 
@@ -83,16 +83,7 @@ def load_recipe(
         InputError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a recipe, such as those in recipes/"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{path}: not YAML in UTF-8{where}; compare it with the recipes in recipes/") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; expected {', '.join(Recipe.model_fields)}")
     try:

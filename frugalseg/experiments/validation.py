@@ -7,17 +7,23 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import COUNT, RUNS, SEED, SIDE, WIDTH
+from frugalseg.support.text import quoted, shortened
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=COUNT.least, le=COUNT.most)]
+Runs = Annotated[int, Field(ge=RUNS.least, le=RUNS.most)]
+Seed = Annotated[int, Field(ge=SEED.least, le=SEED.most)]
+Side = Annotated[int, Field(ge=1, le=SIDE.most)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-Size = tuple[Positive, Positive]
+Width = Annotated[int, Field(ge=1, le=WIDTH.most)]
+Size = tuple[Side, Side]
 T = TypeVar("T")
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused, and nothing changes after reading."""
+    """Unknown keys, infinity and what is no number are refused, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
@@ -62,16 +68,16 @@ def explain(problem: Mapping[str, Any], place: Sequence[str | int], known: Itera
         place: path of the key in the recipe.
         known: the keys that may stand there, for a key that may not.
     """
-    key, kind = ".".join(map(str, place)), problem["type"]
+    key, kind = shortened(".".join(map(str, place)), 120), problem["type"]
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"unknown key {key!r}; known there: {', '.join(known)}"
     if kind == "union_tag_invalid":
-        return f"{key}: no kind {problem['ctx']['tag']!r}; known: {problem['ctx']['expected_tags']}"
+        return f"{key}: no kind {quoted(problem['ctx']['tag'])}; known: {problem['ctx']['expected_tags']}"
     if kind == "union_tag_not_found":
         return f"the key {key + '.kind'!r} is missing"
     if kind == "missing":
         return f"the {'value' if isinstance(place[-1], int) else 'key'} {key!r} is missing"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem["input"] if kind != "value_error" else None
-    found = f", not {given!r}" if isinstance(given, str | int | float) else ""
+    found = f", not {quoted(given)}" if isinstance(given, str | int | float) else ""
     return f"{key or 'the recipe'}: {message[:1].lower()}{message[1:]}{found}"

@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 
+BAND = 2**20
+"""Pixels of an image that are floating-point values at a time while it is resized."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -89,11 +92,32 @@ def cut(image: NDArray[np.uint8], window: Window) -> Tensor:
     missing = [(0, wanted - got) for wanted, got in zip(window.size, part.shape[:2], strict=True)]
     if any(after for _, after in missing):
         part = np.pad(part, (*missing, (0, 0)), mode="reflect" if min(part.shape[:2]) > 1 else "edge")
-    values = torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1) / 255
-    if window.size != window.network:
-        resized = F.interpolate(values[None], window.network, mode="bilinear", antialias=True, align_corners=False)
-        values = resized[0].clamp(0, 1)
-    return values
+    if window.size == window.network:
+        return floats(part)
+    return resized(part, window.network).clamp(0, 1)
+
+
+def resized(part: NDArray[np.uint8], size: Size) -> Tensor:
+    """(3, h, w) float32 of (H, W, 3) uint8; the floating-point values of a large image are never there all at once.
+
+    The rows are resized before the columns in any case, and each by itself, so that bands of them give the same values.
+    """
+    step = max(1, BAND // part.shape[1])
+    bands = [part[top : top + step] for top in range(0, len(part), step)]
+    if len(bands) > 1:
+        narrow = torch.cat([interpolated(floats(band), (len(band), size[1])) for band in bands], dim=1)
+        return interpolated(narrow, size)
+    return interpolated(floats(part), size)
+
+
+def interpolated(values: Tensor, size: Size) -> Tensor:
+    """(3, h, w) of (3, H, W), bilinear, with antialiasing."""
+    return F.interpolate(values[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def floats(part: NDArray[np.uint8]) -> Tensor:
+    """(3, H, W) float32 in [0, 1] of (H, W, 3) uint8."""
+    return torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1) / 255
 
 
 def owned(target: NDArray[np.uint8], window: Window, every: list[Window], nothing: int) -> NDArray[np.uint8]:

@@ -1,19 +1,55 @@
-"""What a fit will need in memory and time, said before it starts."""
+"""What a fit will need in memory and time, and each prediction after it, said before it starts.
+
+Times are those of a machine that has nothing else to do, as well as that can be told on a busy one: the least of a few
+repetitions, and on a CPU no more than the processor time of this process.
+"""
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.pixel_set import PixelSet
+from frugalseg.classifier.prediction import vote_rows
 from frugalseg.classifier.training import train_ensemble
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore, stored_bytes
 from frugalseg.features.windows import Window, cut
 from frugalseg.segmenter import Segmenter
+from frugalseg.support.text import count
 
 PROBED = 5  # batches that are timed
+REPEATED = 3  # runs of anything else that is timed,
+LONG = 1.0  # seconds from which on one must do
+CLASSIFIED = 2**18  # pixels of an image whose classification is timed
+
+
+@dataclass(frozen=True)
+class PredictionEstimate:
+    """What the prediction of an image needs.
+
+    Attributes:
+        size: (H, W) of the image.
+        windows: through which the network sees it.
+        steps: of the diffusion process at which it sees each; 1 for networks without such.
+        seconds: of computing.
+    """
+
+    size: tuple[int, int]
+    windows: int
+    steps: int
+    seconds: float
+
+    def __str__(self) -> str:
+        height, width = self.size
+        steps = f" x {self.steps} steps" if self.steps > 1 else ""
+        work = f"{count(self.windows, 'window')}{steps}"
+        return f"predicting an image of {height}x{width} will take about {time_text(self.seconds)}: {work}"
 
 
 @dataclass(frozen=True)
@@ -29,6 +65,7 @@ class Estimate:
         literal: bytes of the literal method, which keeps a float32 vector for every pixel of every image.
         feature_seconds: of all runs of the network.
         training_seconds: of the classifier; at least, where the protocol stops by the loss.
+        prediction: what an image of the most frequent size will need.
     """
 
     images: int
@@ -39,25 +76,29 @@ class Estimate:
     literal: int
     feature_seconds: float
     training_seconds: float
+    prediction: PredictionEstimate
 
     def __str__(self) -> str:
         return (
             f"{self.images} images, seen by the network at {sizes_text(self.seen)}, "
             f"{self.dim} features a pixel: {size_text(self.stored)} for the features "
             f"(a vector for each pixel would take {size_text(self.literal)}), "
-            f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train"
+            f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train; "
+            f"{self.prediction} (with nothing else running on this machine)"
         )
 
 
 def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
     """Count windows and bytes of all images; time the network on the first window, and a few batches of training."""
-    sizes = [dataset.size(i) for i in range(len(dataset))] * (2 if segmenter.settings.mirror else 1)
+    own = [dataset.size(i) for i in range(len(dataset))]
+    sizes = own * (2 if segmenter.settings.mirror else 1)
     every = [segmenter.windows(size) for size in sizes]
     networks = [window.network for windows in every for window in windows]
-    pixels, seconds_a_pass = first_window(segmenter, dataset, every[0][0])
+    pixels, maps, seconds_a_pass = first_window(segmenter, dataset, every[0][0])
     protocol = segmenter.settings.protocol
     annotated = sum(height * width for height, width in sizes)
     batches = protocol.steps or protocol.patience_from_epoch * (annotated // protocol.batch_size)
+    classifier, seconds_a_batch = first_batches(segmenter, pixels, len(dataset.classes))
     return Estimate(
         images=len(dataset),
         passes=len(networks),
@@ -66,33 +107,92 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
         stored=stored_bytes(segmenter.backbone.taps, networks),
         literal=sum(4 * segmenter.backbone.dim * height * width for height, width in sizes),
         feature_seconds=len(networks) * seconds_a_pass,
-        training_seconds=batches * seconds_a_batch(segmenter, pixels, len(dataset.classes)),
+        training_seconds=batches * seconds_a_batch,
+        prediction=estimate_prediction(segmenter, classifier, maps, Counter(own).most_common(1)[0][0], seconds_a_pass),
     )
 
 
-def first_window(segmenter: Segmenter, dataset: SegmentationFolder, window: Window) -> tuple[PixelSet, float]:
-    """The pixels of one window, all of one class, and how long the network and the storing of its maps took."""
+def first_window(
+    segmenter: Segmenter, dataset: SegmentationFolder, window: Window
+) -> tuple[PixelSet, FeatureMaps, float]:
+    """The pixels of one window, all of one class, its maps, and the seconds that they and their storing take."""
     seen = cut(dataset[0].image, window)
     store = MapStore(segmenter.backbone.taps, [window.network])
-    began = time.perf_counter()
-    store.put(0, segmenter.features([seen]))
-    seconds = time.perf_counter() - began
-    return PixelSet(store, [np.zeros(window.size, np.uint8)]), seconds
+    seconds = least_seconds(lambda: store.put(0, segmenter.features([seen])), segmenter)
+    return PixelSet(store, [np.zeros(window.size, np.uint8)]), store.maps(0), seconds
 
 
-def seconds_a_batch(segmenter: Segmenter, pixels: PixelSet, classes: int) -> float:
-    """How long a batch of all members takes, from a few on the pixels at hand, the first left out."""
-    settings, times = segmenter.settings, list[float]()
+def first_batches(segmenter: Segmenter, pixels: PixelSet, classes: int) -> tuple[PixelClassifier, float]:
+    """A classifier after a few batches of the pixels at hand, and the seconds that a batch of all members takes."""
+    settings, clocks = segmenter.settings, list[Clock]()
     few = replace(settings.protocol, steps=PROBED, epochs=None)
-    train_ensemble(
+    classifier, _ = train_ensemble(
         pixels,
         classes,
         few,
         members=settings.members,
         device=segmenter.device,
-        progress=lambda _: times.append(time.perf_counter()),
+        progress=lambda _: clocks.append(Clock(segmenter)),
     )
-    return (times[-1] - times[0]) / max(1, len(times) - 1)
+    return classifier, min((later.since(earlier) for earlier, later in pairwise(clocks)), default=0.0)
+
+
+def estimate_prediction(
+    segmenter: Segmenter, classifier: PixelClassifier, maps: FeatureMaps, size: tuple[int, int], seconds_a_pass: float
+) -> PredictionEstimate:
+    """What an image needs, from the maps of one window and a classifier of the right shape.
+
+    Args:
+        segmenter: that will predict.
+        classifier: any for its network.
+        maps: of one window.
+        size: (H, W) of the image.
+        seconds_a_pass: of the network for one window.
+    """
+    every, predictor = segmenter.windows(size), classifier.to(segmenter.device).predictor()
+    own, rows = maps.to(segmenter.device), max(1, min(size[0], CLASSIFIED // size[1]))
+
+    def classify() -> None:
+        if segmenter.settings.tile:
+            vote_rows(predictor.member_probabilities(own.on(every[0].size)))
+            return
+        done = 0
+        for piece in predictor.rows(own.on(size)):
+            done += len(piece.mask)
+            if done >= rows:
+                return
+
+    parts = len(every) if segmenter.settings.tile else size[0] / rows
+    seconds = len(every) * seconds_a_pass + parts * least_seconds(classify, segmenter)
+    return PredictionEstimate(size, len(every), steps_of(segmenter), seconds)
+
+
+def steps_of(segmenter: Segmenter) -> int:
+    """Diffusion steps at which the network runs for each window; 1 for networks of other kinds."""
+    return len(segmenter.backbone.config().get("timesteps", [])) or 1
+
+
+class Clock:
+    """The moment at which it was made, on the wall and in processor time of all threads."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._on_cpu = segmenter.device.type == "cpu"
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def since(self, earlier: "Clock") -> float:
+        """Seconds of computing: on a CPU the processor time where that is less, for then others were at work, too."""
+        wall, cpu = self._wall - earlier._wall, self._cpu - earlier._cpu
+        return min(wall, cpu) if self._on_cpu else wall
+
+
+def least_seconds(run: Callable[[], None], segmenter: Segmenter) -> float:
+    """Seconds of the fastest of a few runs, or of the first, if that is long."""
+    found = list[float]()
+    while len(found) < REPEATED and (not found or found[0] < LONG):
+        before = Clock(segmenter)
+        run()
+        found.append(Clock(segmenter).since(before))
+    return min(found)
 
 
 def sizes_text(sizes: list[tuple[int, int]]) -> str:

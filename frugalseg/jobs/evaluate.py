@@ -8,9 +8,9 @@ from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.files import write_json
-from frugalseg.support.folders import spare_inputs
+from frugalseg.support.folders import RECORD, spare_inputs
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.records import stamps
+from frugalseg.support.records import Record
 from frugalseg.support.runs import own_folder
 
 
@@ -47,8 +47,7 @@ def evaluate_folder(
     check_annotated(dataset, progress)
     if out is None:
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
-    weights = folder / predictor.weights_file
-    command = {"command": "evaluate", "model": stamps([weights]), "data": str(data)}
+    command = {"command": "evaluate", **predictor.stamps(folder, Record(out / RECORD)), "data": str(data)}
     with own_folder(out, command, overwrite):
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
 

@@ -15,10 +15,10 @@ from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.support.errors import InputError
-from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.folders import RECORD, require_new, spare_inputs
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.records import plain, stamps
-from frugalseg.support.runs import alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
+from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
+from frugalseg.support.runs import FINISHED, alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
 
 MODEL = "model"
 """The finished model among what is under way."""
@@ -78,7 +78,7 @@ def fit_folder(
     dataset = checked(request, findings)
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
     segmenter = Segmenter(backbone, device=request.device, **request.settings)
-    command = describe(request, backbone, dataset)
+    command = describe(request, backbone, dataset, earlier(work))
     with alone(work):
         if not overwrite and in_place(work, MODEL, place, command):
             return Segmenter.from_pretrained(place, device=request.device)
@@ -111,13 +111,18 @@ def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> S
     return SegmentationFolder(opened)
 
 
-def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolder) -> dict[str, Any]:
-    """What the result of a fit depends on, as JSON values."""
-    files = dataset.files
+def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolder, record: Record) -> dict[str, Any]:
+    """What the result of a fit depends on, as JSON values.
+
+    Args:
+        request: the fit.
+        backbone: its network.
+        dataset: its images.
+        record: of an earlier run; versions up to 0.1.0 noted ``.safetensors`` alone of the folder of a checkpoint.
+    """
     checkpoint = Path(request.checkpoint) if request.checkpoint else None
-    if checkpoint is not None and checkpoint.exists():
-        weights = [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("**/*.safetensors"))
-        files += weights
+    read = files_read(checkpoint) if checkpoint is not None and checkpoint.exists() else []
+    noted = [path for path in read if path.suffix == ".safetensors" or path == checkpoint]
     command = {
         "command": "fit",
         "family": request.family,
@@ -125,9 +130,15 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         "backbone": {**request.backbone, **backbone.config()},
         "settings": dict(request.settings),
         "classes": asdict(dataset.classes),
-        "files": stamps(files),
+        "files": stamps([*dataset.files, *noted]),
+        "checkpoint_files": stamps([path for path in read if path not in noted]),
     }
-    return plain(command)
+    return plain(as_recorded(command, record, {"checkpoint_files"}))
+
+
+def earlier(work: Path) -> Record:
+    """The record of an earlier run in a scratch folder, if there was one: of what is under way, or was finished."""
+    return Record(work / (RECORD if (work / RECORD).exists() else FINISHED))
 
 
 def steady(progress: Progress, log: logging.Logger) -> Progress:

@@ -8,15 +8,20 @@ from pathlib import Path
 
 @contextmanager
 def logged(path: Path) -> Iterator[logging.Logger]:
-    """The package's logger, writing to `path` as well while the block runs."""
+    """The package's logger, writing to `path` as well while the block runs; warnings still reach standard error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("frugalseg")
     logger.setLevel(logging.INFO)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
+    terminal = logging.lastResort  # what python would use, had the logger no handler
+    if terminal is not None:
+        logger.addHandler(terminal)
     try:
         yield logger
     finally:
         logger.removeHandler(handler)
+        if terminal is not None:
+            logger.removeHandler(terminal)
         handler.close()

@@ -1,36 +1,34 @@
 """Masks for a folder of images: each written whole, in order, skipping those that an earlier run has written."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.images import list_images, read_image, report_other_files, require_distinct_stems
-from frugalseg.data.masks import write_mask
-from frugalseg.model import Model, Prediction, model_folder
+from frugalseg.jobs.prediction_files import Extras, ImageFiles
+from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
-from frugalseg.support.files import atomic_path
-from frugalseg.support.folders import spare_inputs
+from frugalseg.support.errors import WorkError
+from frugalseg.support.files import FileError, atomic_path
+from frugalseg.support.folders import RECORD, spare_inputs
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.records import stamps
+from frugalseg.support.records import Record
 from frugalseg.support.runs import own_folder
+from frugalseg.support.text import count, listing
 
+__all__ = ["Extras", "predict_folder"]
 
-@dataclass(frozen=True)
-class Extras:
-    """What to write beside the masks.
+log = logging.getLogger(__name__)
 
-    Attributes:
-        overlays: ``overlays/STEM.png``, the image with the mask over it.
-        uncertainty: ``uncertainty/STEM.png``, 8-bit grey; 255 = the greatest possible, log M or a student's log K.
-        probabilities: ``probabilities/STEM.npy``, (K, H, W) float16.
-    """
+FAILURES = "failures.txt"
+"""In the folder of the masks: a line for each image that the last run could not read."""
 
-    overlays: bool = False
-    uncertainty: bool = False
-    probabilities: bool = False
+SHOWN = 10
+"""Of these, how many are shown on the screen."""
 
 
 def predict_folder(
@@ -41,12 +39,14 @@ def predict_folder(
     extras: Extras | None = None,
     device: str = "cpu",
     batch_size: int = 1,
+    strict: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> int:
     """Segment every image of a folder (or one image) into indexed PNG masks of the images' own sizes.
 
-    A rerun leaves out images whose mask is there, unless the image has changed since.
+    A rerun leaves out images whose mask is there and whole, unless the image has changed since. Images that cannot be
+    read are left out and listed in ``failures.txt`` once all others are done; a rerun tries them again.
 
     Args:
         model: folder of a saved model, or a Hub id.
@@ -55,15 +55,17 @@ def predict_folder(
         extras: more outputs.
         device: where to run.
         batch_size: see `Model.predict`.
+        strict: stop at the first image that cannot be read. A single image is always treated so.
         overwrite: replace a folder that is not empty.
-        progress: told of each image.
+        progress: told of each image, and of the windows or rows of a large one.
 
     Returns:
         How many images were segmented by this run.
 
     Raises:
-        InputError: no images, images that share a stem, an unreadable image, an output folder of something else, or
-            one in which another run is at work.
+        InputError: no images, images that share a stem, an output folder of something else, one in which another run
+            is at work, or with `strict` an image that cannot be read.
+        WorkError: some images could not be read; all others are done.
     """
     extras = extras or Extras()
     spare_inputs(out, model, images)
@@ -72,62 +74,98 @@ def predict_folder(
     require_distinct_stems(paths)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
-    weights = folder / predictor.weights_file
-    command = {"command": "predict", "model": stamps([weights]), "images": str(images), "extras": vars(extras)}
+    command = {
+        "command": "predict",
+        **predictor.stamps(folder, Record(out / RECORD)),
+        "images": str(images),
+        "extras": vars(extras),
+    }
     with own_folder(out, command, overwrite):
         predictor.classes.to_json(out / "classes.json")
-        return write_missing(predictor, paths, out, extras, batch_size, progress)
+        readable = Readable(strict=strict or images.is_file())
+        number = write_missing(predictor, paths, out, extras, batch_size, readable, progress)
+        report_masks_without_image(out, images, paths)
+        report_failures(out, readable.failures, len(paths))
+    return number
+
+
+class Readable:
+    """Reads images and remembers those that could not be read.
+
+    Args:
+        strict: raise for the first of these.
+
+    Attributes:
+        failures: what is wrong with each.
+    """
+
+    def __init__(self, *, strict: bool) -> None:
+        self.failures: list[FileError] = []
+        self._strict = strict
+        self._under_way: deque[tuple[Path, NDArray[np.uint8]]] = deque()
+
+    def images(self, paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
+        """(H, W, 3) uint8 of each file that is an image; it is kept until `next_one` asks for it."""
+        for path in paths:
+            try:
+                image = read_image(path)
+            except FileError as error:
+                if self._strict:
+                    raise
+                self.failures.append(error)
+            else:
+                self._under_way.append((path, image))
+                yield image
+
+    def next_one(self) -> tuple[Path, NDArray[np.uint8]]:
+        """The first of `images` that was not asked for yet."""
+        return self._under_way.popleft()
 
 
 def write_missing(
-    predictor: Model, paths: list[Path], out: Path, extras: Extras, batch_size: int, progress: Progress
+    predictor: Model,
+    paths: Sequence[Path],
+    out: Path,
+    extras: Extras,
+    batch_size: int,
+    readable: Readable,
+    progress: Progress,
 ) -> int:
     """Segment those of `paths` whose masks are not in `out` yet, each image decoded once; how many these were."""
-    missing = [path for path in paths if not is_done(path, out / f"{path.stem}.png")]
-    opened: list[tuple[Path, NDArray[np.uint8]]] = []
-    found = predictor.predict(_remember(missing, opened), batch_size=batch_size)
-    for number, prediction in enumerate(found, 1):
-        path, image = opened.pop(0)
-        write_extras(out, path.stem, image, prediction, predictor, extras)
-        write_mask(out / f"{path.stem}.png", prediction.mask, predictor.classes)
-        progress("predict", len(paths) - len(missing) + number, len(paths))
-    return len(missing)
+    missing = [path for path in paths if not ImageFiles(out, path.stem).done(path, extras)]
+    there, number = len(paths) - len(missing), 0
+    seen = readable.images(missing)
+    every = predictor.predict_rows(seen, batch_size=batch_size, wanted=extras.wanted, progress=progress)
+    for rows in every:
+        path, image = readable.next_one()
+        ImageFiles(out, path.stem).write(rows, image, predictor, extras)
+        number += 1
+        progress("predict", there + number + len(readable.failures), len(paths))
+    if readable.failures:
+        progress("predict", len(paths), len(paths))
+    return number
 
 
-def is_done(image: Path, mask: Path) -> bool:
-    """Whether an image's mask is there and was written after the image, or the image came to its place."""
-    if not mask.is_file():
-        return False
-    image_status = image.stat()
-    # A copy may keep the time at which its original was written.
-    return mask.stat().st_mtime_ns >= max(image_status.st_mtime_ns, image_status.st_ctime_ns)
+def report_masks_without_image(out: Path, images: Path, paths: Sequence[Path]) -> None:
+    """Log which masks are of images that have been removed since; they may be wanted, so they stay."""
+    stems = {path.stem for path in paths}
+    found = sorted(path.name for path in out.glob("*.png") if path.stem not in stems and not path.name.startswith("."))
+    if found:
+        which = f"{count(len(found), 'mask')} of an earlier run whose image is no longer in {images}"
+        log.warning("%s: %s: %s; delete what is not wanted", out, which, listing(found))
 
 
-def _remember(paths: list[Path], opened: list[tuple[Path, NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:
-    """The images in order; each goes to `opened` too, until its prediction comes."""
-    for path in paths:
-        image = read_image(path)
-        opened.append((path, image))
-        yield image
-
-
-def write_extras(
-    out: Path, stem: str, image: NDArray[np.uint8], found: Prediction, predictor: Model, extras: Extras
-) -> None:
-    """The files that `extras` asks for; before the mask, whose presence and time mark an image as done."""
-    from PIL import Image
-
-    pictures: dict[str, NDArray[np.uint8]] = {}
-    if extras.overlays:
-        from frugalseg.report.pictures import overlay
-
-        pictures["overlays"] = overlay(image, predictor.classes.to_positions(found.mask), predictor.classes)
-    if extras.uncertainty:
-        top = predictor.greatest_uncertainty
-        pictures["uncertainty"] = (found.uncertainty / top * 255).round().clip(0, 255).astype(np.uint8)
-    for folder, picture in pictures.items():
-        with atomic_path(out / folder / f"{stem}.png") as path:
-            Image.fromarray(picture).save(path)
-    if extras.probabilities:
-        with atomic_path(out / "probabilities" / f"{stem}.npy") as path:
-            np.save(path, found.probabilities.astype(np.float16))
+def report_failures(out: Path, failures: Sequence[FileError], images: int) -> None:
+    """Write ``failures.txt`` in the place of that of an earlier run, and raise `WorkError` where there are any."""
+    place = out / FAILURES
+    if not failures:
+        place.unlink(missing_ok=True)
+        return
+    with atomic_path(place) as path:
+        path.write_text("".join(f"{failure}\n" for failure in failures), encoding="utf-8")
+    for failure in failures[:SHOWN]:
+        log.warning("%s", failure)
+    raise WorkError(
+        f"{len(failures)} of {count(images, 'image')} could not be read, the others are done; {place} lists them all; "
+        "mend or remove them and run the same command again"
+    )

@@ -7,17 +7,19 @@ from typing import Any
 
 from frugalseg.backbones.registry import Family, family_named, pretrainable
 from frugalseg.data.images import list_images, report_other_files
-from frugalseg.pretraining.images import TrainingImages
+from frugalseg.pretraining.choice import SLOW, choice
+from frugalseg.pretraining.images import ImageWindows, TrainingImages
+from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support import digests
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json
 from frugalseg.support.folders import require_writable
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.hardware import check_hardware, is_first_process
-from frugalseg.training.run_folder import RunFolder, continued
+from frugalseg.training.run_folder import AFRESH, RunFolder, continued
 
 
 def pretrain(
@@ -40,7 +42,8 @@ def pretrain(
         images: folder of unlabelled images of any sizes, or several; see `TrainingImages` for what happens to them.
         out: new or empty folder, or that of a run to continue.
         settings: what to train, in the family's own class; None: the settings of the run in `out`, or the defaults.
-            Those left None in it are chosen from the images.
+            Those left None in it are chosen from the images and for the machine (`TrainingSettings`) when the run
+            begins. They are recorded in it, and a continued run keeps them, whatever machine it is continued on.
         options: how to carry the run out.
         progress: told of each image that is read and of each step, in the first process alone.
 
@@ -55,20 +58,25 @@ def pretrain(
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
     require_writable(run.path)
     settings = settings or stored_settings(family, out)
-    check_hardware(options.hardware, settings.precision, settings.batch_size)
+    machine = Machine.of(options.device)
     paths = images_of(images)
     data = {"family": family, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
-    chosen = _settle(found, run, paths, settings, data)
+    chosen = _settle(found, run, paths, settings, data, machine)
+    assert chosen.precision is not None
+    check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
     if run.last_progress()["step"] >= chosen.steps:
         return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
     shown = progress if is_first_process() else silent
-    training_images = TrainingImages(paths, chosen.stored_size, progress=shown)
+    images_class = ImageWindows if chosen.crop else TrainingImages
+    training_images = images_class(paths, chosen.stored_size, progress=shown)
+    notes = [] if run.resumable else [choice(settings, chosen, machine)]
+    notes += [SLOW] if chosen.precision == "bf16" and not machine.bf16 else []
     with run.alone() as first:
         if first:
             run.begin(_jsonable({**asdict(chosen), **data}))
-        return fit(module, training_images, run, options, shown)
+        return fit(module, training_images, run, options, shown, [each for each in notes if each])
 
 
 def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSettings:
@@ -84,19 +92,21 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
     """
     run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
     require_writable(run.path)
-    stored = read_json(run.settings) if run.resumable else {}
+    stored = run.stored_settings() if run.resumable else {}
     if stored.get("family", family) != family:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
-    settings: TrainingSettings = cls.from_json(stored)
+    with refused_where_damaged(run.settings, "run", AFRESH):
+        settings: TrainingSettings = cls.from_json(stored)
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
 
 def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
     """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
     several = [folders] if isinstance(folders, str | Path) else folders
+    found = [path for folder in several for path in list_images(folder)]
     for folder in several:
         report_other_files(Path(folder))
-    return [path for folder in several for path in list_images(folder)]
+    return found
 
 
 def pretrainable_family(name: str) -> Family:
@@ -109,19 +119,24 @@ def pretrainable_family(name: str) -> Family:
 
 
 def _settle(
-    family: Family, run: RunFolder, paths: list[Path], settings: TrainingSettings, data: dict[str, Any]
+    family: Family,
+    run: RunFolder,
+    paths: list[Path],
+    settings: TrainingSettings,
+    data: dict[str, Any],
+    machine: Machine,
 ) -> TrainingSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
         given = _jsonable({**asdict(settings), **data})
-        resumed: TrainingSettings = family.settings_class().from_json(
-            continued(read_json(run.settings), given, run.path)
-        )
+        # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
+        stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
+        resumed: TrainingSettings = family.settings_class().from_json(continued(stored, given, run.path))
         return resumed
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():
         run.require_free()
-    return settings.chosen_for(paths)
+    return settings.chosen_for(paths, machine)
 
 
 def _jsonable(values: dict[str, Any]) -> dict[str, Any]:

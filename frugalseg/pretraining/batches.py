@@ -56,7 +56,7 @@ class BatchStream(StepStream):
     def _sample(self, step: int, place: int) -> tuple[NDArray[np.uint8], int]:
         """The image at a place of the global batch, and the seed of that sample."""
         draws = random_numbers(self.seed, SAMPLE, step, place)
-        image = self.images[self.order[step * self.batch_size + place]]
+        image = self.images.drawn(self.order[step * self.batch_size + place], draws)
         if self.flip and draws.random() < 0.5:
             image = image[:, ::-1]
         return image, int(draws.integers(2**63))

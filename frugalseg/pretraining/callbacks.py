@@ -2,17 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from frugalseg.support.files import write_json
-from frugalseg.support.progress import Progress
+from frugalseg.support.progress import Progress, line
 from frugalseg.training.alarm import Alarm
 from frugalseg.training.averaging import AveragedWeights
 from frugalseg.training.compute import FlopCount
-from frugalseg.training.log import TrainingLog
+from frugalseg.training.log import Reading, TrainingLog
 from frugalseg.training.run_folder import RunFolder
 from frugalseg.training.state import save_state
 
@@ -24,20 +24,29 @@ class RunLog(TrainingLog):
         run: its log is written.
         batch_size: images of a step, over all processes.
         every_steps: steps between two lines.
-        about: a first line, on what is trained with.
+        about: the first lines, on what is trained with.
+        foresee: says what the first reading means for the time that the training takes.
         compute: counts the operations of a step; must stand before the log in the trainer's list.
-        progress: told of each step.
+        progress: told of each step; also shown the first lines, the first reading and what it means.
     """
 
     def __init__(
-        self, run: RunFolder, batch_size: int, every_steps: int, about: str, compute: FlopCount, progress: Progress
+        self,
+        run: RunFolder,
+        batch_size: int,
+        every_steps: int,
+        about: Sequence[str],
+        foresee: Callable[[Reading], str],
+        compute: FlopCount,
+        progress: Progress,
     ) -> None:
         super().__init__("pretrain", batch_size, lambda step: step % every_steps == 0, run.say, progress)
         self.run = run
         self.about = about
+        self.foresee = foresee
         self.compute = compute
         self.seconds_before = float(run.last_progress()["seconds"])
-        self._told_flops = False
+        self._told_flops = self._foreseen = False
 
     def totals(self, trainer: Trainer) -> dict[str, Any]:
         """What `RunFolder.progress` holds."""
@@ -52,18 +61,30 @@ class RunLog(TrainingLog):
         }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say what is trained with, and start the clocks."""
+        """Say what is trained with, show the bar of the steps, and start the clocks."""
         if trainer.is_global_zero:
-            self.say(self.about)
+            for words in self.about:
+                self.announce(words)
+            self.progress(self.stage, trainer.global_step, trainer.max_steps)
         super().on_train_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any) -> None:
-        """Say once how much arithmetic a step is; the rest as `TrainingLog` does it."""
+        """Say once how much arithmetic a step is, and what the first reading means; the rest as `TrainingLog` does."""
         if not self._told_flops and self.compute.step_flops and trainer.is_global_zero:
             self._told_flops = True
             total = self.compute.step_flops * trainer.max_steps
             self.say(f"{self.compute.step_flops / 1e9:.2f} GFLOP a step, {total / 1e12:.1f} TFLOP in all")
         super().on_train_batch_end(trainer, pl_module, outputs, *rest)
+        if not self._foreseen and self.reading and trainer.is_global_zero:
+            self._foreseen = True
+            line(self.progress, self.reading.line())
+            if self.reading.step < self.reading.steps:
+                self.announce(self.foresee(self.reading))
+
+    def announce(self, words: str) -> None:
+        """Write a line into the log, and show it to whoever is shown the progress."""
+        self.say(words)
+        line(self.progress, words)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Say from where the run would continue."""

@@ -24,6 +24,7 @@ class TrainingImages:
     Attributes:
         paths: the files.
         size: (height, width) of every item.
+        sizes: (height, width) of every file.
         cached: whether the decoded images are in memory.
     """
 
@@ -37,43 +38,88 @@ class TrainingImages:
         """
         self.paths = list(paths)
         self.size = size
-        self.cached = len(self.paths) * size[0] * size[1] * 3 <= limit
-        self._pixels = self._decode_all(progress) if self.cached else None
+        self.sizes = sizes_of(self.paths, most=len(self.paths))
+        self.cached = sum(3 * height * width for height, width in map(self.kept_size, self.sizes)) <= limit
+        self._kept = self._decode_all(progress) if self.cached else None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8."""
-        if self._pixels is not None:
-            pixels: NDArray[np.uint8] = self._pixels[index]
-            return pixels
-        return fit_to_size(read_image(self.paths[index]), self.size)
+        """(H, W, 3) uint8, as pictures of the training show it."""
+        return self.kept(index)
 
-    def _decode_all(self, progress: Progress) -> NDArray[np.uint8]:
-        pixels = np.empty((len(self.paths), *self.size, 3), np.uint8)
+    def drawn(self, index: int, draws: np.random.Generator) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, as a step sees it; what is random about that is drawn from `draws`."""
+        return self.kept(index)
 
-        def decode(index: int) -> None:
-            pixels[index] = fit_to_size(read_image(self.paths[index]), self.size)
+    def kept_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) at which an image of `size` is kept."""
+        return self.size
 
+    def prepared(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image as it is kept, of `kept_size`."""
+        return fit_to_size(image, self.size)
+
+    def kept(self, index: int) -> NDArray[np.uint8]:
+        """An image as `prepared` gives it."""
+        return self.prepared(read_image(self.paths[index])) if self._kept is None else self._kept[index]
+
+    def _decode_all(self, progress: Progress) -> list[NDArray[np.uint8]]:
+        images = []
         with ThreadPoolExecutor() as pool:
-            for done, _ in enumerate(pool.map(decode, range(len(self.paths))), start=1):
-                progress("read images", done, len(self.paths))
-        return pixels
+            for image in pool.map(lambda path: self.prepared(read_image(path)), self.paths):
+                images.append(image)
+                progress("read images", len(images), len(self.paths))
+        return images
 
     def describe(self) -> str:
         """One line on what was found and what is done to it."""
-        sizes = Counter(sizes_of(self.paths))
+        sizes = Counter(self.sizes)
         (height, width), _ = sizes.most_common(1)[0]
         others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
-        crop = any(h * self.size[1] != w * self.size[0] for h, w in sizes)
-        done = "cropped at the centre to that aspect and resized" if crop else "resized"
-        change = "as they are" if set(sizes) == {self.size} else f"{done} with antialiasing"
         kept = "decoded once, kept in memory" if self.cached else "decoded again for each batch"
-        return (
-            f"{len(self)} images of {height}x{width}{others} (height x width), "
-            f"kept at {self.size[0]}x{self.size[1]}, {change}; {kept}"
-        )
+        return f"{len(self)} images of {height}x{width}{others} (height x width), {self.treatment()}; {kept}"
+
+    def treatment(self) -> str:
+        """What is done to the images, in words."""
+        crop = any(h * self.size[1] != w * self.size[0] for h, w in self.sizes)
+        done = "cropped at the centre to that aspect and resized" if crop else "resized"
+        change = "as they are" if set(self.sizes) == {self.size} else f"{done} with antialiasing"
+        return f"kept at {self.size[0]}x{self.size[1]}, {change}"
+
+
+class ImageWindows(TrainingImages):
+    """Random windows of `size` in images that keep their own scale; smaller images are enlarged to cover a window."""
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, the window in the middle of an image."""
+        return self._window(self.kept(index), 0.5, 0.5)
+
+    def drawn(self, index: int, draws: np.random.Generator) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8, a window anywhere in an image."""
+        return self._window(self.kept(index), *draws.random(2))
+
+    def kept_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of an image once it covers a window."""
+        return covering_size(size, self.size)
+
+    def prepared(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """An image that covers a window."""
+        return fit_to_size(image, covering_size(image.shape[:2], self.size))
+
+    def treatment(self) -> str:
+        """What is done to the images, in words."""
+        small = sum(height < self.size[0] or width < self.size[1] for height, width in self.sizes)
+        enlarged = f"; {small} are smaller and are enlarged until they cover a window" if small else ""
+        return f"random windows of {self.size[0]}x{self.size[1]} are cut at the images' own scale{enlarged}"
+
+    def _window(self, image: NDArray[np.uint8], down: float, right: float) -> NDArray[np.uint8]:
+        """The window whose place is given by shares of the room that an image leaves it, in [0, 1)."""
+        height, width = self.size
+        top = int(down * (image.shape[0] - height + 1))
+        left = int(right * (image.shape[1] - width + 1))
+        return image[top : top + height, left : left + width]
 
 
 def sizes_of(paths: Sequence[Path], most: int = 1000) -> list[tuple[int, int]]:
@@ -87,6 +133,18 @@ def median_size(paths: Sequence[Path], longest: int) -> tuple[int, int]:
     height, width = np.median(np.array(sizes_of(paths)), axis=0)
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def median_window(paths: Sequence[Path], longest: int) -> tuple[int, int]:
+    """(height, width): the medians over the images, each cut down to at most `longest`."""
+    height, width = median_size(paths, 10**9)
+    return min(height, longest), min(width, longest)
+
+
+def covering_size(image: tuple[int, ...], window: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image, enlarged just enough to cover a window; the image's own where it does so."""
+    scale = max(1.0, window[0] / image[0], window[1] / image[1])
+    return max(window[0], round(image[0] * scale)), max(window[1], round(image[1] * scale))
 
 
 def fit_to_size(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,5 +1,8 @@
 """Carries out a pretraining run: a family's module, fed by the batch stream, watched by the callbacks."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -7,6 +10,7 @@ from frugalseg.pretraining.batches import BatchStream
 from frugalseg.pretraining.callbacks import Checkpoints, Pictures, RunLog
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.module import PretrainingModule
+from frugalseg.pretraining.outlook import outlook
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.alarm import Alarm
@@ -27,6 +31,7 @@ def fit(
     run: RunFolder,
     options: RunOptions,
     progress: Progress = silent,
+    notes: Sequence[str] = (),
 ) -> bool:
     """Train `module` from the run's last checkpoint, or from the beginning, to its last step or the end of the time.
 
@@ -36,6 +41,7 @@ def fit(
         run: the folder of the run.
         options: how to carry it out.
         progress: told of each step in the first process.
+        notes: lines for the beginning of the log.
 
     Returns:
         Whether the last step was reached.
@@ -46,7 +52,7 @@ def fit(
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     settings = module.settings
-    stream = BatchStream(images, settings.batch_size, settings.seed, stop=settings.steps, flip=settings.flip)
+    stream = BatchStream(images, settings.images_per_step, settings.seed, stop=settings.steps, flip=settings.flip)
     state = saved_state(run.checkpoint, whole=run.path)
     if options.compile:
         module.compile_network()
@@ -55,9 +61,9 @@ def fit(
         StepBatches(stream, options.workers),
         folder=run.training,
         hardware=options.hardware,
-        precision=settings.precision,
+        precision=settings.precision or "fp32",
         steps=settings.steps,
-        callbacks=callbacks_of(run, images, settings, options, progress),
+        callbacks=callbacks_of(run, images, settings, options, progress, notes),
         gradient_clip=settings.gradient_clip,
         state=state,
     )
@@ -65,7 +71,12 @@ def fit(
 
 
 def callbacks_of(
-    run: RunFolder, images: TrainingImages, settings: TrainingSettings, options: RunOptions, progress: Progress
+    run: RunFolder,
+    images: TrainingImages,
+    settings: TrainingSettings,
+    options: RunOptions,
+    progress: Progress,
+    notes: Sequence[str] = (),
 ) -> list[AveragedWeights | FlopCount | RunLog | Pictures | Checkpoints]:
     """What happens after each step of a run, in this order."""
     averaging = AveragedWeights(settings.ema_decay)
@@ -73,7 +84,13 @@ def callbacks_of(
     compute = FlopCount(run.last_progress().get("step_flops"), enabled=not options.compile)
     assert settings.image_size is not None
     about = f"{images.describe()}; trained on at {settings.image_size[0]}x{settings.image_size[1]}"
-    log = RunLog(run, settings.batch_size, options.log_steps, about, compute, progress)
+    foresee = partial(
+        outlook,
+        batch_size=settings.images_per_step,
+        minutes=options.max_minutes,
+        useful=settings.useful_images,
+    )
+    log = RunLog(run, settings.images_per_step, options.log_steps, [about, *notes], foresee, compute, progress)
     examples = example_images(images)
     pictures = Pictures(
         averaging,

@@ -2,60 +2,88 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.pretraining.machine import Machine
+from frugalseg.support.checked import from_json
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, POSITIVE, RATE, SEED, SHARE, SIZE
 from frugalseg.training.hardware import Hardware
 
-LONGEST_SIDE = 128
-"""Without a size given, larger images are trained on at this many pixels along their longer side."""
+LONGEST_ON_CPU = 48
+"""Without a size given, larger images are trained on at so many pixels along their longer side on a CPU."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """What the result of a run depends on, besides the images and the family's own settings.
 
+    What is None is chosen when the run begins, from the images and for the machine, and recorded in the run.
+
     Attributes:
-        image_size: (height, width) to train on. None: chosen from the images.
+        image_size: (height, width) to train on. None: chosen from the images, at most `longest_side` (GPU) or
+            `LONGEST_ON_CPU` pixels long.
+        crop: train on random windows of the training size, cut from the images at their own scale. Images that are
+            smaller are enlarged until they cover a window. Otherwise whole images are resized to the training size.
         steps: number of optimization steps. The learning rate decays towards the last of them.
-        batch_size: images per step, over all processes together.
+        batch_size: images per step, over all processes together. None: `usual_batch` (GPU) or `cpu_batch`.
         learning_rate: the highest learning rate, which is reached after the warm-up.
         warmup_steps: number of steps over which the learning rate rises linearly; at most a tenth of all steps.
         ema_decay: decay of the averaged weights, which are the ones that are saved for use.
         gradient_clip: the largest norm of all gradients together.
-        precision: number format of the forward pass. Weights and their averages are always float32.
+        precision: number format of the forward pass. Weights and their averages are always float32. None: bf16, but
+            fp32 on CPUs that have no instructions for bf16, where it is several times slower.
         flip: mirror images left to right at random.
         seed: of everything random.
+
+    And for each family:
+
+    Attributes:
+        longest_side: pixels along the longer side of the training size, where none is given, on a GPU.
+        usual_batch, cpu_batch: images per step, where no number is given.
+        by_machine: the fields that are chosen for the machine.
+        useful_images: images after which features were measured to be better than raw color and position
+            (docs/results.md). None: not measured.
     """
 
+    longest_side: ClassVar[int] = 128
+    usual_batch: ClassVar[int] = 32
+    cpu_batch: ClassVar[int] = 16
+    by_machine: ClassVar[tuple[str, ...]] = ("image_size", "batch_size", "precision")
+    useful_images: ClassVar[int | None] = None
+
     image_size: tuple[int, int] | None = option(
-        None, "The size to train on, in pixels. By default, it is chosen from the images.", flag="--size"
+        None,
+        "The size to train on, in pixels. By default, it is chosen from the images, and smaller on a CPU.",
+        flag="--size",
+        within=SIZE,
     )
-    steps: int = option(20_000, "The number of optimization steps.")
-    batch_size: int = option(32, "The number of images per step, over all devices together.")
-    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.")
-    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.")
-    ema_decay: float = option(0.999, "The decay of the averaged weights. These are the weights that are saved for use.")
-    gradient_clip: float = option(1.0, "The largest norm of all gradients together.")
-    precision: Precision = option("bf16", "The number format of the forward pass.")
+    crop: bool = option(
+        False, "Train on random windows of the images at their own scale, as fit --tile needs it. Nothing is resized."
+    )
+    steps: int = option(20_000, "The number of optimization steps.", within=COUNT)
+    batch_size: int | None = option(
+        None,
+        "The number of images per step, over all devices together. By default, 32 on a GPU and 16 on a CPU.",
+        within=BATCH,
+    )
+    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.", within=RATE)
+    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.", within=AMOUNT)
+    ema_decay: float = option(
+        0.999, "The decay of the averaged weights. These are the weights that are saved for use.", within=SHARE
+    )
+    gradient_clip: float = option(1.0, "The largest norm of all gradients together.", within=POSITIVE)
+    precision: Precision | None = option(
+        None, "The number format of the forward pass. By default bf16, or fp32 on CPUs that are slow with bf16."
+    )
     flip: bool = option(True, "Mirror images left to right at random.")
-    seed: int = option(0, "The seed of everything random. The same seed gives the same result.")
+    seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not self.learning_rate > 0 or not self.gradient_clip > 0:
-            raise InputError("learning_rate and gradient_clip must be above 0")
-        if not 0 <= self.ema_decay < 1:
-            raise InputError(f"ema_decay is {self.ema_decay}; give a number from 0 to below 1, such as 0.999")
-        if self.warmup_steps < 0 or self.seed < 0:
-            raise InputError("warmup_steps and seed must not be negative")
-        check_precision(self.precision)
-        if self.image_size is not None and min(self.image_size) < 1:
-            raise InputError(f"image_size is {self.image_size}; give height and width in pixels")
+        check_ranges(self)
+        if self.precision is not None:
+            check_precision(self.precision)
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -63,21 +91,39 @@ class TrainingSettings:
         assert self.image_size is not None
         return self.image_size
 
-    def chosen_for(self, paths: list[Path]) -> Self:
-        """The same settings with everything that was left open chosen for the images at `paths`.
+    @property
+    def images_per_step(self) -> int:
+        """`batch_size`, once it is chosen."""
+        assert self.batch_size is not None
+        return self.batch_size
 
-        Here that is the image size alone, the median of the images'; families choose their networks, too.
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> Self:  # noqa: B008  # it is frozen
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine.
+
+        Here that is what all families have, as `with_basics` chooses it; families choose their networks, too.
         """
-        from frugalseg.pretraining.images import median_size
+        return self.with_basics(paths, machine)
 
-        return replace(self, image_size=self.image_size or median_size(paths, LONGEST_SIDE))
+    def with_basics(self, paths: list[Path], machine: Machine) -> Self:
+        """The same settings with image size, batch size and precision chosen."""
+        return replace(
+            self,
+            image_size=self.image_size or self._chosen_size(paths, machine),
+            batch_size=self.batch_size or (self.usual_batch if machine.gpu else self.cpu_batch),
+            precision=self.precision or machine.precision,
+        )
+
+    def _chosen_size(self, paths: list[Path], machine: Machine) -> tuple[int, int]:
+        from frugalseg.pretraining.images import median_size, median_window
+
+        chosen = median_window if self.crop else median_size
+        return chosen(paths, self.longest_side if machine.gpu else min(self.longest_side, LONGEST_ON_CPU))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Settings from `dataclasses.asdict` that went through JSON; keys of other things are ignored."""
         known = {f.name for f in fields(cls)}
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return cls(**settings)
+        return from_json(cls, {name: value for name, value in values.items() if name in known})
 
 
 @dataclass(frozen=True)

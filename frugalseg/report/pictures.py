@@ -20,6 +20,9 @@ UNKNOWN = (128, 128, 128)
 WRONG = (214, 40, 57)
 """The colour of mistakes."""
 
+BAND = 128
+"""Rows of an overlay that are computed at a time, in floating-point values of eight bytes."""
+
 
 def class_colors(table: ClassTable) -> NDArray[np.uint8]:
     """(256, 3) uint8: the colour of each position; `UNKNOWN` for every value that is not a class."""
@@ -58,12 +61,22 @@ def overlay(
         raise ValueError(f"an image of {image.shape[:2]} and a mask of {mask.shape}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}, not from 0 to 1")
-    colors = class_colors(table)[mask]
+    edges = region_edges(mask) if contour else np.zeros(mask.shape, bool)
+    picture = np.empty_like(image)
+    for top in range(0, len(mask), BAND):
+        rows = slice(top, top + BAND)
+        picture[rows] = _laid_over(image[rows], mask[rows], edges[rows], class_colors(table), alpha)
+    return picture
+
+
+def _laid_over(
+    image: Pixels, mask: NDArray[np.uint8], edges: NDArray[np.bool_], colors: NDArray[np.uint8], alpha: float
+) -> Pixels:
+    """`overlay` of some rows, with the outermost pixels of regions in `edges`."""
     weight = np.where(mask == NOT_ANNOTATED, 0.0, alpha)
-    if contour:
-        weight[region_edges(mask) & (mask != NOT_ANNOTATED)] = 1.0
-    blended = image + weight[..., None] * (colors.astype(np.float64) - image)
-    return np.rint(blended).astype(np.uint8)
+    weight[edges & (mask != NOT_ANNOTATED)] = 1.0
+    blended: Pixels = np.rint(image + weight[..., None] * (colors[mask].astype(np.float64) - image)).astype(np.uint8)
+    return blended
 
 
 def region_edges(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -11,7 +11,6 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.subset import Subset
-from frugalseg.features.windows import Size
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate
 from frugalseg.selection.cross_validation import cross_validate

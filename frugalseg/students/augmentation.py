@@ -8,6 +8,8 @@ from torch import Tensor
 
 from frugalseg.support.errors import InputError
 
+MOST_SCALE = 100
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -35,8 +37,10 @@ class Augmentation:
                 raise InputError(f"{name} is {getattr(self, name)}; give a number from 0 to below 1")
         if not 0 <= self.rotation <= 180:
             raise InputError(f"rotation is {self.rotation}; give degrees from 0 to 180")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise InputError(f"scale is {self.scale}; give the least magnification, above 0, and the greatest")
+        if not 0 < self.scale[0] <= self.scale[1] <= MOST_SCALE:
+            raise InputError(
+                f"scale is {self.scale}; give the least magnification, above 0, and the greatest, at most {MOST_SCALE}"
+            )
 
 
 def augment(

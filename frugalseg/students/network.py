@@ -38,6 +38,10 @@ class NetworkSpec:
     depth: int | None
     classes: int
 
+    def __post_init__(self) -> None:
+        if self.depth is not None and not 3 <= self.depth <= 5:
+            raise InputError(f"depth is {self.depth}; give 3, 4 or 5")
+
 
 class StudentNetwork(nn.Module):
     """Images in [0, 1] to logits.

@@ -2,9 +2,11 @@
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +22,11 @@ from frugalseg.students.settings import StudentSettings
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError, WorkError
 from frugalseg.support.files import atomic_path
+from frugalseg.support.text import kind_and_reason
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES = {"onnx": (1, 17), "onnxscript": (0, 6), "onnxruntime": (1, 20)}
+"""The oldest version of each with which exporting works."""
+INSTALL = "run: pip install --upgrade 'frugalseg[onnx]'"
 TOLERANCE = 1e-4
 """Largest difference of a probability between torch and onnxruntime."""
 
@@ -41,10 +46,27 @@ class OnnxNetwork(nn.Module):
 
 
 def require_onnx() -> None:
-    """Raise `InputError` where the packages that exporting takes are not installed."""
+    """Raise `InputError` where the packages that exporting takes are not installed, or are too old."""
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise InputError(f"--onnx needs {', '.join(missing)}; run: pip install 'frugalseg[onnx]'")
+        raise InputError(f"--onnx needs {', '.join(missing)}; {INSTALL}")
+    old = [
+        f"{name} {found} (from {oldest[0]}.{oldest[1]} on)"
+        for name, oldest in PACKAGES.items()
+        if (found := older(name, oldest))
+    ]
+    if old:
+        raise InputError(f"--onnx does not work with {', '.join(old)}; {INSTALL}")
+
+
+def older(package: str, oldest: tuple[int, int]) -> str | None:
+    """The version of a package that is installed, where it is older than `oldest`; None where it says nothing."""
+    try:
+        found = version(package)
+    except PackageNotFoundError:  # under another name, as onnxruntime-gpu
+        return None
+    numbers = tuple(int(number) for number in re.findall(r"\d+", found)[:2])
+    return found if numbers < oldest else None
 
 
 def export_onnx(student: Student, path: str | Path) -> float:
@@ -73,10 +95,14 @@ def export_onnx(student: Student, path: str | Path) -> float:
             write(network, student, temporary)
             try:
                 difference = largest_difference(network, temporary, sizes(student))
+            except ImportError:
+                raise
             except Exception as error:  # onnxruntime's have no base of their own
                 raise impossible(student, error) from None
             if difference > TOLERANCE:
                 raise WorkError(f"{path}: onnxruntime and torch differ by {difference:.2g}; not written")
+    except ImportError as error:  # a package that one of these three needs, or a version that they do not go with
+        raise InputError(f"--onnx cannot load what it needs ({kind_and_reason(error)}); {INSTALL}") from error
     finally:
         student.network.to(device)
     return difference

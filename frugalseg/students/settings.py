@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, COUNT, RATE, SEED, SIZE, WEIGHT, Range
 
 
 @dataclass(frozen=True)
@@ -36,45 +37,40 @@ class StudentSettings:
     architecture: str = option("unet", "The network, by its name in segmentation-models-pytorch.")
     encoder: str = option("resnet18", "The encoder of the network, by its name in segmentation-models-pytorch.")
     depth: int | None = option(
-        None, "The number of levels of a U-Net, 3 to 5. By default, it is chosen from the size of the images."
+        None,
+        "The number of levels of a U-Net, 3 to 5. By default, it is chosen from the size of the images.",
+        within=Range(3, 5),
     )
-    size: tuple[int, int] | None = option(None, "The size of a training image. By default, the size of the samples.")
+    size: tuple[int, int] | None = option(
+        None, "The size of a training image. By default, the size of the samples.", within=SIZE
+    )
     tile: bool = option(False, "Train on crops and slide windows over larger images, instead of resizing images.")
     mirror: bool = option(False, "Mirror half of the images. Do not use this if classes differ between left and right.")
     augment: bool = option(True, "Change the images at random during training.", flag="--augment/--no-augment")
-    epochs: int = option(20, "The number of passes over the samples.")
-    least_steps: int = option(1000, "The smallest number of batches. If there are few samples, more passes are made.")
-    validations: int = option(20, "How often the network is tested on the validation images. The best network is kept.")
-    batch_size: int = option(16, "The number of images per step.")
-    learning_rate: float = option(2e-3, "The highest learning rate.")
+    epochs: int = option(20, "The number of passes over the samples.", within=COUNT)
+    least_steps: int = option(
+        1000, "The smallest number of batches. If there are few samples, more passes are made.", within=AMOUNT
+    )
+    validations: int = option(
+        20, "How often the network is tested on the validation images. The best network is kept.", within=COUNT
+    )
+    # Batch normalization learns nothing from one image where a map is a single pixel.
+    batch_size: int = option(16, "The number of images per step.", within=Range(2, 2**16))
+    learning_rate: float = option(2e-3, "The highest learning rate.", within=RATE)
     one_cycle: bool = option(
         True, "Let the learning rate rise and fall, or keep it constant.", flag="--one-cycle/--constant-rate"
     )
-    weight_decay: float = option(1e-3, "The weight decay of AdamW.")
-    dice: float = option(1.0, "The weight of the Dice loss, which is added to the cross-entropy.")
+    weight_decay: float = option(1e-3, "The weight decay of AdamW.", within=WEIGHT)
+    dice: float = option(1.0, "The weight of the Dice loss, which is added to the cross-entropy.", within=WEIGHT)
     precision: Precision | None = option(
         None, "The number format of the training. By default bf16 on a GPU and fp32 elsewhere."
     )
-    seed: int = option(0, "The seed of everything random. The same seed gives the same result.")
+    seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)
 
     def __post_init__(self) -> None:
-        # Batch normalisation learns nothing from one image where a map is a single pixel.
-        for name, least in (("epochs", 1), ("validations", 1), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; give {least} or more")
-        for name in ("learning_rate", "weight_decay", "dice"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(f"{name} is {getattr(self, name)}; give a finite number")
-        if self.learning_rate <= 0 or self.weight_decay < 0 or self.dice < 0 or self.least_steps < 0:
-            raise InputError("learning_rate must be above 0; weight_decay, dice and least_steps not below")
-        if self.depth is not None and not 3 <= self.depth <= 5:
-            raise InputError(f"depth is {self.depth}; give 3, 4 or 5")
-        if self.size is not None and min(self.size) < 1:
-            raise InputError(f"size is {self.size}; give height and width in pixels")
+        check_ranges(self)
         if self.precision is not None:
             check_precision(self.precision)
-        if self.seed < 0:
-            raise InputError("seed must not be negative")
 
 
 PROTOCOLS = {

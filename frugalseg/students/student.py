@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
-from frugalseg.classifier.prediction import PixelPrediction, entropy, image_uncertainty
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.prediction import PixelRows, known
+from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, told_of_windows
+from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
-from frugalseg.model import Model, model_digest, model_folder, model_kind
+from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_kind, saved_config
 from frugalseg.students.network import NetworkSpec, StudentNetwork
+from frugalseg.support.checked import from_json
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json, save_tensors, write_json
+from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
@@ -43,6 +47,10 @@ class View:
 
     size: tuple[int, int]
     tile: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(1 <= side <= MOST_SIDE for side in self.size):
+            raise InputError(f"size is {self.size}; give height and width in pixels, each from 1 to {MOST_SIDE}")
 
 
 class Student(Model):
@@ -76,30 +84,37 @@ class Student(Model):
         """The windows through which the network sees an image of (H, W)."""
         return windows((size[0], size[1]), self.view.size, self.network.stride, tile=self.view.tile, overlap=OVERLAP)
 
-    def predict_positions(
-        self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1
-    ) -> Iterator[PixelPrediction]:
-        """`predict`, in class positions and as tensors on the device."""
+    def predict_rows(
+        self,
+        images: Iterable[NDArray[np.uint8]],
+        *,
+        batch_size: int = 1,
+        wanted: Wanted = EVERYTHING,
+        progress: Progress = silent,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """See `Model.predict_rows`."""
         for shape, group in groupby(images, key=lambda image: image.shape):
-            every = self.windows(shape)
+            every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.view.tile:
-                    yield from (self._tiled(image, every) for image in batch)
+                    yield from (self._tiled(image, every, progress) for image in batch)
                 else:
-                    seen = [cut(image, every[0]) for image in batch]
-                    yield from map(prediction_of, self.probabilities(seen, (shape[0], shape[1])))
+                    found = self.logits([cut(image, every[0]) for image in batch], size)
+                    yield from (told_of_rows(softmax_rows(logits), size, progress) for logits in found)
 
     @torch.inference_mode()
-    def probabilities(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
+    def logits(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
         """(B, K, \\*size) of images (3, h, w) in [0, 1] of one size."""
-        logits = self.network(torch.stack(images).to(self.device))
-        return F.interpolate(logits, size, mode="bilinear", align_corners=False).softmax(dim=1)
+        return F.interpolate(
+            self.network(torch.stack(images).to(self.device)), size, mode="bilinear", align_corners=False
+        )
 
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window]) -> PixelPrediction:
+    def _tiled(self, image: NDArray[np.uint8], every: list[Window], progress: Progress) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
-            return self.probabilities([cut(image, window)], window.size)
+            return self.logits([cut(image, window)], window.size).softmax(1)
 
-        return prediction_of(blend(every, (image.shape[0], image.shape[1]), through).probabilities)
+        blended = blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
+        return (rows_of(part) for part in stacked((known(piece.probabilities) for piece in blended), 1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
@@ -136,25 +151,28 @@ class Student(Model):
         folder = model_folder(folder_or_hub_id)
         if model_kind(folder) != KIND:
             raise InputError(f"{folder}: holds no student; give the folder that distill wrote")
-        config = read_json(folder / "config.json")
-        try:
-            if config["format"] > FORMAT:
-                raise InputError(f"{folder}: saved by frugalseg {config['frugalseg']}, a later version; upgrade")
-            network = StudentNetwork(NetworkSpec(**config["network"]))
-            height, width = config["view"]["size"]
-            view = View((int(height), int(width)), bool(config["view"]["tile"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder}: a damaged student ({type(error).__name__}: {error}); train it again") from None
-        weights = folder / cls.weights_file
-        load_strictly(network.body, read_tensors(weights), weights)
-        classes = ClassTable.from_json(folder / "classes.json")
-        if len(classes) != network.spec.classes:
-            raise InputError(f"{folder}: {len(classes)} classes in classes.json, {network.spec.classes} in the network")
+        config = saved_config(folder, FORMAT)
+        with refused_where_damaged(folder, remedy="train it again"):
+            spec, view = from_json(NetworkSpec, config["network"]), from_json(View, config["view"])
+            classes = ClassTable.from_json(folder / "classes.json")
+            if len(classes) != spec.classes:
+                raise InputError(f"{len(classes)} classes in classes.json, {spec.classes} in the network")
+            network, weights = StudentNetwork(spec), folder / cls.weights_file
+            load_strictly(network.body, read_tensors(weights), weights)
+        # Out here, for a device that fails or is full says nothing of the student.
         return cls(network, classes, view, device=device)
 
 
-def prediction_of(probabilities: Tensor) -> PixelPrediction:
-    """One network's answer from its softmax output (K, H, W); its uncertainty is the entropy, 0 to log K."""
+@torch.inference_mode()
+def softmax_rows(logits: Tensor) -> Iterator[PixelRows]:
+    """The answer to an image from its logits (K, H, W), some rows at a time."""
+    # In whole blocks of rows, for sums over a few values more or less at the end of a row are rounded otherwise.
+    step = max(1, AT_ONCE // (64 * logits[:, 0].numel())) * 64
+    for top in range(0, logits.shape[1], step):
+        yield rows_of(logits[:, top : top + step].softmax(0))
+
+
+def rows_of(probabilities: Tensor) -> PixelRows:
+    """One network's answer from its softmax output (K, rows, W); its uncertainty is the entropy, 0 to log K."""
     uncertainty = entropy(probabilities.permute(1, 2, 0))
-    mask = probabilities.argmax(0).to(torch.uint8)
-    return PixelPrediction(mask, probabilities, uncertainty, image_uncertainty(uncertainty))
+    return PixelRows(probabilities.argmax(0).to(torch.uint8), probabilities, uncertainty)

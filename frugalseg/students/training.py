@@ -17,6 +17,7 @@ from frugalseg.students.settings import Schedule, StudentSettings
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import Precision
+from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.batches import StepBatches
 from frugalseg.training.hardware import Hardware, check_hardware
@@ -121,6 +122,8 @@ def prepared(
     spec = NetworkSpec(settings.architecture, settings.encoder, depth, len(classes))
     network = new_network(spec, settings.seed)
     precision = chosen_precision(settings, device)
+    if slow_in_bf16(device, precision):
+        warn_of_slow_bf16()
     check_hardware(Hardware(device), precision, settings.batch_size)
     size = chosen_size(samples, network.stride, settings.size)
     require_size(network, size)

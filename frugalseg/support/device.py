@@ -3,6 +3,7 @@
 import sys
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.text import shortened
 
 NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --batch-size, or with --device cpu"
 
@@ -17,8 +18,11 @@ def choose_device(name: str) -> str:
         torch.empty(1, device=name).cpu()  # the device meta takes tensors, and gives none back
     except out_of_memory():
         raise
-    except (RuntimeError, AssertionError):
-        raise InputError(f"--device {name}: not available on this machine; leave it out, or use cpu") from None
+    # Names of devices that torch was not built for end in RuntimeError, AssertionError, ImportError, ...
+    except Exception:
+        raise InputError(
+            f"--device {shortened(name, 80)}: not available on this machine; leave it out, or use cpu"
+        ) from None
     return name
 
 

@@ -12,12 +12,18 @@ from typing import IO, TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.locks import locked
+from frugalseg.support.text import printable, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RANDOM = "[a-z0-9_]{8}"
 """What `tempfile` puts into names."""
+JSON_MEGABYTES = 512
+"""Larger JSON files are refused: parsed, they take several times their size in memory. COCO's own largest, the training
+instances of 2017, has 448."""
+LONGEST_PART = 800
+"""Characters that `FileError` says at most of what is wrong, and of how to mend it."""
 
 
 class FileError(InputError):
@@ -31,14 +37,13 @@ class FileError(InputError):
 
     def __init__(self, where: str | Path, message: str, remedy: str) -> None:
         self.where = printable(str(where))
-        self.message = message
-        self.remedy = remedy
-        super().__init__(f"{self.where}: {message}; {remedy}")
+        self.message = shortened(printable(message), LONGEST_PART)
+        self.remedy = shortened(printable(remedy), LONGEST_PART)
+        super().__init__(f"{self.where}: {self.message}; {self.remedy}")
 
-
-def printable(name: str) -> str:
-    """A name with a question mark for what cannot be shown: a file's name may hold line breaks, or be no UTF-8."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way out of another process: by default, exceptions are made again of their message alone."""
+        return type(self), (self.where, self.message, self.remedy)
 
 
 @contextmanager
@@ -161,15 +166,28 @@ def write_json(path: str | Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: str | Path) -> Any:
-    """The value in a JSON file; `FileError` where the file is missing, unreadable or not JSON."""
+def read_json(path: str | Path, megabytes: int = JSON_MEGABYTES) -> Any:
+    """The value in a JSON file.
+
+    Args:
+        path: of the file.
+        megabytes: larger files are refused.
+
+    Raises:
+        FileError: the file is missing, unreadable, too large, or not JSON.
+    """
     path = Path(path)
     try:
+        if path.stat().st_size > megabytes * 2**20:
+            raise FileError(path, f"larger than {megabytes} MB", "export it in parts, a folder for each")
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise FileError(path, f"not JSON (line {error.lineno}: {error.msg})", "correct that line") from None
-    except (ValueError, RecursionError):  # other bytes than UTF-8, numbers of thousands of digits, deep nesting
+    except UnicodeDecodeError:
         raise FileError(path, "not JSON in UTF-8", "save it as plain UTF-8 text") from None
+    except (ValueError, RecursionError):
+        message = "not plain JSON (numbers of thousands of digits, or nested too deep)"
+        raise FileError(path, message, "export it again") from None
     except OSError as error:
         reason = error.strerror or "read error"
         raise FileError(path, f"cannot be read ({reason})", "check the path and its permissions") from None

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import is_leftover, printable, usual_permissions
+from frugalseg.support.files import is_leftover, usual_permissions
+from frugalseg.support.text import printable
 
 LOCK = ".lock"
 RECORD = "run.json"

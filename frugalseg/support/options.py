@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
+from frugalseg.support.ranges import Range, check_range
+
 
 @dataclass(frozen=True)
 class Option:
@@ -14,6 +16,7 @@ class Option:
         default: of the field.
         help: one sentence.
         flag: how the command line spells it, where that is not its name: ``--size``, ``--inputs/--outputs``.
+        within: the range of its value.
     """
 
     name: str
@@ -21,15 +24,27 @@ class Option:
     default: Any
     help: str
     flag: str | None
+    within: Range | None = None
 
 
-def option(default: Any, help: str, flag: str | None = None) -> Any:
+def option(default: Any, help: str, flag: str | None = None, within: Range | None = None) -> Any:
     """A dataclass field with a default, and what `Option` says of it."""
-    return field(default=default, metadata={"help": help, "flag": flag})
+    return field(default=default, metadata={"help": help, "flag": flag, "within": within})
+
+
+def ranged(default: Any, within: Range) -> Any:
+    """A dataclass field with a default and a range that `check_ranges` knows."""
+    return field(default=default, metadata={"within": within})
 
 
 def options_of(cls: type) -> list[Option]:
     """The fields of a dataclass that were made by `option`, in their order."""
     types = get_type_hints(cls)
     own = [f for f in fields(cls) if "help" in f.metadata]
-    return [Option(f.name, types[f.name], f.default, f.metadata["help"], f.metadata["flag"]) for f in own]
+    return [Option(f.name, types[f.name], f.default, **f.metadata) for f in own]
+
+
+def check_ranges(options: Any) -> None:
+    """`InputError` for the first field of a dataclass of options that lies outside of its range."""
+    for each in fields(options):
+        check_range(f"{each.name} is", getattr(options, each.name), each.metadata.get("within"))

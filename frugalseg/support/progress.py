@@ -19,6 +19,14 @@ class TakesNotes(Protocol):
         """Show `words` beside `stage` from its next report on."""
 
 
+@runtime_checkable
+class TakesLines(Protocol):
+    """A progress that also shows whole lines."""
+
+    def line(self, words: str) -> None:
+        """Show `words` on a line of their own."""
+
+
 def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
@@ -28,6 +36,13 @@ def note(progress: Progress | TakesNotes, stage: str, words: str) -> None:
     taker: Any = progress
     if isinstance(taker, TakesNotes):
         taker.note(stage, words)
+
+
+def line(progress: Progress | TakesLines, words: str) -> None:
+    """Show a line, such as how long the work will take, if `progress` takes lines."""
+    taker: Any = progress
+    if isinstance(taker, TakesLines):
+        taker.line(words)
 
 
 class Bars:
@@ -44,13 +59,17 @@ class Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._shown.add_task(stage, total=total, rate="", note="")
         speed = self._shown.tasks[self._tasks[stage]].speed
-        rate = f"{speed:.1f}/s" if speed else ""
+        rate = "" if not speed else f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each"
         words = self._notes.get(stage, "")
         self._shown.update(self._tasks[stage], completed=done, total=total, rate=rate, note=words)
 
     def note(self, stage: str, words: str) -> None:
         """Show `words` beside the bar of `stage` from its next report on."""
         self._notes[stage] = words
+
+    def line(self, words: str) -> None:
+        """Show `words` above the bars."""
+        self._shown.console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

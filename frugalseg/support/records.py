@@ -1,15 +1,19 @@
 """Whether this is the same work as before: a record of what it was begun with, and in what it differs, in words."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import FileError, read_json, write_json
 
 LONGEST = 40
 """Characters up to which a list is shown in a difference; longer ones are only named."""
+
+READ = frozenset({".safetensors", ".json", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".npz", ".npy"})
+"""Suffixes of the weights and settings that are read from the folder of a model or a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,13 @@ class Record:
     def says(self, values: Mapping[str, Any]) -> bool:
         """Whether it says just this."""
         return self.read() == plain(values)
+
+    def knows(self, name: str) -> bool:
+        """Whether it says something of `name`; also where there is no record, or one that cannot be read."""
+        with suppress(FileError):
+            values = self.read()
+            return values is None or name in values
+        return True
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,3 +95,21 @@ def _shown(value: Any) -> str | None:
 def stamps(files: Iterable[Path]) -> list[list[Any]]:
     """Path, length in bytes and time of change (ns) of each file: whether a rerun sees the same input."""
     return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def files_read(place: Path) -> list[Path]:
+    """The files that a model or a checkpoint, a folder or a single file, is read from; no logs and no pictures."""
+    if place.is_file():
+        return [place]
+    return [path for path in sorted(place.rglob("*")) if path.suffix.lower() in READ and path.is_file()]
+
+
+def as_recorded(command: Mapping[str, Any], record: Record, later: Collection[str]) -> dict[str, Any]:
+    """A command without those values that the version which wrote its record did not write yet.
+
+    Args:
+        command: JSON values.
+        record: that of an earlier run, if there is one.
+        later: names of the values that earlier versions lack.
+    """
+    return {name: value for name, value in command.items() if name not in later or record.knows(name)}

@@ -12,3 +12,45 @@ def listing(items: Sequence[object], limit: int = 10) -> str:
 def count(number: int, noun: str) -> str:
     """``1 image`` or ``2 images``; for nouns that take an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def printable(text: str) -> str:
+    """Text with a question mark for what cannot be shown: a file's name may hold line breaks, or be no UTF-8."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Text of at most `limit` characters: of a longer one, the beginning and the end."""
+    if len(text) <= limit:
+        return text
+    kept = max(0, limit - 5)
+    return f"{text[: kept - kept // 2]} ... {text[len(text) - kept // 2 :]}"
+
+
+def brief(text: object, limit: int = 160) -> str:
+    """What a stranger's file or a library says, on one printable line of at most `limit` characters."""
+    return shortened(" ".join(printable(" ".join(str(text).split())).split()), limit)
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """``repr`` of a value from outside, on one line and no longer than `limit`.
+
+    Also of whole numbers that Python refuses to write down, because they have thousands of digits.
+    """
+    try:
+        return shortened(printable(repr(value)), limit)
+    except (ValueError, RecursionError):
+        return f"a giant {type(value).__name__}"
+
+
+def reason(error: BaseException, limit: int = 120) -> str:
+    """What an exception of another library says, on one line; its kind where it says nothing."""
+    return brief(error, limit) or type(error).__name__
+
+
+def kind_and_reason(error: Exception) -> str:
+    """What an exception says, on one line, with its kind where that is needed to understand it."""
+    if isinstance(error, KeyError):
+        return f"{brief(error)} is missing"
+    kind = type(error).__name__
+    return f"{kind}: {brief(error)}" if str(error).strip() else kind

@@ -29,9 +29,13 @@ def allowed_cpus(cgroups: Path = CGROUPS, own_groups: Path = OWN_GROUPS) -> int:
         cgroups: where the control groups of the system are mounted.
         own_groups: lists the groups of this process.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota(cgroups, own_groups)
+    bound, quota = bound_cpus(), cpu_quota(cgroups, own_groups)
     return bound if quota is None else max(1, min(bound, math.ceil(quota)))
+
+
+def bound_cpus() -> int:
+    """Processors that this process is bound to; all of the machine where nothing binds it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own_groups: Path = OWN_GROUPS) -> float | None:

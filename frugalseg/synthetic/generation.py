@@ -131,7 +131,8 @@ def predictions(model: Model, source: Source, pictures: list[Picture], at_once: 
     """What a model says of each picture: from the maps of the pass that drew it, if they are those of its backbone."""
     if isinstance(model, Segmenter) and source.maps_of is model.backbone:
         return model.predict_maps(picture.maps for picture in pictures if picture.maps is not None)
-    return model.predict_positions([picture.image for picture in pictures], batch_size=at_once)
+    images = [picture.image for picture in pictures]
+    return model.predict_positions(images, batch_size=at_once, probabilities=False)
 
 
 def labelled_at_once(model: Model, batch_size: int) -> int:

@@ -1,5 +1,8 @@
 """The published files of synthetic images: ``.npz`` with images, labels, for DatasetGAN latents, and uncertainties."""
 
+import errno
+import math
+import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -12,11 +15,23 @@ from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.folder import classes_of_ids
+from frugalseg.data.images import max_pixels
 from frugalseg.support.files import FileError, atomic_path
+from frugalseg.support.text import quoted, reason, shortened
 
 LAYOUT = "uint8 images (N, H, W, 3), uint8 labels (N, H, W), perhaps latents, uncertainties (N,)"
+MOST_ARRAYS = 4
+MOST_DIMENSIONS = 32
+LONGEST_HEADER = 10_000
+"""Bytes of the text that gives an array's shape and type; NumPy's own limit."""
+KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How NumPy writes archives."""
+FREELY, EXPANSION = 2**28, 500
+"""Members of more than `FREELY` bytes are not unpacked where they grow more than so many times: a file of a few
+kilobytes can claim gigabytes. Even masks of a single shape grow 300 times at most."""
 COPY_BYTES = 2**22
-LABELS_AT_ONCE = 256
+LABELS_AT_ONCE = 2**24
+"""Pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +66,18 @@ class PublishedArrays:
 
     def __init__(self, path: Path, classes: ClassTable | None = None) -> None:
         arrays = open_arrays(path)
-        if len(arrays) not in (3, 4):
+        if len(arrays) not in (3, MOST_ARRAYS):
             raise wrong(path, f"holds {len(arrays)} arrays, not 3 or 4")
         self.path, self.images, self.labels = path, arrays[0], arrays[1]
         check_pixels(path, self.images, self.labels)
         number = len(self.images)
         for name, array in (("latents", arrays[2]), ("uncertainties", arrays[-1]))[4 - len(arrays) :]:
             if not array.shape or len(array) != number:
-                raise wrong(path, f"{number} images but {name} of shape {array.shape}")
+                raise wrong(path, f"{number} images but {name} of shape {quoted(array.shape)}")
         if arrays[-1].shape != (number,) or arrays[-1].dtype.kind != "f":
-            raise wrong(path, f"the last array, the uncertainties, is {arrays[-1].dtype} {arrays[-1].shape}")
+            raise wrong(
+                path, f"the last array, the uncertainties, is {shortened(str(arrays[-1].dtype), 60)} {arrays[-1].shape}"
+            )
         self.uncertainties = arrays[-1][:].astype(np.float32)
         if not np.isfinite(self.uncertainties).all():
             raise wrong(path, "some uncertainties are not finite numbers")
@@ -90,8 +107,9 @@ class PublishedArrays:
 
     def _found_classes(self) -> ClassTable:
         counts = np.zeros(256, np.int64)
-        for start in range(0, len(self), LABELS_AT_ONCE):
-            counts += np.bincount(self.labels[start : start + LABELS_AT_ONCE].ravel(), minlength=256)
+        step = max(1, LABELS_AT_ONCE // math.prod(self.labels.shape[1:]))
+        for start in range(0, len(self), step):
+            counts += np.bincount(self.labels[start : start + step].ravel(), minlength=256)
         return classes_of_ids(self.path, set(np.flatnonzero(counts).tolist()) - {NOT_ANNOTATED})
 
 
@@ -99,8 +117,8 @@ def check_pixels(path: Path, images: ArrayFile, labels: ArrayFile) -> None:
     """`FileError` unless images are uint8 (N, H, W, 3) and labels uint8 (N, H, W), at least one of them."""
     for name, array, dimensions in (("images", images, 4), ("labels", labels, 3)):
         if array.dtype != np.uint8 or len(array.shape) != dimensions:
-            raise wrong(path, f"the {name} are {array.dtype} {array.shape}")
-    if images.shape[3] != 3 or 0 in images.shape:
+            raise wrong(path, f"the {name} are {shortened(str(array.dtype), 60)} {array.shape}")
+    if images.shape[3] != 3 or 0 in images.shape or math.prod(images.shape[1:3]) > max_pixels():
         raise wrong(path, f"the images are uint8 {images.shape}")
     if images.shape[:3] != labels.shape:
         raise wrong(path, f"images of shape {images.shape} and labels of shape {labels.shape} do not belong together")
@@ -122,44 +140,59 @@ def open_arrays(path: Path) -> list[ArrayFile]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return [open_member(path, archive, member) for member in archive.infolist()]
+            members = archive.infolist()
+            if len(members) > MOST_ARRAYS:
+                raise wrong(path, f"holds {len(members)} arrays, not 3 or 4")
+            return [open_member(path, archive, member) for member in members]
+    except FileError:
+        raise
     except FileNotFoundError:
         raise FileError(path, "no such file or folder", "check the path") from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+    # Broken archives end in nearly anything: BadZipFile, zlib.error, EOFError, struct.error, NotImplementedError, ...
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         remedy = "download or write it again, whole"
-        raise FileError(path, f"not an .npz archive, or a cut one ({error})", remedy) from None
+        raise FileError(path, f"not an .npz archive, or a cut one ({reason(error)})", remedy) from None
 
 
 def open_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayFile:
     """One array; a compressed one is unpacked first."""
     if member.flag_bits & 1:
-        raise wrong(path, f"{member.filename!r} is encrypted")
+        raise wrong(path, f"{quoted(member.filename)} is encrypted")
+    if member.compress_type not in KINDS:
+        raise wrong(path, f"{quoted(member.filename)} is packed in a way that NumPy does not use")
     with archive.open(member) as stream:
         shape, order, dtype, start = read_header(path, member, stream)
     if member.compress_type == zipfile.ZIP_STORED:
         offset = data_offset(path, member)
         if member.compress_size != member.file_size or offset + member.file_size > path.stat().st_size:
-            raise wrong(path, f"{member.filename!r} is said to be longer than the file")
+            raise wrong(path, f"{quoted(member.filename)} is said to be longer than the file")
         return ArrayFile(path, offset + start, shape, dtype, order)
     return ArrayFile(unpacked(path, archive, member), start, shape, dtype, order)
 
 
 def read_header(path: Path, member: zipfile.ZipInfo, stream: IO[bytes]) -> tuple[tuple[int, ...], str, Any, int]:
     """Shape, memory order, dtype and the first byte of the values; they are compared with the member's size."""
+    name = quoted(member.filename)
     try:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except ValueError as error:
-        raise wrong(path, f"{member.filename!r} is not a plain array ({' '.join(str(error).split())[:120]})") from None
+        shape, fortran, dtype = read(stream, max_header_size=LONGEST_HEADER)
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise
+    # The header is a piece of Python. No literal, or a deep one, ends in ValueError, MemoryError, TypeError, ...
+    except Exception as error:
+        raise wrong(path, f"{name} is not a plain array ({reason(error)})") from None
     if dtype.hasobject:
-        raise wrong(path, f"{member.filename!r} holds pickled objects, which are never read")
-    if any(length < 0 for length in shape):
-        raise wrong(path, f"{member.filename!r} has the shape {shape}")
+        raise wrong(path, f"{name} holds pickled objects, which are never read")
+    # true and false are whole numbers for NumPy, too.
+    if len(shape) > MOST_DIMENSIONS or any(type(length) is not int or not 0 <= length < 2**48 for length in shape):
+        raise wrong(path, f"{name} has the shape {quoted(shape)}")
     start = stream.tell()
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if member.file_size != start + size:
-        raise wrong(path, f"{member.filename!r} has {member.file_size} bytes; its header promises {start + size}")
+        raise wrong(path, f"{name} has {member.file_size} bytes; its header promises {start + size}")
     return shape, "F" if fortran else "C", dtype, start
 
 
@@ -177,10 +210,24 @@ def unpacked(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> P
     target = folder / f"{member.CRC:08x}-{member.file_size}.npy"
     if target.is_file() and target.stat().st_size == member.file_size:
         return target
+    check_growth(path, member)
     try:
         with atomic_path(target) as temporary, archive.open(member) as source, temporary.open("wb") as out:
             while part := source.read(COPY_BYTES):
                 out.write(part)
+            if out.tell() != member.file_size:
+                raise EOFError(f"{quoted(member.filename)} ends after {out.tell()} bytes")
     except PermissionError:
         raise FileError(folder, "cannot be written", "copy the .npz to a folder of your own") from None
     return target
+
+
+def check_growth(path: Path, member: zipfile.ZipInfo) -> None:
+    """`FileError` where a compressed member claims more bytes than samples can have, or than the disk has."""
+    size, packed = member.file_size, member.compress_size
+    if size > FREELY and size > EXPANSION * packed:
+        raise wrong(path, f"{quoted(member.filename)} claims {size} bytes, packed into {packed}")
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        message = f"unpacked, {quoted(member.filename)} takes {size / 2**30:.1f} GiB, and {free / 2**30:.1f} are free"
+        raise FileError(path, message, "make room, or copy it to a larger disk")

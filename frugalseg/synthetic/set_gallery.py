@@ -10,7 +10,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.report.page import Figure, Page, per_cent
 from frugalseg.report.pictures import Pixels, fit_plane_within, fit_within, overlay
 from frugalseg.report.plots import SERIES, Plot, Theme
-from frugalseg.support.files import printable
+from frugalseg.support.text import printable
 from frugalseg.synthetic.record import SetRecord, flat
 from frugalseg.synthetic.shard_reader import ShardFolder
 

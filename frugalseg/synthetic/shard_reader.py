@@ -1,6 +1,7 @@
 """A folder of shards, read sample by sample."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.data.images import max_pixels
 from frugalseg.support.files import FileError
+from frugalseg.support.text import reason
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shards import REDO, Entry, find_index, index_path, shard_path
 
@@ -72,13 +75,15 @@ class ShardFolder:
             with shard_path(self.folder, int(self._shards[place])).open("rb") as file:
                 file.seek(offset)
                 content = file.read(length)
-            with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-                pixels = np.array(image if mode is None else image.convert(mode))
+            with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+                warnings.filterwarnings("ignore", module="PIL")
+                if (image.height, image.width) != tuple(self.sizes[place]):
+                    raise ValueError(f"a picture of {image.height}x{image.width}")
+                if image.width * image.height > max_pixels():
+                    raise ValueError("too large")
+                return np.array(image if mode is None else image.convert(mode))
         except Exception as error:  # decoders raise nearly anything on broken bytes
-            raise self._damaged(place, " ".join(str(error).split())[:120]) from None
-        if pixels.shape[:2] != tuple(self.sizes[place]):
-            raise self._damaged(place, f"a picture of {pixels.shape[0]}x{pixels.shape[1]}")
-        return pixels
+            raise self._damaged(place, reason(error)) from None
 
     def _damaged(self, place: int, what: str) -> FileError:
         path = shard_path(self.folder, int(self._shards[place]))

@@ -12,8 +12,8 @@ from torch import Tensor
 from frugalseg.support.errors import WorkError
 from frugalseg.support.progress import Progress, note
 
-FIRST_LINE = 10
-"""Steps after which the first line comes at the latest, so that a rate is soon known."""
+FIRST_LINE, FIRST_SECONDS = 10, 20.0
+"""The first line comes after so many steps, or with the first step after so many seconds: a rate is soon known."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,21 @@ class TrainingLog(Callback):
         """Take the loss in; write a line where one is due."""
         self._losses.append(outputs["loss"].detach())
         step = trainer.global_step
-        first = self.reading is None and step - self.first_step == FIRST_LINE
-        if first or self.due(step) or step >= trainer.max_steps:
+        if self.due(step) or step >= trainer.max_steps or self._first_due(trainer):
             self._write(trainer)
+        elif step - self.first_step == 1:
+            # The first step also sets things up: it would make the first rate too low.
+            self._line_time, self._line_step = time.monotonic(), step
         if trainer.is_global_zero:
             self.progress(self.stage, step, trainer.max_steps)
+
+    def _first_due(self, trainer: Trainer) -> bool:
+        """Whether it is time for the first line, the same answer in all processes."""
+        done = trainer.global_step - self.first_step
+        if self.reading is not None or done >= FIRST_LINE:
+            return self.reading is None
+        late = time.monotonic() - self.start >= FIRST_SECONDS
+        return bool(trainer.strategy.broadcast(late)) if trainer.world_size > 1 else late
 
     def require_finite(self, trainer: Trainer) -> None:
         """Raise `WorkError` where a loss since the last line is infinite or not a number.

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path, read_json, write_json
 from frugalseg.support.locks import holding
 from frugalseg.support.records import differences
 from frugalseg.training.hardware import is_first_process
+
+AFRESH = "give another folder, or delete this one, to begin anew"
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,21 @@ class RunFolder:
         return self.settings.is_file()
 
     def last_progress(self) -> dict[str, Any]:
-        """What `progress` holds; zeros where nothing was saved yet."""
+        """What `progress` holds; zeros where nothing was saved yet. Raises `DamagedError` where they are no numbers."""
         if not self.progress.is_file():
             return {"step": 0, "images": 0, "seconds": 0.0}
-        saved: dict[str, Any] = read_json(self.progress)
+        saved = _object(self.progress)
+        wrong = [name for name in ("step", "images", "seconds") if not _counts(saved.get(name))]
+        if wrong or (saved.get("step_flops") is not None and not _counts(saved["step_flops"])):
+            raise DamagedError(self.progress, f"a damaged run (no {(wrong or ['step_flops'])[0]})", AFRESH)
         return saved
+
+    def stored_settings(self) -> dict[str, Any]:
+        """What the run was started with; raises `DamagedError` where the file no longer says it."""
+        stored = _object(self.settings)
+        if type(stored.get("steps")) is not int:
+            raise DamagedError(self.settings, "a damaged run (no number of steps)", AFRESH)
+        return stored
 
     def require_free(self) -> None:
         """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
@@ -125,6 +138,18 @@ class RunFolder:
             with atomic_path(target) as temporary:
                 source.replace(temporary)
         shutil.rmtree(finished)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DamagedError(path, "a damaged run (no object in braces)", AFRESH)
+    return value
+
+
+def _counts(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 2**63
 
 
 def picture_path(run: RunFolder, name: str, step: int) -> Path:

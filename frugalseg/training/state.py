@@ -8,6 +8,9 @@ from lightning.pytorch import Trainer
 
 from frugalseg.support.errors import InputError
 
+PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops")
+"""What continuing takes from the file."""
+
 
 def save_state(trainer: Trainer, path: Path) -> None:
     """Write the state of a training to `path`, which is replaced whole; to be called in all its processes."""
@@ -32,8 +35,13 @@ def saved_state(path: Path, whole: Path) -> Path | None:
     if not path.is_file():
         return None
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        missing = [key for key in PARTS if key not in content]
     except Exception as error:  # torch raises nearly anything on broken bytes
         reason = " ".join(str(error).split())[:60] or type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason}); delete {whole} to begin the training anew") from None
+    if missing:
+        raise InputError(
+            f"{path}: not the state of a training (no {missing[0]}); delete {whole} to begin the training anew"
+        )
     return path

@@ -3,14 +3,18 @@
 import argparse
 import os
 import pickle
+import random
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.backbones import load_backbone
+from frugalseg.backbones.limits import at_most
+from frugalseg.backbones.weights import load_strictly, network_with, read_tensors
 from frugalseg.support.errors import InputError
+from tests.mutations import bytes_mutations, safetensors_mutations
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
 
@@ -93,7 +97,7 @@ def test_nothing_there_and_nothing_in_it(tmp_path):
         read_tensors(tmp_path / "empty.pt")
 
 
-def test_loading_is_strict_and_lists_at_most_ten():
+def test_loading_is_strict_and_shows_the_first_names_that_are_wanted_and_found():
     network = nn.Linear(3, 2)
     good = {"weight": torch.ones(2, 3), "bias": torch.ones(2)}
     load_strictly(network, good, "f")
@@ -102,5 +106,83 @@ def test_loading_is_strict_and_lists_at_most_ten():
         load_strictly(network, {"weight": good["weight"]}, "f")
     with pytest.raises(InputError, match="another shape: weight"):
         load_strictly(network, good | {"weight": torch.ones(3, 3)}, "f")
-    with pytest.raises(InputError, match=r"x09 and 5 more"):
-        load_strictly(network, good | {f"x{i:02d}": torch.ones(1) for i in range(15)}, "f")
+    strange = {f"x{i:02d}": torch.ones(1) for i in range(15)}
+    with pytest.raises(InputError, match="lacks bias, has unknown x00, x01, x02 and 12 more; is it the checkpoint of"):
+        load_strictly(network, {"weight": good["weight"]} | strange, "f")
+
+
+def refusal(use):
+    """The one line with which something is refused; None where it works."""
+    try:
+        use()
+    except InputError as error:
+        assert str(error).isprintable() and len(str(error)) < 400
+        return str(error)
+    return None
+
+
+def test_headers_that_lie_and_broken_bytes_are_refused(tmp_path):
+    path, refused = tmp_path / "w.safetensors", []
+    save_file(TENSORS, path)
+    sound, network = path.read_bytes(), nn.ModuleDict({"a": nn.Linear(3, 2)})
+    for name, content in [*safetensors_mutations(sound), *bytes_mutations(sound, random.Random(0))]:
+        path.write_bytes(content)
+        if refusal(lambda: load_strictly(network, read_tensors(path), path)):
+            refused.append(name)
+    assert {"cut to 0", "zeroed", "header of 100000000000 bytes", "a.bias shape [-1]", "a.bias dtype F9"} <= {*refused}
+    assert {"a.bias data_offsets [10, 0]", "a.bias dtype I64", "another name", "a tensor twice"} <= {*refused}
+
+
+STRANGE = {
+    "keys that are no text": {3: torch.ones(2), (1, 2): torch.ones(2)},
+    "a number posing as terabytes": {"conv1.weight": torch.ones(1).expand(10**12)},
+    "many tensors that share one memory": dict.fromkeys(map(str, range(99)), torch.ones(9999)),
+    "a sparse tensor": {"conv1.weight": torch.ones(2, 2).to_sparse()},
+    "a tensor without memory": {"conv1.weight": torch.empty(10**12, device="meta")},
+    "one number": {"conv1.weight": torch.tensor(1.0), "layer1.0.conv1.weight": torch.tensor(1.0)},
+    "a stem alone": {"conv1.weight": torch.ones(1, 3, 7, 7), "layer1.0.conv1.weight": torch.ones(1)},
+    "a wide stem": {"conv1.weight": torch.ones(10**4, 3, 7, 7), "layer1.0.conv1.weight": torch.ones(1)},
+    "part of a UNet": {
+        "input_blocks.0.0.weight": torch.ones(4, 3, 3, 3),
+        "middle_block.0.in_layers.0.weight": torch.ones(4),
+        "out.2.weight": torch.ones(3, 4, 3, 3),
+        "output_blocks.0.0.in_layers.0.weight": torch.ones(4),
+        "output_blocks.999999.0.in_layers.0.weight": torch.ones(4),
+        "time_embed.0.weight": torch.ones(4, 4),
+    },
+    "patches alone": {
+        "cls_token": torch.ones(1, 1, 64),
+        "pos_embed": torch.ones(1, 5, 64),
+        "patch_embed.proj.weight": torch.ones(64, 3, 2, 2),
+        **{f"blocks.{n}.attn.qkv.weight": torch.ones(1) for n in range(99)},
+    },
+}
+
+
+@pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
+def test_strange_checkpoints_are_refused_by_every_family(content, tmp_path):
+    torch.save(content, tmp_path / "w.pt")
+    for family, options in (("ddpm", {}), ("swav", {}), ("mae", {}), ("timm", {"model": "test_vit"})):
+        said = refusal(lambda family=family, options=options: load_backbone(family, tmp_path / "w.pt", **options))
+        assert said is not None and "Traceback" not in said and "w.pt" in said, family
+
+
+@pytest.mark.parametrize(("family", "wanted"), [("swav", "conv1.weight"), ("mae", "cls_token"), ("timm", "cls_token")])
+def test_names_of_another_author_are_shown_with_those_that_are_wanted(family, wanted, tmp_path):
+    save_file({"encoder.stem.kernel": torch.ones(2)}, tmp_path / "w.safetensors")
+    options = {"model": "test_vit"} if family == "timm" else {}
+    said = refusal(lambda: load_backbone(family, tmp_path / "w.safetensors", **options))
+    assert said is not None and wanted in said and "encoder.stem.kernel" in said
+
+
+def test_a_network_is_built_no_larger_than_its_tensors_say():
+    with pytest.raises(InputError, match="asks for a larger network"), at_most(values=100):
+        nn.Linear(1000, 1000)
+    with pytest.raises(InputError, match="asks for a larger network"), at_most(tensors=5):
+        nn.Sequential(*(nn.Linear(1, 1) for _ in range(10**9)))
+    with pytest.raises(InputError, match="more layers than any network has"), at_most(tensors=5):
+        nn.Sequential(*(nn.Identity() for _ in range(10**4)))
+    with pytest.raises(InputError, match=r"another shape: weight \(2, 3\) for \(1000000, 1000000\)"):
+        network_with(lambda: nn.Linear(10**6, 10**6, bias=False), {"weight": torch.ones(2, 3)}, "f")
+    found = network_with(lambda: nn.Linear(3, 2), {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, "f")
+    assert found.weight.eq(1).all() and found.bias.eq(0).all()

@@ -149,8 +149,8 @@ def test_a_full_gpu_is_one_line_and_exit_code_1(full, data, tmp_path, capsys, mo
         (["chekc", "x"], "No such command 'chekc'"),
         (["toy", "-o", "x", "--seed", "-1"], "'--seed': -1"),
         (["generate", "x", "-n", "1", "-o", "y", "--seed", "-1"], "'--seed': -1"),
-        (["pretrain", "ddpm", "x", "-o", "y", "--seed", "-1"], "seed must not be negative"),
-        (["distill", "x", "--validation", "x", "-o", "y", "--seed", "-1"], "seed must not be negative"),
+        (["pretrain", "ddpm", "x", "-o", "y", "--seed", "-1"], "--seed -1; give a whole number from 0 to"),
+        (["distill", "x", "--validation", "x", "-o", "y", "--seed", "-1"], "--seed -1; give a whole number from 0 to"),
         (["pretrain", "ddpm", "x", "-o", "y", "--device", "meta"], "--device meta: not available"),
     ],
 )

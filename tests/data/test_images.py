@@ -7,6 +7,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from frugalseg.data.images import TURNS, image_size, list_images, other_files, read_image, require_distinct_stems
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, picture, save_image
 
@@ -143,8 +144,46 @@ def test_giant_images_are_refused_before_decoding(folder: Path, side: int) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for read in (read_image, image_size):
-            with pytest.raises(FileError, match=r"too large .more than 100 megapixels.; cut it"):
+            with pytest.raises(FileError, match=r"too large .more than 100 megapixels.; cut it into"):
                 read(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_few_kilobytes_that_claim_many_megapixels_are_refused(folder: Path, suffix: str) -> None:
+    """Blank pictures are legal, and decoded without an error; they are refused whole as well as cut short."""
+    path = folder / f"a.{suffix}"
+    Image.new("1", (5000, 5000)).save(path, **({"compression": "group4"} if suffix == "tif" else {}))
+    for content in (path.read_bytes(), path.read_bytes()[:-200]):
+        path.write_bytes(content)
+        with pytest.raises(FileError, match=r"claims 5000x5000 pixels in \d+ bytes|not an image of a known format"):
+            read_image(path)
+
+
+def test_the_largest_size_can_be_raised_and_lowered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+    large, small = folder / "large.png", save_image(folder / "small.png", picture(1, 1200, 1000))
+    large.write_bytes(giant_png(20_000))
+    monkeypatch.setenv("FRUGALSEG_MAX_MEGAPIXELS", "1")
+    with pytest.raises(FileError, match=r"more than 1 megapixels.; .* FRUGALSEG_MAX_MEGAPIXELS"):
+        read_image(small)
+    monkeypatch.setenv("FRUGALSEG_MAX_MEGAPIXELS", "500")
+    with pytest.raises(FileError, match="claims 20000x20000"):  # not too large any more
+        read_image(large)
+    assert read_image(small).shape == (1200, 1000, 3)
+    for wrong in ("many", "0", "-1", "1e3", "9" * 5000):
+        monkeypatch.setenv("FRUGALSEG_MAX_MEGAPIXELS", wrong)
+        with pytest.raises(InputError, match=r"FRUGALSEG_MAX_MEGAPIXELS is '.*; give a whole number"):
+            read_image(small)
+
+
+def test_large_images_that_are_converted_in_parts_keep_their_values(folder: Path) -> None:
+    rows = np.arange(2200, dtype=np.uint16)[:, None] * np.ones((1, 2000), np.uint16)
+    deep = read_image(save_image(folder / "deep.png", rows * 29))
+    assert (deep[..., 2] == np.rint(rows * 29 / 257).astype(np.uint8)).all()
+    clear = np.stack([rows % 256] * 3 + [rows // 10 % 256], 2).astype(np.uint8)
+    read = read_image(save_image(folder / "clear.png", clear))
+    white = Image.new("RGBA", (2000, 2200), "white")
+    assert (read == np.asarray(Image.alpha_composite(white, Image.fromarray(clear)).convert("RGB"))).all()
 
 
 def test_missing_image(folder: Path) -> None:
@@ -212,10 +251,10 @@ def test_formats_of_cameras_and_tools(tmp_path: Path, suffix: str, exact: bool) 
 
 
 def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None:
-    for name in ("unlabeled", "more"):
+    for name in ("unlabeled", "train/images"):
         save_image(tmp_path / name / "a.png", picture(0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="in this folder itself; name the folder that has them: more, unlabeled"):
+    with pytest.raises(FileError, match="name the folder that has them: train/images, unlabeled"):
         list_images(tmp_path)
 
 

@@ -120,7 +120,7 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.0.segmenter", {"membres": 3}, "unknown key 'segmenter.membres'; known there: protocol, members, seed"),
         ("rows.0.segmenter", {"members": "ten"}, "segmenter.members: input should be a valid integer"),
         ("rows.0.segmenter", {"members": True}, "segmenter.members: true is not a value for it"),
-        ("rows.0.segmenter", {"members": 0}, "0 members"),
+        ("rows.0.segmenter", {"members": 0}, "members is 0; give a whole number from 1 to 1000"),
         ("rows.0.segmenter", {"protocol": "none"}, "no training protocol 'none'; known: default, paper"),
         ("rows.0.segmenter", {"protocol": 3}, "segmenter.protocol: 3 is neither a name nor keys with values"),
         ("rows.0.segmenter", {"protocol": {"base": "none"}}, "no training protocol 'none'"),

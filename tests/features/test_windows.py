@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugalseg.features.windows import blend_weights, cut, fitted_size, lines, owned, starts, windows
+from frugalseg.features import windows as module
+from frugalseg.features.windows import Window, blend_weights, cut, fitted_size, lines, owned, starts, windows
 
 sides = st.integers(1, 200)
 
@@ -65,3 +66,11 @@ def test_blend_weights_are_symmetric_and_positive():
     assert weights.min() > 0
     assert torch.equal(weights, weights.flip(0, 1))
     assert weights[1:3, 2:4].eq(weights.max()).all()
+
+
+@pytest.mark.parametrize("network", [(16, 24), (150, 100), (96, 24)])
+def test_a_large_image_is_resized_in_bands_to_the_same_values(network, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (133, 57, 3), np.uint8)
+    at_once = cut(image, Window(0, 0, (133, 57), network))
+    monkeypatch.setattr(module, "BAND", 57 * 10)
+    assert torch.equal(cut(image, Window(0, 0, (133, 57), network)), at_once)

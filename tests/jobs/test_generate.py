@@ -151,7 +151,7 @@ def test_requests_that_make_no_sense(values, message):
     [
         ({"count": 0}, "at least one image"),
         ({"count": 1, "options": {"sampler": "euler"}}, "no sampler 'euler'"),
-        ({"count": 1, "options": {"sampling_steps": 0}}, "at least one is needed"),
+        ({"count": 1, "options": {"sampling_steps": 0}}, "sampling_steps is 0; give a whole number from 1"),
         ({"count": 1, "options": {"first_step": 1000}}, "0 to 999"),
         ({"count": 1, "options": {"temperature": 1}}, "no option temperature; known: sampler, sampling_steps"),
         ({"images": Path("missing")}, "no such folder"),

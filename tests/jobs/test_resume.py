@@ -25,6 +25,7 @@ from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support import files
 from frugalseg.support.errors import InputError
+from frugalseg.support.records import Record
 from frugalseg.support.runs import alone
 from tests.cli.test_cli import mistake, run
 from tests.jobs.interrupt import Stop, stop_at
@@ -90,6 +91,23 @@ def test_a_fit_of_something_else_does_not_take_up_the_old_one(request_, tmp_path
     seen = []
     fit_folder(changed, tmp_path / "model", progress=lambda *report: seen.append(report))
     assert ("features", 0, 4) in seen
+
+
+@pytest.mark.parametrize("earlier_version", [False, True])
+def test_a_fit_notices_another_file_of_its_checkpoint(earlier_version, request_, tiny_ddpm, tmp_path, caplog):
+    """Of folders, earlier versions noted files of safetensors alone: what they began goes on."""
+    checkpoint = shutil.copytree(tiny_ddpm, tmp_path / "ddpm")
+    changed = replace(request_, checkpoint=str(checkpoint))
+    with pytest.raises(Stop):
+        fit_folder(changed, tmp_path / "model", progress=stop_at("features", 3))
+    if earlier_version:
+        record = Record(tmp_path / "model.work" / "run.json")
+        record.write({name: value for name, value in record.read().items() if name != "checkpoint_files"})
+    settings = checkpoint / "unet" / "config.json"
+    settings.write_text(settings.read_text() + "\n")
+    seen = []
+    fit_folder(changed, tmp_path / "model", progress=lambda *report: seen.append(report))
+    assert (("features", 0, 4) in seen) == ("changed: checkpoint files" in caplog.text) == (not earlier_version)
 
 
 def test_a_fit_notices_other_classes(request_, toy_train, tmp_path, caplog):

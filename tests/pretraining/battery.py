@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from frugalseg.backbones import load_backbone
 from frugalseg.jobs.pretrain import pretrain, stored_settings
+from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 
@@ -172,6 +173,16 @@ class PretrainingChecks:
         assert pretrain(self.family, photos, out, settings, OPTIONS)
         self.assert_same_run(out, straight)
 
+    def test_a_run_on_windows_continues_to_the_same_weights(self, photos: Path, tmp_path: Path) -> None:
+        straight, out, settings = tmp_path / "straight", tmp_path / "run", replace(self.tiny, crop=True, steps=4)
+        assert pretrain(self.family, photos, straight, settings, OPTIONS)
+        assert not pretrain(self.family, photos, out, settings, replace(OPTIONS, max_minutes=1e-9))
+        with pytest.raises(InputError, match="crop: True before, False now"):
+            pretrain(self.family, photos, out, replace(settings, crop=False), OPTIONS)
+        assert pretrain(self.family, photos, out, None, OPTIONS)
+        self.assert_same_run(out, straight)
+        assert "are cut at the images' own scale" in log(out)
+
     def test_the_result_is_a_backbone_of_averaged_weights(self, straight: Path) -> None:
         backbone = load_backbone(self.family, straight)
         assert backbone.native_size == self.tiny.image_size
@@ -184,6 +195,7 @@ class PretrainingChecks:
 
     def test_the_run_folder_tells_what_happened(self, straight: Path) -> None:
         said = log(straight)
+        assert "At this rate, the remaining 9 steps take" in said
         assert "6 images" in said and "cropped at the centre" in said
         assert "step 12/12" in said and "images/s" in said and "left" in said
         assert {p.name for p in (straight / "pictures").iterdir()} == {
@@ -206,7 +218,8 @@ class PretrainingChecks:
             pretrain(self.family, tmp_path, straight, self.tiny, OPTIONS)
 
     def test_stored_settings_take_what_is_given(self, photos: Path, straight: Path, tmp_path: Path) -> None:
-        assert stored_settings(self.family, straight) == self.tiny.chosen_for(sorted(photos.iterdir()))
+        chosen = self.tiny.chosen_for(sorted(photos.iterdir()), Machine.of("cpu"))
+        assert stored_settings(self.family, straight) == chosen
         assert stored_settings(self.family, straight, steps=20, seed=None).steps == 20
         assert stored_settings(self.family, tmp_path / "nothing", steps=20) == type(self.tiny)(steps=20)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frugalseg.data.images import list_images
-from frugalseg.pretraining.images import TrainingImages, fit_to_size, median_size
+from frugalseg.pretraining.images import ImageWindows, TrainingImages, fit_to_size, median_size, median_window
 from frugalseg.support.errors import InputError
 
 sides = st.integers(1, 60)
@@ -60,3 +60,46 @@ def test_images_of_the_training_size_stay_as_they_are(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no images"):
         TrainingImages(list_images(tmp_path), (8, 8))
+
+
+class TestWindows:
+    """Windows at the images' own scale: (row, column, number of the image) is written into each pixel."""
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> list[Path]:
+        for i, (height, width) in enumerate([(10, 12), (8, 6), (4, 3)]):
+            rows, columns = np.indices((height, width))
+            pixels = np.stack([rows, columns, np.full_like(rows, i)], axis=2).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        return list_images(tmp_path)
+
+    def test_windows_are_cut_at_random_and_not_resized(self, paths: list[Path]) -> None:
+        images = ImageWindows(paths, (8, 6))
+        draws = np.random.default_rng(0)
+        corners = set()
+        for _ in range(300):
+            window = images.drawn(0, draws)
+            corners.add(tuple(window[0, 0, :2].tolist()))
+            assert np.array_equal(window - window[0, 0], np.stack([*np.indices((8, 6)), np.zeros((8, 6))], axis=2))
+        assert corners == {(top, left) for top in range(3) for left in range(7)}
+        assert images[0][0, 0].tolist() == [1, 3, 0]  # pictures show the middle
+        assert np.array_equal(images.drawn(1, draws), images[1])
+
+    def test_smaller_images_are_enlarged_until_they_cover_a_window(self, paths: list[Path]) -> None:
+        images = ImageWindows(paths, (8, 6))
+        assert images[2].shape == (8, 6, 3) and images.kept(2).shape == (8, 6, 3)
+        assert ImageWindows(paths, (5, 6)).kept(2).shape == (8, 6, 3)
+        assert "windows of 8x6 are cut at the images' own scale" in images.describe()
+        assert "1 are smaller and are enlarged" in images.describe()
+        assert "enlarged" not in ImageWindows(paths, (4, 3)).describe()
+
+    def test_windows_from_memory_and_from_disk_are_the_same(self, paths: list[Path]) -> None:
+        kept, streamed = ImageWindows(paths, (5, 5)), ImageWindows(paths, (5, 5), limit=100)
+        assert kept.cached and not streamed.cached
+        for i in range(3):
+            assert np.array_equal(
+                *(each.drawn(i, np.random.default_rng(i)) for each in (kept, streamed)),
+            )
+
+    def test_without_a_size_windows_are_as_large_as_most_images_allow(self, paths: list[Path]) -> None:
+        assert median_window(paths, 99) == (8, 6) and median_window(paths, 7) == (7, 6)

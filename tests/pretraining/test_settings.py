@@ -12,6 +12,8 @@ from frugalseg.support.errors import InputError
         {"steps": 0},
         {"batch_size": 0},
         {"learning_rate": 0.0},
+        {"learning_rate": float("inf")},
+        {"gradient_clip": float("nan")},
         {"gradient_clip": -1.0},
         {"ema_decay": 1.0},
         {"warmup_steps": -1},

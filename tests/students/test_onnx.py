@@ -1,6 +1,9 @@
 """The exported file gives users of onnxruntime what torch gives: any batch and size, from pictures as they are."""
 
+import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -54,8 +57,27 @@ def test_the_file_says_what_its_user_must_know(file):
 
 def test_missing_packages_are_named(monkeypatch, student, tmp_path):
     monkeypatch.setattr(onnx_export, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"onnx, onnxscript, onnxruntime; run: pip install 'frugalseg\[onnx\]'"):
+    with pytest.raises(
+        InputError, match=r"onnx, onnxscript, onnxruntime; run: pip install --upgrade 'frugalseg\[onnx\]'"
+    ):
         export_onnx(student, tmp_path / "student.onnx")
+
+
+def test_packages_that_are_too_old_or_broken_are_named(monkeypatch, student, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(onnx_export, "version", lambda name: "0.5.9" if name == "onnxscript" else "99.0")
+        with pytest.raises(InputError, match=r"onnxscript 0\.5\.9 \(from 0\.6 on\); run: pip install --upgrade"):
+            export_onnx(student, tmp_path / "student.onnx")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)  # importing it now fails
+    with pytest.raises(InputError, match=r"cannot load what it needs \(.*onnxscript.*\); run: pip install"):
+        export_onnx(student, tmp_path / "student.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_oldest_packages_are_those_that_the_package_asks_for():
+    text = (Path(onnx_export.__file__).parents[2] / "pyproject.toml").read_text()
+    asked = dict(re.findall(r'"(onnx\w*)>=([\d.]+)"', text))
+    assert asked == {name: f"{major}.{minor}" for name, (major, minor) in onnx_export.PACKAGES.items()}
 
 
 def test_a_file_that_answers_otherwise_is_not_written(monkeypatch, file, tmp_path):

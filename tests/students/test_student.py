@@ -100,12 +100,12 @@ def network(architecture, encoder):
     [
         (lambda f: (f / "student.safetensors").write_bytes(b"half"), "student.safetensors"),
         (lambda f: spoil(f, format=99), "later version"),
-        (lambda f: spoil(f, network={"architecture": "unet"}), "damaged student"),
+        (lambda f: spoil(f, network={"architecture": "unet"}), "damaged model"),
         (
             lambda f: spoil(f, network=network("x", "y")),
             "no architecture",
         ),
-        (lambda f: spoil(f, view={}), "damaged student"),
+        (lambda f: spoil(f, view={}), "damaged model"),
         (
             lambda f: spoil(f, network=network("unet", "resnet34")),
             "student.safetensors",

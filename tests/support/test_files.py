@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,10 @@ def test_json_with_nan_is_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", [b'{"a": }', b"\xff\xfe\x00", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a": }', b"\xff\xfe\x00", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, '{"a": 1}'.encode("utf-16")],
+)
 def test_broken_json_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
@@ -129,3 +133,22 @@ def test_a_path_with_a_line_break_gives_one_line() -> None:
     error = FileError("a\nb.png", "is wrong", "mend it")
     assert str(error) == "a?b.png: is wrong; mend it"
     assert (error.where, error.message, error.remedy) == ("a?b.png", "is wrong", "mend it")
+
+
+def test_a_message_is_one_line_of_bounded_length() -> None:
+    for error in (InputError("x" * 150_000 + "\n\ud800 end"), FileError("a", "m" * 150_000, "r\n" * 10_000)):
+        assert len(str(error)) <= 2000 and str(error).isprintable()
+    assert str(InputError("x" * 150_000 + " end")).endswith(" end")
+    assert str(FileError("x" * 4096, "is wrong", "mend it")).endswith("is wrong; mend it")
+
+
+def test_an_error_with_a_file_survives_the_way_out_of_another_process() -> None:
+    error = pickle.loads(pickle.dumps(FileError("a.png", "is wrong", "mend it")))
+    assert (str(error), error.remedy) == ("a.png: is wrong; mend it", "mend it")
+
+
+def test_a_giant_json_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(2**20 + 1)
+    with pytest.raises(FileError, match="larger than 1 MB"):
+        read_json(tmp_path / "a.json", megabytes=1)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress as RichProgress
 from rich.progress import TextColumn
 
-from frugalseg.support.progress import Bars, bars, note, silent
+from frugalseg.support.progress import Bars, bars, line, note, silent
 
 
 def test_bars_show_each_stage_with_its_rate_and_note() -> None:
@@ -20,14 +20,29 @@ def test_bars_show_each_stage_with_its_rate_and_note() -> None:
         progress("train", step, 3)
         note(progress, "train", f"loss {step}")
     progress("save", 1, 1)
+    line(progress, "takes [1] hour")
+    assert console.file.getvalue() == "takes [1] hour\n"  # type: ignore[attr-defined]
     console.print(shown.get_renderable())
-    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    lines = [shown_line.rstrip() for shown_line in console.file.getvalue().splitlines()[1:]]  # type: ignore[attr-defined]
     assert lines[0].startswith("train 3/3") and lines[0].endswith("loss 2") and "/s" in lines[0]
     assert lines[1].startswith("save 1/1") and "loss" not in lines[1]
 
 
-def test_a_plain_function_needs_no_notes() -> None:
+def test_slow_steps_are_timed_each() -> None:
+    time = iter(range(100))
+    columns = (TextColumn("{task.fields[rate]}"),)
+    console = Console(file=io.StringIO(), width=80)
+    shown = RichProgress(*columns, console=console, auto_refresh=False, get_time=lambda: float(next(time)) * 10)
+    progress = Bars(shown)
+    for step in range(5):
+        progress("train", step, 9)
+    console.print(shown.get_renderable())
+    assert " s each" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_plain_function_needs_no_notes_or_lines() -> None:
     note(silent, "train", "loss 1")
+    line(silent, "takes an hour")
     note(lambda *report: None, "train", "loss 1")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.records import Record, differences, plain, stamps
+from frugalseg.support.records import Record, as_recorded, differences, files_read, plain, stamps
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,23 @@ def test_stamps_see_another_file(tmp_path: Path) -> None:
     assert before == [[str(path), 3, path.stat().st_mtime_ns]]
     path.write_text("three")
     assert stamps([path]) != before
+
+
+def test_files_read_are_weights_and_settings_wherever_they_lie(tmp_path: Path) -> None:
+    names = ["pytorch_model.bin", "config.json", "unet/weights.safetensors", "a.PTH", "fit.log", "index.html", "x.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert {path.relative_to(tmp_path).as_posix() for path in files_read(tmp_path)} == set(names[:4])
+    assert files_read(tmp_path / "fit.log") == [tmp_path / "fit.log"]
+
+
+def test_values_that_an_earlier_version_did_not_write(tmp_path: Path) -> None:
+    record, command = Record(tmp_path / "run.json"), {"model": 1, "model_files": 2}
+    assert as_recorded(command, record, {"model_files"}) == command
+    record.write({"model": 1})
+    assert as_recorded(command, record, {"model_files"}) == {"model": 1}
+    record.write({"model_files": 3})
+    assert as_recorded(command, record, {"model_files"}) == command
+    record.path.write_text("no JSON")
+    assert as_recorded(command, record, {"model_files"}) == command

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from frugalseg.support.errors import InputError
 from frugalseg.training.run_folder import RunFolder, continued
+from frugalseg.training.state import saved_state
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
@@ -47,3 +49,22 @@ def test_two_runs_never_share_a_folder(tmp_path: Path) -> None:
             pass
     with second.alone():
         second.begin({"steps": 4})
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "3", "{}", '{"step": "x", "images": 0, "seconds": 0}', '{"step": -1}', "{", "null"]
+)
+def test_damaged_records_of_a_run_are_one_line(text: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.training.mkdir()
+    for path, read in ((run.progress, run.last_progress), (run.settings, run.stored_settings)):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"(a damaged run|not JSON)"):
+            read()
+
+
+def test_a_state_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    for content in ({"state_dict": {}}, torch.ones(3), [1]):
+        torch.save(content, tmp_path / "last.ckpt")
+        with pytest.raises(InputError, match=r"last\.ckpt: (not the state|cannot be read).*to begin the training anew"):
+            saved_state(tmp_path / "last.ckpt", tmp_path)

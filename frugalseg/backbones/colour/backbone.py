@@ -9,6 +9,7 @@ from torch import Tensor
 from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.colour.settings import ColourOptions
 from frugalseg.features.taps import Tap
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 
 
@@ -55,7 +56,7 @@ class ColourBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """The inverse of `config`; nothing is read from `folder`."""
-        return cls.from_checkpoint(None, ColourOptions(native_size=tuple(config["native_size"])))
+        return cls.from_checkpoint(None, from_json(ColourOptions, config))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | None, options: ColourOptions) -> Self:

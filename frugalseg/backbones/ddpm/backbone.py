@@ -10,11 +10,19 @@ from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
 from frugalseg.backbones.ddpm.generator import DDPMGenerator
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
-from frugalseg.backbones.ddpm.settings import DDPMGeneration, DDPMOptions, FeatureSettings, choose_settings
+from frugalseg.backbones.ddpm.settings import (
+    DDPMGeneration,
+    DDPMOptions,
+    FeatureSettings,
+    check_numbers,
+    choose_settings,
+)
 from frugalseg.backbones.ddpm.source import load_network
 from frugalseg.features.taps import Tap
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import usual_permissions
 from frugalseg.support.precision import dtype_of, precision_of
+from frugalseg.support.text import brief
 
 COMPILED_VERSIONS = 256
 """Of a block's function, one for each kind of block and size of its input; as many as dynamo allows in all."""
@@ -47,8 +55,7 @@ class DDPMBackbone(Backbone):
             for b in settings.blocks
         )
         self.stride = 2 ** (len(unet.down_blocks) - 1)
-        size = unet.config.sample_size or 256
-        self.native_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.native_size = image_size(unet)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | None, options: DDPMOptions) -> Self:
@@ -135,8 +142,11 @@ class DDPMBackbone(Backbone):
         # Models of earlier versions name no precision: they ran in float32 whatever they were fitted in.
         precision = config.get("precision", "fp32")
         settings = {name: value for name, value in config.items() if name != "precision"}
+        read = FeatureSettings.from_json(settings)
         unet, scheduler = load_network(folder)
-        return cls(lay_out(unet, dtype=dtype_of(precision)), scheduler, FeatureSettings.from_json(settings))
+        check_numbers("timesteps", read.timesteps, scheduler.config.num_train_timesteps)
+        check_numbers("blocks", read.blocks, len(block_shapes(unet)))
+        return cls(lay_out(unet, dtype=dtype_of(precision)), scheduler, read)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""
@@ -149,6 +159,15 @@ class DDPMBackbone(Backbone):
     def generator(self, options: DDPMGeneration | None = None) -> DDPMGenerator:
         """See `Backbone.generator`."""
         return DDPMGenerator(self.unet, self.scheduler, options or DDPMGeneration())
+
+
+def image_size(unet: Any) -> tuple[int, int]:
+    """(height, width) of a UNet's training images; 256 x 256 where it says nothing."""
+    size = unet.config.sample_size or 256
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise InputError(f"the UNet's sample_size is {brief(repr(size), 40)}; one or two numbers above 0 are expected")
+    return sides[0], sides[1]
 
 
 def lay_out(unet: Any, **place: Any) -> Any:

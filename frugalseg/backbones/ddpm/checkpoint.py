@@ -12,9 +12,18 @@ from typing import Any
 
 from torch import Tensor
 
-from frugalseg.backbones.weights import complain, load_strictly, read_tensors
+from frugalseg.backbones.weights import foreign, names, network_with, read_tensors
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
+from frugalseg.support.text import brief, kind_and_reason
 
+NEEDED = (
+    "input_blocks.0.0.weight",
+    "middle_block.0.in_layers.0.weight",
+    "out.2.weight",
+    "output_blocks.0.0.in_layers.0.weight",
+    "time_embed.0.weight",
+)
 NORM_GROUPS = 32  # guided-diffusion's normalization() is GroupNorm(32, channels)
 
 # our name within a residual block or an attention, by the published one
@@ -86,9 +95,13 @@ def load_guided_diffusion(
     tensors = read_tensors(path)
     layout = read_layout(tensors, path)
     width = head_width(layout, head_channels, heads)
-    unet = UNet2DModel(**unet_config(layout, image_size, width))
-    load_strictly(unet, convert(tensors, layout, width, new_attention_order), path)
-    return unet.eval()
+    try:
+        ours = convert(tensors, layout, width, new_attention_order, path)
+    except RuntimeError as error:  # tensors of the right names in other shapes
+        raise foreign(
+            path, f"part of a guided-diffusion UNet, or none ({kind_and_reason(error)})", NEEDED, tensors
+        ) from None
+    return network_with(lambda: UNet2DModel(**unet_config(layout, image_size, width)), ours, path).eval()
 
 
 def read_layout(tensors: Mapping[str, Tensor], source: str | Path) -> Layout:
@@ -97,12 +110,23 @@ def read_layout(tensors: Mapping[str, Tensor], source: str | Path) -> Layout:
     Raises:
         InputError: these are not the tensors of an unconditional guided-diffusion UNet.
     """
-    needed = {"input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight", "out.2.weight", "time_embed.0.weight"}
-    if needed - tensors.keys():
-        raise InputError(f"{source}: not a guided-diffusion UNet (no {sorted(needed - tensors.keys())[0]})")
+    missing = [name for name in NEEDED if name not in tensors]
+    if missing:
+        raise foreign(source, f"not a guided-diffusion UNet (no {missing[0]})", NEEDED, tensors)
     if "label_emb.weight" in tensors:
         raise InputError(f"{source}: a class-conditional network; an unconditional one is needed")
-    count = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"output_blocks\.(\d+)\.", k)))
+    try:
+        return _layout(tensors, source)
+    except (KeyError, IndexError) as error:
+        what = f"part of a guided-diffusion UNet, or none ({kind_and_reason(error)})"
+        raise foreign(source, what, NEEDED, tensors) from None
+
+
+def _layout(tensors: Mapping[str, Tensor], source: str | Path) -> Layout:
+    """`read_layout` of tensors that may be a part of a network's only; `KeyError` or `IndexError` where they are."""
+    count = 1 + max(int(m[1]) for k in tensors if (m := re.match(r"output_blocks\.(\d{1,6})\.", k)))
+    if count > len(tensors):
+        raise KeyError(f"output_blocks.0 to {count - 1}")
     joints = sorted({int(m[1]) for k in tensors if (m := re.match(UPSAMPLER, k))})
     per_level = joints[0] + 1 if joints else count
     levels = count // per_level
@@ -128,10 +152,10 @@ def head_width(layout: Layout, head_channels: int | None, heads: int | None) -> 
     """Channels of an attention head, the same at every level as diffusers wants it."""
     attended = {c for c, used in zip(layout.channels, layout.attention, strict=True) if used} | {layout.channels[-1]}
     if heads is not None:
-        if len(attended) > 1 or layout.channels[-1] % heads:
+        if heads < 1 or len(attended) > 1 or layout.channels[-1] % heads:
             raise InputError(f"{heads} heads don't divide the attended widths {sorted(attended)} into equal heads")
         return layout.channels[-1] // heads
-    if head_channels is None or any(c % head_channels for c in attended):
+    if head_channels is None or head_channels < 1 or any(c % head_channels for c in attended):
         raise InputError(f"heads of {head_channels} channels don't divide the attended widths {sorted(attended)}")
     return head_channels
 
@@ -162,8 +186,14 @@ def unet_config(layout: Layout, image_size: int, width: int) -> dict[str, Any]:
     }
 
 
-def convert(tensors: Mapping[str, Tensor], layout: Layout, width: int, new_order: bool) -> dict[str, Tensor]:
-    """The same tensors under diffusers' names; every published tensor must find its place."""
+def convert(
+    tensors: Mapping[str, Tensor], layout: Layout, width: int, new_order: bool, source: str | Path
+) -> dict[str, Tensor]:
+    """The same tensors under diffusers' names; every published tensor must find its place.
+
+    Raises:
+        FileError: some are unknown, or cannot be split into heads; `source` is where they are from.
+    """
     modules = module_names(tensors, layout)
     converted, unknown = {}, []
     for key, tensor in tensors.items():
@@ -172,11 +202,16 @@ def convert(tensors: Mapping[str, Tensor], layout: Layout, width: int, new_order
         if module in modules:
             converted[f"{modules[module]}.{kind}"] = tensor.float().reshape(linear_or_same(tensor, key))
         elif part == "qkv" and owner in modules:
+            if tensor.dim() == 0 or tensor.shape[0] % (3 * width):
+                raise FileError(
+                    source, f"{brief(key, 60)} is not made of heads of {width} channels", "give head_channels"
+                )
             for name, value in zip("qkv", split_heads(tensor.float(), width, new_order), strict=True):
                 converted[f"{modules[owner]}.to_{name}.{kind}"] = value
         else:
             unknown.append(key)
-    complain("guided-diffusion checkpoint", "has unknown", unknown)
+    if unknown:
+        raise foreign(source, f"not a guided-diffusion UNet alone (unknown: {names(unknown)})", modules, unknown)
     return converted
 
 

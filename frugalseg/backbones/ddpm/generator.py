@@ -13,6 +13,7 @@ from frugalseg.backbones.ddpm.settings import DDPMGeneration
 from frugalseg.backbones.ddpm.timesteps import choose_timesteps
 from frugalseg.backbones.generator import Drawn
 from frugalseg.support.precision import dtype_of
+from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 
 
 class DDPMGenerator:
@@ -30,6 +31,8 @@ class DDPMGenerator:
         device = next(unet.parameters()).device
         precision = options.precision or ("fp32" if device.type == "cpu" else "bf16")
         dtype = dtype_of(precision)
+        if slow_in_bf16(device.type, precision):
+            warn_of_slow_bf16()
         if next(unet.parameters()).dtype != dtype:
             unet = nn.Module.to(deepcopy(unet), dtype=dtype)
         self.denoise = Denoiser(unet, scheduler)

@@ -47,6 +47,7 @@ def choose_shape(
     multipliers: tuple[int, ...] | None = None,
     layers: int | None = None,
     attention_levels: int | None = None,
+    small: bool = False,
 ) -> UNetShape:
     """A UNet that fits the images; whatever is given is kept, the rest is chosen.
 
@@ -59,17 +60,17 @@ def choose_shape(
         multipliers: the channels of each level divided by `base_channels`.
         layers: residual blocks a level.
         attention_levels: how many of the deepest levels have self-attention.
+        small: as narrow and shallow as for small images, whatever their size; for trainings on a CPU.
     """
     side = min(image_size)
     if multipliers is None:
         levels = min(max(int(math.log2(max(side, 1) / SHORTEST_SIDE_INSIDE)) + 1, 2), 6)
         multipliers = {2: (1, 2), 3: (1, 2, 4), 4: (1, 2, 3, 4), 5: (1, 1, 2, 3, 4), 6: (1, 1, 2, 2, 4, 4)}[levels]
-    if base_channels is None:
-        base_channels = 32 if side < 64 else 64 if side < 128 else 128
-    channels = tuple(base_channels * m for m in multipliers)
+    grade = 0 if small or side < 64 else 1 if side < 128 else 2
+    channels = tuple((base_channels or 32 << grade) * m for m in multipliers)
     if attention_levels is None:
-        attention_levels = min(1 if side < 64 else 2 if side < 128 else 3, len(channels))
-    return UNetShape(channels, layers or (1 if side < 64 else 2), attention_levels)
+        attention_levels = min(grade + 1, len(channels))
+    return UNetShape(channels, layers or min(grade + 1, 2), attention_levels)
 
 
 def build_unet(image_size: tuple[int, int], shape: UNetShape) -> Any:

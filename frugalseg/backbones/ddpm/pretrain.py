@@ -53,8 +53,8 @@ class DDPMPretraining(PretrainingModule):
     def timesteps(self, step: int, rank: int, world_size: int) -> Tensor:
         """(b,) int64, this rank's timesteps: evenly spaced over the global batch, shifted at random."""
         shift = random_numbers(self.settings.seed, STEP, step).random()
-        places = torch.arange(rank, self.settings.batch_size, world_size, dtype=torch.float64)
-        return ((places / self.settings.batch_size + shift) % 1 * TIMESTEPS).long().clamp_max(TIMESTEPS - 1)
+        places = torch.arange(rank, self.settings.images_per_step, world_size, dtype=torch.float64)
+        return ((places / self.settings.images_per_step + shift) % 1 * TIMESTEPS).long().clamp_max(TIMESTEPS - 1)
 
     def loss_weights(self, t: Tensor) -> Tensor:
         """(b,) weights of the loss: ``min(SNR_t, gamma) / SNR_t``, or 1 (Hang et al. 2023, for predicted noise)."""

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
-from frugalseg.pretraining.settings import LONGEST_SIDE, TrainingSettings, nearest_multiple
+from frugalseg.pretraining.machine import Machine
+from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
+from frugalseg.support.checked import MOST, from_json
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, POSITIVE, SEED, SIDE, WIDTH, Range
 
 PAPER_BLOCKS = 18  # decoder blocks of the LSUN and FFHQ-256 networks, which the presets number
 SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddpm"]
 SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
+MOST_DRAWS = 1000
+"""Noise draws that features can be averaged over; all of them pass through the network in one batch."""
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -32,23 +37,32 @@ class DDPMOptions:
     preset: Literal["current", "first-release"] = option(
         "current", "Which of the paper's features to read: the current ones, or those of its first release."
     )
-    timesteps: tuple[int, ...] | None = option(None, "The diffusion steps to read features at, such as 50,150,250.")
+    timesteps: tuple[int, ...] | None = option(
+        None, "The diffusion steps to read features at, such as 50,150,250.", within=AMOUNT
+    )
     blocks: tuple[int, ...] | None = option(
-        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest."
+        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest.", within=AMOUNT
     )
     inputs: bool | None = option(
         None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
     )
-    noise_seed: int = option(0, "The seed of the noise that is added to the images.")
-    noise_draws: int = option(1, "The number of noise draws to average the features over.")
+    noise_seed: int = option(0, "The seed of the noise that is added to the images.", within=SEED)
+    noise_draws: int = option(1, "The number of noise draws to average the features over.", within=DEPTH)
     precision: Precision = option("fp32", "The number format of the network.")
     compile: bool = option(False, "Compile the network. This takes minutes at first, and long runs are faster.")
-    image_size: int | None = option(None, "For .pt files: the side length of the training images, in pixels.")
-    head_channels: int | None = option(None, "For .pt files: the number of channels of an attention head.")
+    image_size: int | None = option(
+        None, "For .pt files: the side length of the training images, in pixels.", within=SIDE
+    )
+    head_channels: int | None = option(
+        None, "For .pt files: the number of channels of an attention head.", within=WIDTH
+    )
     heads: int | None = option(
-        None, "For .pt files: the number of attention heads, for networks that were defined by it."
+        None, "For .pt files: the number of attention heads, for networks that were defined by it.", within=DEPTH
     )
     new_attention_order: bool | None = option(None, "For .pt files: the network stores q, k and v one after another.")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def guided(self) -> dict[str, Any]:
         """The options of `load_guided_diffusion` that were given."""
@@ -69,10 +83,12 @@ class DDPMGeneration:
 
     sampler: SamplingMethod = option("sde-dpmsolver++", "How to draw images. ddpm is the published way.")
     sampling_steps: int | None = option(
-        None, "How often the network runs for each image. By default 25 times; with ddpm, once for each diffusion step."
+        None,
+        "How often the network runs for each image. By default 25 times; with ddpm, once for each diffusion step.",
+        within=COUNT,
     )
     first_step: int | None = option(
-        None, "The diffusion step to begin at. By default, the noisiest step that the network knows."
+        None, "The diffusion step to begin at. By default, the noisiest step that the network knows.", within=AMOUNT
     )
     precision: Precision | None = option(
         None, "The number format while drawing. By default bf16 on a GPU and fp32 elsewhere."
@@ -81,10 +97,18 @@ class DDPMGeneration:
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise InputError(f"no sampler {self.sampler!r}; known: {', '.join(SAMPLERS)}")
-        if self.sampling_steps is not None and self.sampling_steps < 1:
-            raise InputError(f"sampling_steps is {self.sampling_steps}; at least one is needed")
+        check_ranges(self)
         if self.precision is not None:
             check_precision(self.precision)
+
+
+def check_numbers(what: str, numbers: Sequence[int], end: int) -> None:
+    """Raise `InputError` unless `numbers` are distinct, in [0, end), and at least one."""
+    wrong = [n for n in numbers if not 0 <= n < end]
+    if wrong:
+        raise InputError(f"{what} {', '.join(map(str, wrong))}: this network has {what} 0 to {end - 1}")
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InputError(f"{what} {', '.join(map(str, numbers)) or 'empty'}: give one or more, each once")
 
 
 @dataclass(frozen=True)
@@ -105,14 +129,22 @@ class FeatureSettings:
     noise_seed: int = 0
     noise_draws: int = 1
 
+    def __post_init__(self) -> None:
+        for what, numbers in (("timesteps", self.timesteps), ("blocks", self.blocks)):
+            check_numbers(what, numbers, MOST)
+        if not 1 <= self.noise_draws <= MOST_DRAWS:
+            raise InputError(f"noise draws: at least 1 and at most {MOST_DRAWS} are possible")
+        if not 0 <= self.noise_seed < 2**63:
+            raise InputError("noise seed: from 0 to below 2**63 is possible")
+
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values, for `FeatureSettings(**...)` after `tuple` has been applied to lists."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "FeatureSettings":
-        """The inverse of `to_json`."""
-        return cls(**{**values, "timesteps": tuple(values["timesteps"]), "blocks": tuple(values["blocks"])})
+        """The inverse of `to_json`; `InputError` where a value has another type or is out of range."""
+        return from_json(cls, values)
 
 
 PRESETS = {
@@ -154,18 +186,7 @@ def choose_settings(
         blocks = sorted({min(round(b * decoder_blocks / PAPER_BLOCKS), decoder_blocks - 1) for b in chosen.blocks})
     check_numbers("timesteps", timesteps, training_steps)
     check_numbers("blocks", blocks, decoder_blocks)
-    if rest.get("noise_draws", 1) < 1:
-        raise InputError("noise draws: at least 1 is needed")
     return FeatureSettings(timesteps=tuple(timesteps), blocks=tuple(blocks), **rest)
-
-
-def check_numbers(what: str, numbers: Sequence[int], end: int) -> None:
-    """Raise `InputError` unless `numbers` are distinct, in [0, end), and at least one."""
-    wrong = [n for n in numbers if not 0 <= n < end]
-    if wrong:
-        raise InputError(f"{what} {', '.join(map(str, wrong))}: this network has {what} 0 to {end - 1}")
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise InputError(f"{what} {', '.join(map(str, numbers)) or 'empty'}: give one or more, each once")
 
 
 @dataclass(frozen=True)
@@ -173,7 +194,8 @@ class DDPMPretrainSettings(TrainingSettings):
     """What the result of DDPM pretraining depends on, beside the images.
 
     Attributes:
-        base_channels: channels of the UNet at full resolution. None: chosen from the image size, as are the next three.
+        base_channels: channels of the UNet at full resolution. None: chosen from the image size, as are the next three,
+            and those of small images on a CPU.
         multipliers: channels of each level, divided by `base_channels`.
         layers: residual blocks per level.
         attention_levels: how many of the deepest levels have self-attention.
@@ -184,39 +206,46 @@ class DDPMPretrainSettings(TrainingSettings):
             reduce it. This helps in short runs. None gives all timesteps the same weight, as Ho et al. do.
     """
 
+    by_machine: ClassVar[tuple[str, ...]] = (
+        *TrainingSettings.by_machine,
+        *("base_channels", "multipliers", "layers", "attention_levels"),
+    )
+    useful_images: ClassVar[int | None] = 70_000
+
     base_channels: int | None = option(
-        None, "The number of channels at full resolution. By default, it is chosen from the image size."
+        None,
+        "The number of channels at full resolution. By default, it is chosen from the image size, and smaller on a "
+        "CPU.",
+        within=WIDTH,
     )
     multipliers: tuple[int, ...] | None = option(
-        None, "The channels of each level as multiples of the base channels, such as 1,2,2."
+        None, "The channels of each level as multiples of the base channels, such as 1,2,2.", within=Range(1, 1024)
     )
-    layers: int | None = option(None, "The number of residual blocks per level.")
-    attention_levels: int | None = option(None, "How many of the deepest levels have attention.")
+    layers: int | None = option(None, "The number of residual blocks per level.", within=DEPTH)
+    attention_levels: int | None = option(None, "How many of the deepest levels have attention.", within=AMOUNT)
     noise_schedule: Literal["linear", "cosine"] = option(
         "cosine", "The noise schedule. cosine suits small images, linear suits large ones."
     )
     min_snr: float | None = option(
-        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs."
+        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs.", within=POSITIVE
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.noise_schedule not in SCHEDULES:
             raise InputError(f"noise_schedule {self.noise_schedule!r} is unknown; give linear or cosine")
-        if self.min_snr is not None and not self.min_snr > 0:
-            raise InputError(f"min_snr is {self.min_snr}; give a number above 0, such as 5")
 
-    def chosen_for(self, paths: list[Path]) -> "DDPMPretrainSettings":
-        """The same settings with everything that was left open chosen for the images at `paths`."""
-        from frugalseg.pretraining.images import median_size
-
-        size = self.image_size or median_size(paths, LONGEST_SIDE)
-        shape = choose_shape(size, self.base_channels, self.multipliers, self.layers, self.attention_levels)
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "DDPMPretrainSettings":  # noqa: B008
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine."""
+        basics = self.with_basics(paths, machine)
+        assert basics.image_size is not None
+        size, given = basics.image_size, (self.base_channels, self.multipliers, self.layers, self.attention_levels)
+        shape = choose_shape(size, *given, small=not machine.gpu)
         base = self.base_channels or shape.channels[0]
         if self.image_size is None:
             size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
         return replace(
-            self,
+            basics,
             image_size=size,
             base_channels=base,
             multipliers=tuple(c // base for c in shape.channels),

@@ -1,5 +1,6 @@
 """From whatever names a diffusion model to its UNet and its forward process."""
 
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,15 @@ from typing import Any
 import torch
 
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
+from frugalseg.backbones.limits import at_most
+from frugalseg.backbones.weights import header_of, names
+from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 from frugalseg.support.hub import BUILTIN, is_hub_id
+from frugalseg.support.text import brief, kind_and_reason
+
+COPY = "copy or download it again"
 
 
 def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any]:
@@ -53,19 +61,53 @@ def builtin(checkpoint: str) -> Path:
 
 def load_pipeline(name: str) -> tuple[Any, Any]:
     """UNet and scheduler of a diffusers pipeline, a folder or a Hub id; only safetensors weights are read."""
-    from diffusers import DDPMScheduler, UNet2DModel
+    from diffusers import DDPMScheduler
 
     try:
-        unet = UNet2DModel.from_pretrained(
-            name, subfolder="unet", use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
-        )
-        scheduler = DDPMScheduler.from_pretrained(name, subfolder="scheduler")
+        scheduler = DDPMScheduler.from_config(modest_config(DDPMScheduler, name, "scheduler"))
+        unet = load_unet(name)
+    except InputError as error:
+        raise FileError(name, f"cannot be read as a diffusers pipeline ({brief(error)})", COPY) from None
     except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(f"{name}: cannot be read as a diffusers pipeline ({first})") from None
+        raise FileError(name, f"cannot be read as a diffusers pipeline ({kind_and_reason(error)})", COPY) from None
     if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
         raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
     return unet.eval(), scheduler
+
+
+def load_unet(name: str) -> Any:
+    """The UNet of a diffusers pipeline; all of its weights must be there, and none besides."""
+    from diffusers import UNet2DModel
+
+    modest_config(UNet2DModel, name, "unet")
+    shapes = weights_in(Path(name) / "unet")
+    # Twice, for a few tensors are put into a module more than once.
+    limit = at_most(2 * len(shapes), 2 * sum(map(math.prod, shapes))) if shapes else at_most()
+    with limit:
+        unet, found = UNet2DModel.from_pretrained(
+            name,
+            subfolder="unet",
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+    lacking, unknown = found["missing_keys"], found["unexpected_keys"]
+    if lacking or unknown:  # diffusers would go on with random weights
+        raise InputError(f"its weights lack {names(sorted(lacking))} and have unknown {names(sorted(unknown))}")
+    return unet
+
+
+def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
+    """The config of a part of a pipeline; `InputError` where it asks for sizes that no network has."""
+    config: dict[str, Any] = cls.load_config(name, subfolder=part)
+    require_modest(config)
+    return config
+
+
+def weights_in(folder: Path) -> list[tuple[int, ...]]:
+    """The shapes of the tensors in a local folder's files; none where it is the part of a pipeline on the Hub."""
+    return [shape for file in sorted(folder.glob("*.safetensors")) for shape in header_of(file).values()]
 
 
 def new_scheduler() -> Any:

@@ -11,6 +11,7 @@ from frugalseg.backbones.mae.checkpoint import load_encoder, save_network
 from frugalseg.backbones.mae.network import Encoder, normalised, random_network
 from frugalseg.backbones.mae.settings import MAEOptions
 from frugalseg.features.taps import Tap
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
 
@@ -104,7 +105,7 @@ class MAEBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`."""
-        return cls(load_encoder(folder), MAEOptions(**{**config, "blocks": tuple(config["blocks"])}))
+        return cls(load_encoder(folder), from_json(MAEOptions, config))
 
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline."""

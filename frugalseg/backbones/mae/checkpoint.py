@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from frugalseg.backbones import saved
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, MaskedAutoencoder
 from frugalseg.backbones.mae.settings import HEAD_WIDTH
 from frugalseg.backbones.registry import CONFIG
-from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.backbones.weights import foreign, network_with, read_tensors
 from frugalseg.support.errors import InputError
 
 DROPPED = ("decoder_", "mask_token")
@@ -38,11 +37,9 @@ def load_encoder(path: str | Path, heads: int | None = None) -> Encoder:
     if path.is_dir():
         config, path = size_and_heads(path), path / saved.WEIGHTS
     tensors = read_tensors(path)
-    with torch.device("meta"):
-        encoder = Encoder(read_shape(tensors, path, heads or config.get("heads"), config.get("image_size")))
-    encoder.to_empty(device="cpu")
-    load_strictly(encoder, {k: v for k, v in tensors.items() if not k.startswith(DROPPED)}, path)
-    return encoder
+    shape = read_shape(tensors, path, heads or config.get("heads"), config.get("image_size"))
+    kept = {k: v for k, v in tensors.items() if not k.startswith(DROPPED)}
+    return network_with(lambda: Encoder(shape), kept, path)
 
 
 def save_network(network: Encoder, folder: Path) -> None:
@@ -84,7 +81,7 @@ def read_shape(
     """
     missing = [name for name in NEEDED if name not in tensors]
     if missing:
-        raise InputError(f"{source}: not the vision transformer of a masked autoencoder (no {missing[0]})")
+        raise foreign(source, f"not the vision transformer of a masked autoencoder (no {missing[0]})", NEEDED, tensors)
     kernel, places = tensors["patch_embed.proj.weight"].shape, tensors["pos_embed"].shape
     if len(kernel) != 4 or kernel[1] != 3 or kernel[2] != kernel[3] or len(places) != 3 or places[1] < 2:
         raise InputError(

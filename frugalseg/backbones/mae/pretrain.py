@@ -57,11 +57,12 @@ class MAEPretraining(PretrainingModule):
 
     def windows(self, images: Tensor, seeds: list[int]) -> Tensor:
         """(B, 3, H, W) float32 in [0, 1], of the training size: a random window of each (B, 3, ., .) uint8 image."""
-        size = self.network.shape.image_size
+        size, smallest = self.network.shape.image_size, self.settings.smallest_crop
+        assert smallest is not None
         scaled = images.float() / 255
-        if self.settings.smallest_crop == 1 and images.shape[2:] == size:
+        if smallest == 1 and images.shape[2:] == size:
             return scaled
-        return cut(scaled, random_windows(seeds, self.settings.smallest_crop), size)
+        return cut(scaled, random_windows(seeds, smallest), size)
 
     def noise(self, seeds: list[int]) -> Tensor:
         """(B, L): what decides which patches of each sample are hidden."""

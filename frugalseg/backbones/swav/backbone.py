@@ -13,6 +13,7 @@ from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
 from frugalseg.features.taps import Tap, names
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
 
@@ -82,9 +83,8 @@ class SwAVBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`."""
-        layers = None if config["layers"] is None else tuple(config["layers"])
         network, size = load_folder(folder)
-        return cls(network, SwAVOptions(**{**config, "layers": layers}), size)
+        return cls(network, from_json(SwAVOptions, config), size)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""

@@ -1,22 +1,25 @@
 """Published SwAV files, and the folders that our own pretraining writes, as networks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from frugalseg.backbones import saved
 from frugalseg.backbones.registry import CONFIG
-from frugalseg.backbones.swav.network import ResNet, build_network
+from frugalseg.backbones.swav.network import ResNet
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
-from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.backbones.weights import foreign, network_with, read_tensors
+from frugalseg.support.checked import from_json, require_modest
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 
 PREFIX = "module."
 DROPPED = ("projection_head.", "prototypes.")
 """Beginnings of the keys of the head, which only training needs; published files have heads of several sizes."""
+NEEDED = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")
 PUBLISHED_SIZE = (256, 256)
 """The paper's networks were trained on crops of 256x256 images; the files do not say so."""
 
@@ -47,12 +50,11 @@ def load_published(path: str | Path) -> ResNet:
     without ``module.``. The projection head and the prototypes are left out.
 
     Raises:
-        InputError: not such a file; keys that are missing or unknown are listed, at most ten.
+        InputError: not such a file; the first keys that are missing or unknown are listed.
     """
     tensors = trunk(read_tensors(path))
-    network = build_network(inferred_shape(tensors, path), seed=0)
-    load_strictly(network, tensors, path)
-    return network.eval()
+    shape = inferred_shape(tensors, path)
+    return network_with(lambda: ResNet(shape), tensors, path).eval()
 
 
 def trunk(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -70,8 +72,8 @@ def inferred_shape(tensors: Mapping[str, Tensor], source: str | Path) -> ResNetS
     stem = tensors.get("conv1.weight")
     if stem is None or "layer1.0.conv1.weight" not in tensors:
         missing = "conv1.weight" if stem is None else "layer1.0.conv1.weight"
-        raise InputError(f"{source}: not a ResNet (no {missing}), so no SwAV checkpoint; is it that of another family?")
-    if tuple(stem.shape[1:]) != (3, 7, 7):
+        raise foreign(source, f"not a ResNet (no {missing}), so no SwAV checkpoint", NEEDED, tensors)
+    if stem.dim() != 4 or tuple(stem.shape[1:]) != (3, 7, 7):
         raise InputError(
             f"{source}: a stem of shape {tuple(stem.shape)}, for 7x7 convolutions of colour images; "
             "if pretrain swav wrote this file, give its folder"
@@ -82,6 +84,22 @@ def inferred_shape(tensors: Mapping[str, Tensor], source: str | Path) -> ResNetS
         depths += [len(places)] if places else []
     block = "bottleneck" if "layer1.0.conv3.weight" in tensors else "basic"
     return ResNetShape(len(stem), tuple(depths), block, stem_stride=4)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SavedResNet:
+    """The ``config.json`` of `save_network`: (height, width) of the training images, and fields of `ResNetShape`."""
+
+    image_size: tuple[int, int]
+    width: int
+    depths: tuple[int, ...]
+    block: Literal["basic", "bottleneck"]
+    stem_stride: int
+
+    def __post_init__(self) -> None:
+        require_modest(asdict(self))
+        if min(self.image_size) < 1:
+            raise InputError(f"image_size is {self.image_size}; give height and width in pixels")
 
 
 def save_network(network: ResNet, size: tuple[int, int], folder: Path) -> None:
@@ -104,16 +122,13 @@ def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
         InputError: the folder holds another network, or something else.
     """
     shape, size = shape_and_size(saved.read_config(folder, "swav"), folder / CONFIG)
-    network = build_network(shape, seed=0)
-    load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
-    return network.eval(), size
+    return network_with(lambda: ResNet(shape), saved.read_weights(folder), folder / saved.WEIGHTS).eval(), size
 
 
 def shape_and_size(config: Mapping[str, Any], source: Path) -> tuple[ResNetShape, tuple[int, int]]:
     """The shape and image size in the values of a ``config.json``; raises `InputError` where they are not."""
     try:
-        shape = ResNetShape(int(config["width"]), tuple(config["depths"]), config["block"], config["stem_stride"])
-        height, width = (int(side) for side in config["image_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{source}: cannot be read ({error!r}); copy the folder again") from None
-    return shape, (height, width)
+        said = from_json(SavedResNet, {name: value for name, value in config.items() if name != "family"})
+        return ResNetShape(said.width, said.depths, said.block, said.stem_stride), said.image_size
+    except InputError as error:
+        raise FileError(source, f"cannot be read ({error})", "copy the folder again") from None

@@ -120,7 +120,7 @@ class SwAVPretraining(PretrainingModule):
         if s.queue and step >= s.queue_begins:
             queue = self.get_buffer("queue")
             together = torch.cat([everyone, queue], dim=1)
-            if step >= s.queue_begins + -(-s.queue // s.batch_size):
+            if step >= s.queue_begins + -(-s.queue // s.images_per_step):
                 pool = together
             queue.copy_(together[:, : s.queue])
         scores = pool @ self.prototypes.detach().t()

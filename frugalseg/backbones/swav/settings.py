@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
+from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, POSITIVE, RATE, SIZE, WEIGHT, WIDTH, Range
 
-LONGEST_SIDE = 256
-"""Without a size given, larger images are trained on at this many pixels along their longer side."""
 GLOBAL_SHARE, SMALL_SHARE = 7 / 8, 3 / 8
 """Sides of the crops over those of the images: 224 and 96 of 256 pixels in the paper."""
 SMALLEST_AREA = 0.05
@@ -33,11 +33,13 @@ class SwAVOptions:
         precision: number format of the network's weights and activations.
     """
 
-    layers: tuple[int, ...] | None = option(None, "The layers to read, such as 1,2,3,4. By default, all of them.")
+    layers: tuple[int, ...] | None = option(
+        None, "The layers to read, such as 1,2,3,4. By default, all of them.", within=COUNT
+    )
     inputs: bool | None = option(
         None, "Read the input or the output of each block. By default, the input.", flag="--inputs/--outputs"
     )
-    every: int = option(2, "Read one block out of this many in each layer. 1 reads all blocks.")
+    every: int = option(2, "Read one block out of this many in each layer. 1 reads all blocks.", within=COUNT)
     precision: Precision = option("fp32", "The number format of the network.")
 
     def __post_init__(self) -> None:
@@ -46,8 +48,7 @@ class SwAVOptions:
             if wrong or not self.layers or len(set(self.layers)) < len(self.layers):
                 given = ", ".join(map(str, self.layers)) or "empty"
                 raise InputError(f"layers {given}: give one or more of 1 to {LEVELS}, each once")
-        if self.every < 1:
-            raise InputError(f"every is {self.every}; give 1 for each block, 2 for each second, and so on")
+        check_ranges(self)
         check_precision(self.precision)
 
 
@@ -59,9 +60,11 @@ class SwAVPretrainSettings(TrainingSettings):
     are cut from images of `kept_size`.
 
     Attributes:
-        width, depths, block, stem_stride: the network (`ResNetShape`). None: chosen from the image size.
+        width, depths, block, stem_stride: the network (`ResNetShape`). None: chosen from the image size, and that of
+            small images on a CPU.
         kept_size: (height, width) of the images that crops are cut from. None: twice `image_size`, or the size of the
-            images if that is smaller; crops then still show all the detail that there is.
+            images if that is smaller; crops then still show all the detail that there is. With `crop`, the size of the
+            windows that are cut from the images at their own scale, and of which the crops show parts.
         global_crop: (height, width) of the two crops whose assignments are predicted. None: 7/8 of `image_size`.
         small_crop: (height, width) of the other crops. None: 3/8 of `image_size`.
         small_crops: number of these other crops.
@@ -89,61 +92,70 @@ class SwAVPretrainSettings(TrainingSettings):
         weight_decay: of the optimizer.
     """
 
-    batch_size: int = option(64, "The number of images per step, over all devices together.")
-    learning_rate: float = option(2e-3, "The highest learning rate, which is reached after the warm-up.")
-    width: int | None = option(
-        None, "The number of channels of the stem. By default, the whole network is chosen from the image size."
+    longest_side: ClassVar[int] = 256
+    # Images are compared with the others of their batch, so it is no smaller on a CPU.
+    usual_batch: ClassVar[int] = 64
+    cpu_batch: ClassVar[int] = 64
+    by_machine: ClassVar[tuple[str, ...]] = ("image_size", "precision", "width", "depths", "block", "stem_stride")
+
+    batch_size: int | None = option(
+        None, "The number of images per step, over all devices together. By default, 64.", within=Range(2, 2**16)
     )
-    depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.")
+    learning_rate: float = option(2e-3, "The highest learning rate, which is reached after the warm-up.", within=RATE)
+    width: int | None = option(
+        None,
+        "The number of channels of the stem. By default, the network is chosen from the image size, and smaller on a "
+        "CPU.",
+        within=WIDTH,
+    )
+    depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.", within=DEPTH)
     block: Literal["basic", "bottleneck"] | None = option(None, "The kind of residual block.")
     stem_stride: int | None = option(
         None,
         "The stride of the stem. 4 is a 7x7 convolution and pooling; 2 and 1 are a 3x3 convolution of that stride.",
+        within=DEPTH,
     )
-    kept_size: tuple[int, int] | None = option(None, "The size of the images that crops are cut from.")
-    global_crop: tuple[int, int] | None = option(None, "The size of the two large crops.")
-    small_crop: tuple[int, int] | None = option(None, "The size of the small crops.")
-    small_crops: int = option(6, "The number of small crops.")
-    split_area: float = option(0.14, "Large crops show at least this share of the image, and small crops at most.")
-    colour: float = option(1.0, "The strength of the color distortion, from 0 (none) to 1 (the paper's).")
-    prototypes: int = option(200, "The number of prototypes. It should grow with the number of images.")
-    projection: int = option(128, "The number of dimensions of the projected features.")
-    hidden: int | None = option(None, "The width of the projection head's hidden layer.")
+    kept_size: tuple[int, int] | None = option(None, "The size of the images that crops are cut from.", within=SIZE)
+    global_crop: tuple[int, int] | None = option(None, "The size of the two large crops.", within=SIZE)
+    small_crop: tuple[int, int] | None = option(None, "The size of the small crops.", within=SIZE)
+    small_crops: int = option(6, "The number of small crops.", within=Range(0, 1000))
+    split_area: float = option(
+        0.14,
+        "Large crops show at least this share of the image, and small crops at most.",
+        within=Range(SMALLEST_AREA, 1, whole=False),
+    )
+    colour: float = option(
+        1.0, "The strength of the color distortion, from 0 (none) to 1 (the paper's).", within=Range(0, 1, whole=False)
+    )
+    prototypes: int = option(
+        200, "The number of prototypes. It should grow with the number of images.", within=Range(1, 2**20)
+    )
+    projection: int = option(128, "The number of dimensions of the projected features.", within=WIDTH)
+    hidden: int | None = option(None, "The width of the projection head's hidden layer.", within=WIDTH)
     standardise: bool = option(True, "Standardize the projected features over a batch. This prevents collapse.")
-    temperature: float = option(0.1, "The temperature of the predictions in the loss.")
-    epsilon: float = option(0.03, "The epsilon of the assignments. A smaller value gives sharper assignments.")
-    sinkhorn_iterations: int = option(3, "The number of Sinkhorn-Knopp iterations for the assignments.")
-    queue: int | None = option(None, "The number of earlier images that join the assignments. 0 turns the queue off.")
-    queue_begins: int | None = option(None, "The step at which the queue begins to be filled.")
+    temperature: float = option(0.1, "The temperature of the predictions in the loss.", within=POSITIVE)
+    epsilon: float = option(
+        0.03, "The epsilon of the assignments. A smaller value gives sharper assignments.", within=POSITIVE
+    )
+    sinkhorn_iterations: int = option(
+        3, "The number of Sinkhorn-Knopp iterations for the assignments.", within=Range(1, 1000)
+    )
+    queue: int | None = option(
+        None, "The number of earlier images that join the assignments. 0 turns the queue off.", within=Range(0, 2**24)
+    )
+    queue_begins: int | None = option(None, "The step at which the queue begins to be filled.", within=AMOUNT)
     freeze_prototypes: int | None = option(
-        None, "The number of steps at the beginning during which the prototypes stay fixed."
+        None, "The number of steps at the beginning during which the prototypes stay fixed.", within=AMOUNT
     )
     optimizer: Literal["adamw", "lars"] = option(
         "adamw", "The optimizer. lars is for batches of a thousand images and more."
     )
-    weight_decay: float = option(1e-6, "The weight decay of the optimizer.")
+    weight_decay: float = option(1e-6, "The weight decay of the optimizer.", within=WEIGHT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("prototypes", "projection", "hidden", "sinkhorn_iterations"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        for name in ("small_crops", "queue", "queue_begins", "freeze_prototypes", "weight_decay", "colour"):
-            if getattr(self, name) is not None and getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}; give 0 or more")
-        if not self.temperature > 0 or not self.epsilon > 0:
-            raise InputError("temperature and epsilon must be above 0")
-        if not self.colour <= 1:
-            raise InputError(f"colour is {self.colour}; give 0 (no distortion) to 1 (the paper's)")
-        if not SMALLEST_AREA <= self.split_area <= 1:
-            raise InputError(f"split_area is {self.split_area}; give a share of the image, {SMALLEST_AREA} to 1")
-        for name in ("kept_size", "global_crop", "small_crop"):
-            if getattr(self, name) is not None and min(getattr(self, name)) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give height and width in pixels")
         if self.optimizer not in ("adamw", "lars"):
             raise InputError(f"optimizer {self.optimizer!r} is unknown; give adamw or lars")
-        if self.batch_size < 2:
-            raise InputError("batch_size is 1; give 2 or more, since images are compared with one another")
 
     @property
     def shape(self) -> ResNetShape:
@@ -157,21 +169,21 @@ class SwAVPretrainSettings(TrainingSettings):
         assert self.kept_size is not None
         return self.kept_size
 
-    def chosen_for(self, paths: list[Path]) -> "SwAVPretrainSettings":
-        """The same settings with everything that was left open chosen for the images at `paths`."""
-        with_network = self._with_network(paths)
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "SwAVPretrainSettings":  # noqa: B008
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine."""
+        with_network = self._with_network(paths, machine)
         with_crops = with_network._with_crops(paths)
         return with_crops._with_schedule(len(paths))
 
-    def _with_network(self, paths: list[Path]) -> "SwAVPretrainSettings":
-        from frugalseg.pretraining.images import median_size
-
-        size = self.image_size or median_size(paths, LONGEST_SIDE)
-        shape = choose_shape(size, self.width, self.depths, self.block, self.stem_stride)
+    def _with_network(self, paths: list[Path], machine: Machine) -> "SwAVPretrainSettings":
+        basics = self.with_basics(paths, machine)
+        assert basics.image_size is not None
+        size, given = basics.image_size, (self.width, self.depths, self.block, self.stem_stride)
+        shape = choose_shape(size, *given, small=not machine.gpu)
         if self.image_size is None:
             size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
         return replace(
-            self,
+            basics,
             image_size=size,
             width=shape.width,
             depths=shape.depths,
@@ -183,14 +195,15 @@ class SwAVPretrainSettings(TrainingSettings):
         assert self.image_size is not None
         return replace(
             self,
-            kept_size=self.kept_size or kept_size(self.image_size, paths),
+            kept_size=self.kept_size or kept_size(self.image_size, paths, self.crop),
             global_crop=self.global_crop or scaled(self.image_size, GLOBAL_SHARE),
             small_crop=self.small_crop or scaled(self.image_size, SMALL_SHARE),
         )
 
     def _with_schedule(self, images: int) -> "SwAVPretrainSettings":
-        epoch = -(-images // self.batch_size)
-        queue = QUEUED * self.batch_size if self.batch_size < self.prototypes else 0
+        batch = self.images_per_step
+        epoch = -(-images // batch)
+        queue = QUEUED * batch if batch < self.prototypes else 0
         channels = self.shape.width * 2 ** (len(self.shape.depths) - 1) * (4 if self.shape.block == "bottleneck" else 1)
         return replace(
             self,
@@ -208,12 +221,15 @@ def scaled(size: tuple[int, int], share: float) -> tuple[int, int]:
     return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
-def kept_size(size: tuple[int, int], paths: list[Path]) -> tuple[int, int]:
-    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`."""
+def kept_size(size: tuple[int, int], paths: list[Path], crop: bool) -> tuple[int, int]:
+    """Twice `size`, or less where the images at `paths` are smaller, but at least `size`.
+
+    Images that are not resized (`crop`) count at their own size, others as resized to twice the longer side of `size`.
+    """
     from frugalseg.pretraining.images import median_size
 
     if not paths:
         return size
-    height, width = median_size(paths, 2 * max(size))
+    height, width = median_size(paths, 10**9 if crop else 2 * max(size))
     factor = min(2.0, max(1.0, min(height / size[0], width / size[1])))
     return scaled(size, factor)

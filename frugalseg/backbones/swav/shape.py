@@ -50,19 +50,21 @@ def choose_shape(
     depths: tuple[int, ...] | None = None,
     block: Literal["basic", "bottleneck"] | None = None,
     stem_stride: int | None = None,
+    small: bool = False,
 ) -> ResNetShape:
     """A network for images of `size` (height, width), with what is given taken as it is.
 
     From 128 pixels on along the shorter side it is ResNet-50. Smaller images keep their resolution for longer: below 64
     pixels nothing is pooled before the first layer. There the network has about 4 million weights in basic blocks,
     which on so few pixels cost less than bottlenecks of as many channels; layer4 has a third block, so that the inputs
-    of every second block include its features.
+    of every second block include its features. With `small`, for trainings on a CPU, large images get it, too, behind
+    the stem of ResNet-50.
     """
     shorter = min(size)
-    large = shorter >= 128
+    large = shorter >= 128 and not small
     return ResNetShape(
         width=width or (64 if large else 32),
         depths=depths or ((3, 4, 6, 3) if large else (2, 2, 2, 3)),
         block=block or ("bottleneck" if large else "basic"),
-        stem_stride=stem_stride or (4 if large else 2 if shorter >= 64 else 1),
+        stem_stride=stem_stride or (4 if shorter >= 128 else 2 if shorter >= 64 else 1),
     )

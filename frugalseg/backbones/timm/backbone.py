@@ -1,5 +1,7 @@
 """Features of the timm library's networks: the levels of convolutional ones, the blocks of transformers."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,18 +11,36 @@ from torch import Tensor, nn
 
 from frugalseg.backbones import saved
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.timm.checkpoint import find, tensors_for
 from frugalseg.backbones.timm.embedded import DEFAULT
-from frugalseg.backbones.timm.network import Design, build, choose_layers, intermediates, pruned, reductions
+from frugalseg.backbones.timm.network import (
+    Design,
+    build,
+    check_registered,
+    choose_layers,
+    intermediates,
+    is_whole,
+    outline,
+    pruned,
+    reductions,
+)
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
-from frugalseg.backbones.weights import load_strictly
+from frugalseg.backbones.weights import load_strictly, read_tensors, require_fitting
+from frugalseg.support.checked import from_json
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 from frugalseg.support.precision import Precision, dtype_of
 
 MAGNIFIED = 2
 """Networks with levels see images at twice the side length of their training: their finest map then shows details that
 segmentation needs, and they take any size. docs/results.md has the table. Transformers know the positions of their
 training."""
+MOST_MAGNIFIED = 16
+SPARE, SPARE_HEAD = 2, 10**8
+"""A file may lack the classifier and more of the network that its folder's config describes, but not most of it."""
+REMEDY = "is it the config of another network?"
 
 
 class TimmBackbone(Backbone):
@@ -67,7 +87,7 @@ class TimmBackbone(Backbone):
 
     @property
     def is_pyramid(self) -> bool:
-        """Whether the network has levels of several resolutions, as convolutional networks have; not only one read."""
+        """Whether the network has levels of several resolutions, as convolutional networks have, whichever are read."""
         return len(set(reductions(self.network))) > 1
 
     @classmethod
@@ -87,6 +107,8 @@ class TimmBackbone(Backbone):
         design, file = find(checkpoint, options.model)
         if checkpoint == DEFAULT and not options.pretrained:
             file = None
+        if file is not None and design.arguments:
+            require_outline(design, file)
         model = build(design, pretrained=options.pretrained and file is None)
         layers = choose_layers(model, options.layers)
         if file is None:
@@ -124,18 +146,64 @@ class TimmBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`; nothing is fetched."""
-        design = Design.from_json(config["architecture"], config["arguments"], config["config"])
-        layers = tuple(config["layers"])
-        network = pruned(build(design), layers)
-        load_strictly(network, saved.read_weights(folder), folder / saved.WEIGHTS)
-        # Earlier versions saw images at the size of the network's training, and wrote nothing of it.
-        return cls(design, network, layers, config["precision"], config.get("magnification", 1))
+        said = from_json(SavedTimm, config)
+        check_registered(said.architecture)
+        design = Design.from_json(said.architecture, said.arguments, said.config)
+        network = loaded(design, said.layers, saved.read_weights(folder), folder / saved.WEIGHTS)
+        return cls(design, network, said.layers, said.precision, said.magnification)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`; the library's own way of drawing weights."""
         network = pruned(build(self.design, seed=seed), self.layers)
         again = type(self)(self.design, network, self.layers, self.precision, self.magnification)
         return again.to(self.device).eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class SavedTimm:
+    """What `TimmBackbone.config` gives: the fields of a `Design`, and what else a `TimmBackbone` is made of.
+
+    Earlier versions saw images at the size of the network's training, and wrote nothing of it.
+    """
+
+    architecture: str
+    arguments: dict[str, Any]
+    config: dict[str, Any]
+    layers: tuple[int, ...]
+    precision: Precision
+    magnification: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.layers or list(self.layers) != sorted(set(self.layers)):
+            raise InputError(f"layers {', '.join(map(str, self.layers[:10])) or 'empty'}: they must rise")
+        if not 1 <= self.magnification <= MOST_MAGNIFIED:
+            raise InputError(f"magnification is {self.magnification}; 1 to {MOST_MAGNIFIED} are possible")
+
+
+def loaded(design: Design, layers: Sequence[int], tensors: Mapping[str, Tensor], source: Path) -> nn.Module:
+    """The network of a design, `pruned` to `layers`, with all of its tensors from a file.
+
+    Raises:
+        InputError: the tensors do not fit; no memory was taken for the network then.
+    """
+    network = outline(design, layers)
+    require_fitting(network, tensors, source)
+    if is_whole(network):
+        network.to_empty(device="cpu")
+    else:  # the library computes something that is not in the file, such as tables of places
+        network = pruned(build(design), layers)
+    load_strictly(network, tensors, source)
+    return network
+
+
+def require_outline(design: Design, file: Path) -> None:
+    """Refuse a config that asks for more values than lie in the file of its weights, before any memory is taken."""
+    asked = sum(values.numel() for values in outline(design).state_dict().values())
+    there = sum(values.numel() for values in read_tensors(file).values())
+    if asked > SPARE * there + SPARE_HEAD:
+        raise FileError(
+            file.parent / CONFIG, f"it asks for a network of {asked} values, of which {file.name} has {there}", REMEDY
+        )
 
 
 def resized(values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from frugalseg.backbones.saved import WEIGHTS
 from frugalseg.backbones.timm.authors import efficientnet_names, is_efficientnet
 from frugalseg.backbones.timm.embedded import embedded
 from frugalseg.backbones.timm.network import ON_HUB, Design, check_registered, design_named, first_line
-from frugalseg.backbones.weights import complain, read_tensors
+from frugalseg.backbones.weights import read_tensors, require_names
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN, is_hub_id
@@ -94,7 +94,9 @@ def tensors_for(model: nn.Module, design: Design, file: Path) -> dict[str, Tenso
         raise InputError(f"{file}: not a checkpoint of {design.architecture} ({first_line(error)})") from None
     heads = {*HEADS, *first_parts(design.config.get("classifier"))}
     known = model.state_dict().keys()
-    complain(file, "has unknown", [key for key in tensors if key not in known and key.partition(".")[0] not in heads])
+    if any(key not in known and key.partition(".")[0] not in heads for key in tensors):
+        wanted, found = ([key for key in keys if key.partition(".")[0] not in heads] for keys in (known, tensors))
+        require_names(wanted, found, file)
     return tensors
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from frugalseg.backbones.limits import at_most
+from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
 from frugalseg.support.hub import is_hub_id
 
@@ -149,8 +151,30 @@ def build(design: Design, *, pretrained: bool = False, seed: int = 0) -> nn.Modu
         torch.manual_seed(seed)
         try:
             return create(design, pretrained=False)
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # arguments of a stranger's config can fail anywhere in the library
             raise InputError(f"{name} cannot be built as its config says ({first_line(error)})") from None
+
+
+def outline(design: Design, layers: Sequence[int] | None = None) -> nn.Module:
+    """The network without memory for its tensors, `pruned` to `layers` where they are given.
+
+    Raises:
+        InputError: there is no such network, or only one that no machine could hold.
+    """
+    require_modest(design.arguments)
+    require_modest({name: design.config[name] for name in ("input_size", "num_classes") if name in design.config})
+    with torch.device("meta"), at_most():
+        network = build(design)
+    return network if layers is None else pruned(network, choose_layers(network, layers))
+
+
+def is_whole(network: nn.Module) -> bool:
+    """Whether all tensors of a network are in its state dict, so that a checkpoint alone gives every value of it."""
+    own = [value for module in network.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    stored = network.state_dict().keys()
+    return not own and all(name in stored for name, _ in network.named_buffers())
 
 
 def with_published_weights(design: Design) -> nn.Module:

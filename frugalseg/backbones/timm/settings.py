@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class TimmOptions:
     )
     pretrained: bool = option(True, "If no checkpoint is given, use the published weights or random ones.")
     layers: tuple[int, ...] | None = option(
-        None, "The transformer blocks or pyramid levels to read. 0 is the shallowest."
+        None, "The transformer blocks or pyramid levels to read. 0 is the shallowest.", within=AMOUNT
     )
     precision: Precision = option("fp32", "The number format of the network.")
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         layers = self.layers
-        if layers is not None and (not layers or len(set(layers)) < len(layers) or min(layers) < 0):
+        if layers is not None and (not layers or len(set(layers)) < len(layers)):
             raise InputError(f"layers {', '.join(map(str, layers)) or 'empty'}: give one or more, from 0, each once")
         check_precision(self.precision)

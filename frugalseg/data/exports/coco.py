@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.exports.coco_index import CocoIndex, ImageEntry, is_coco
 from frugalseg.data.exports.coco_outlines import Outline
-from frugalseg.data.exports.documents import json_files, read_document, require_size
+from frugalseg.data.exports.documents import json_files, require_size
 from frugalseg.data.exports.labelme import is_labelme
 from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary
 from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, classes_file, image_names, name_clashes, plain_files
-from frugalseg.support.files import FileError, printable
-from frugalseg.support.text import count, listing
+from frugalseg.support.files import FileError, read_json
+from frugalseg.support.text import count, listing, printable
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _coco_file(place: Path) -> tuple[Path, dict[str, Any]] | None:
     found: list[tuple[Path, dict[str, Any]]] = []
     for file in files:
         try:
-            document = read_document(file)
+            document = read_json(file)
         except FileError:
             continue  # told when nothing else is found
         if is_labelme(document):

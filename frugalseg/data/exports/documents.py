@@ -4,23 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.data.layout import plain_files
-from frugalseg.support.files import FileError, read_json
-
-MAX_MEGABYTES = 512
-"""Larger JSON files are refused: parsed, they take several times their size in memory. COCO's own largest, the training
-instances of 2017, has 448."""
+from frugalseg.support.files import FileError
 
 
 def json_files(folder: Path) -> list[Path]:
     """The JSON files directly in a folder, by name, but for ``classes.json``; none where there is no such folder."""
     return [p for p in plain_files(folder) if p.suffix.lower() == ".json" and p.name != "classes.json"]
-
-
-def read_document(path: Path) -> Any:
-    """The value in a JSON file; `FileError` where it is missing, unreadable, not JSON, or giant."""
-    if path.is_file() and path.stat().st_size > MAX_MEGABYTES * 2**20:
-        raise FileError(path, f"larger than {MAX_MEGABYTES} MB", "export it in parts, a folder for each")
-    return read_json(path)
 
 
 def whole_size(height: Any, width: Any) -> tuple[int, int] | None:

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.exports.documents import json_files, read_document, require_size, whole_size
+from frugalseg.data.exports.documents import json_files, require_size, whole_size
 from frugalseg.data.exports.labelme_shapes import draw_shape
 from frugalseg.data.exports.labels import IGNORED, UNKNOWN_LABEL, Vocabulary, is_background, named_table, require_label
 from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
-from frugalseg.support.files import FileError, printable
+from frugalseg.support.files import FileError, read_json
+from frugalseg.support.text import printable
 
 PLACES = (".", "images", "annotations", "labels")
 """Where in a data folder the JSON files may be."""
@@ -69,7 +70,7 @@ class LabelmeFile:
 
 def read_shapes(path: Path) -> dict[str, Any]:
     """A labelme document; `FileError` where the file is none."""
-    document = read_document(path)
+    document = read_json(path)
     if not is_labelme(document) or not all(isinstance(shape, dict) for shape in document["shapes"]):
         raise FileError(path, "not a labelme file (shapes or imagePath missing)", "save it with labelme or remove it")
     return document  # type: ignore[no-any-return]
@@ -104,7 +105,7 @@ def holds_labelme(files: Sequence[Path], images: Sequence[Path]) -> bool:
     suspected = False
     for file in files:
         try:
-            if is_labelme(read_document(file)):
+            if is_labelme(read_json(file)):
                 return True
         except FileError:
             suspected |= file.stem in stems
@@ -145,7 +146,7 @@ def _image_of(file: Path, root: Path, place: Path, stems: Mapping[str, list[Path
     beside = stems.get(file.stem, [])
     if len(beside) == 1:
         return beside[0]
-    document = read_document(file)
+    document = read_json(file)
     if not is_labelme(document):
         return None
     name = document["imagePath"]

@@ -93,20 +93,22 @@ def _paste(canvas: Image.Image, encoded: Any, corners: Points, value: int) -> No
     """Set the pixels of a mask, a PNG in base64, whose box is given by its first and its last pixel."""
     require_points(corners, 2, 2)
     left, top, right, bottom = corners.astype(np.int64).ravel().tolist()
-    mask = _decoded(encoded)
-    if mask.size != (right - left + 1, bottom - top + 1):
-        raise ValueError(f"its mask is {mask.width}x{mask.height}, its box {right - left + 1}x{bottom - top + 1}")
     if min(left, top) < 0 or right >= canvas.width or bottom >= canvas.height:
         raise ValueError("its mask does not lie within the image")
+    mask = _decoded(encoded, (right - left + 1, bottom - top + 1))
     canvas.paste(value, (left, top), mask.point(bool, "1"))
 
 
-def _decoded(encoded: Any) -> Image.Image:
+def _decoded(encoded: Any, box: tuple[int, int]) -> Image.Image:
+    """A grey picture of (width, height) `box`; one of another size is not decoded, since it may claim any."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")
             image = Image.open(BytesIO(base64.b64decode(encoded)), formats=["PNG"])
-            return image.convert("L")
+            size = image.size
+            if size == box:
+                return image.convert("L")
     # Decoders raise nearly anything on broken data.
     except Exception:
         raise ValueError("its mask is not a PNG in base64") from None
+    raise ValueError(f"its mask is {size[0]}x{size[1]}, its box {box[0]}x{box[1]}")

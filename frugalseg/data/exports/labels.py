@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from frugalseg.data.classes import ClassTable, distinct_colors
-from frugalseg.support.files import FileError, printable
-from frugalseg.support.text import listing
+from frugalseg.support.files import FileError
+from frugalseg.support.text import listing, printable
 
 BACKGROUND = "background"
 IGNORED = "__ignore__"

@@ -4,7 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from frugalseg.support.files import FileError, printable
+from frugalseg.support.files import FileError
+from frugalseg.support.text import printable
 
 
 def find_image(name: str, root: Path, folders: Sequence[Path]) -> Path | None:

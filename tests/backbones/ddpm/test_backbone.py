@@ -180,7 +180,7 @@ def tiny_guided():
     [
         (lambda t: t.pop("out.2.weight"), r"not a guided-diffusion UNet \(no out\.2\.weight\)"),
         (lambda t: t.pop("output_blocks.2.0.in_layers.2.bias"), r"lacks up_blocks\.1\.resnets\.0\.conv1\.bias"),
-        (lambda t: t.update(surprise=torch.ones(1)), "has unknown surprise"),
+        (lambda t: t.update(surprise=torch.ones(1)), "unknown: surprise"),
         (lambda t: t.update({"label_emb.weight": torch.ones(2, 2)}), "class-conditional"),
         (lambda t: t.update({"out.2.bias": torch.ones(7)}), "another shape: conv_out.bias"),
     ],

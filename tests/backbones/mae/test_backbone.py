@@ -139,12 +139,12 @@ def test_a_checkpoint_of_another_network(change, message, published, tmp_path):
         load_backbone("mae", tmp_path / "other.pth", heads=4)
 
 
-def test_at_most_ten_missing_keys_are_listed(published, tmp_path):
+def test_the_first_missing_keys_are_listed(published, tmp_path):
     kept = {k: v for k, v in published.items() if not k.startswith("blocks.") or "qkv" in k}
     torch.save({"model": kept}, tmp_path / "cut.pth")
-    with pytest.raises(InputError, match="and 30 more") as error:
+    with pytest.raises(InputError, match="and 37 more") as error:
         load_backbone("mae", tmp_path / "cut.pth", heads=4)
-    assert str(error.value).count("blocks.") == 10
+    assert str(error.value).count("blocks.") == 3
 
 
 @pytest.mark.parametrize(

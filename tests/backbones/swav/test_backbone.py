@@ -124,7 +124,7 @@ def test_every_published_layout_loads(prefix, head, container, tmp_path):
         (lambda t: t.pop("module.conv1.weight"), r"not a ResNet \(no conv1\.weight\)"),
         (lambda t: t.pop("module.layer1.0.conv1.weight"), r"not a ResNet \(no layer1\.0\.conv1\.weight\)"),
         (lambda t: t.pop("module.layer4.2.bn3.bias"), r"lacks layer4\.2\.bn3\.bias"),
-        (lambda t: [t.pop(k) for k in list(t) if ".layer2.0." in k], r"lacks layer2\.0\.bn1\.bias,.* and \d+ more"),
+        (lambda t: [t.pop(k) for k in list(t) if ".layer2.0." in k], r"lacks layer2\.0\.conv1\.weight,.* and \d+ more"),
         (lambda t: t.update({"module.surprise": torch.ones(1)}), "has unknown surprise"),
         (lambda t: t.update({"module.layer2.0.bn1.bias": torch.ones(7)}), r"another shape: layer2\.0\.bn1\.bias"),
         (lambda t: t.update({"module.conv1.weight": torch.ones(4, 3, 3, 3)}), "give its folder"),
@@ -158,7 +158,7 @@ def test_paths_without_a_checkpoint(tmp_path):
     with pytest.raises(InputError, match="not of the family swav"):
         load_network(tmp_path)
     (tmp_path / "config.json").write_text('{"family": "swav", "width": 8}')
-    with pytest.raises(InputError, match="depths"):
+    with pytest.raises(InputError, match=r"config\.json: cannot be read \(image_size is missing\)"):
         load_network(tmp_path)
 
 

@@ -1,0 +1,49 @@
+"""A pixel classifier from its description and its tensors, which are compared before it takes up memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from frugalseg.classifier.ensemble import PixelClassifier
+
+
+@dataclass(frozen=True)
+class ClassifierShape:
+    """The arguments of a `PixelClassifier`, as `PixelClassifier.config` gives them."""
+
+    channels: tuple[int, ...]
+    num_classes: int
+    members: int
+    hidden: tuple[int, int]
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor of such a classifier, by its name in the state dict."""
+        (first, second), dim = self.hidden, sum(self.channels)
+        widths = {"1": (dim, first), "2": (first, second), "3": (second, self.num_classes)}
+        shapes: dict[str, tuple[int, ...]] = {"feature_mean": (dim,), "feature_scale": (dim,)}
+        for number, (inputs, outputs) in widths.items():
+            shapes |= {f"linear{number}.weight": (self.members, inputs, outputs)}
+            shapes |= {f"linear{number}.bias": (self.members, outputs)}
+        for number, width in (("1", first), ("2", second)):
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                shapes[f"norm{number}.{name}"] = (self.members, width)
+        return shapes
+
+
+def saved_classifier(shape: ClassifierShape, tensors: Mapping[str, Tensor]) -> PixelClassifier:
+    """The classifier with these tensors; `ValueError` where they are not those of `shape`."""
+    expected = shape.tensors()
+    if expected.keys() != tensors.keys():
+        name = sorted(expected.keys() ^ tensors.keys())[0]
+        raise ValueError(f"{'no' if name in expected else 'an unknown'} tensor {name} in the classifier")
+    wrong = [name for name in expected if tuple(tensors[name].shape) != expected[name]]
+    if wrong:
+        found = tuple(tensors[wrong[0]].shape)
+        raise ValueError(f"the classifier's {wrong[0]} is {found}, not {expected[wrong[0]]}")
+    kind = tensors["feature_mean"].dtype
+    if not kind.is_floating_point or any(values.dtype != kind for values in tensors.values()):
+        raise ValueError("the classifier's tensors are of several kinds of numbers")
+    classifier = PixelClassifier(shape.channels, shape.num_classes, shape.members, shape.hidden)
+    classifier.load_state_dict(dict(tensors))
+    return classifier.eval()

@@ -1,0 +1,181 @@
+"""Predict over folders in which something is wrong: what can be done is done, and the rest is named."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frugalseg.data.masks import read_mask
+from frugalseg.data.toy.dataset import write_toy_folder
+from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.jobs.predict import SHOWN, Extras, predict_folder
+from frugalseg.model import Model
+from frugalseg.models import load_model
+from frugalseg.segmenter import Segmenter
+from frugalseg.support.errors import InputError, WorkError
+from tests.cli.helpers import mistake, run
+from tests.jobs.test_resume import QUICK
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict") / "data"
+    write_toy_folder(folder, 4, seed=1, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("predict") / "model"
+    fit_folder(FitRequest(data, "colour", None, {}, {"protocol": QUICK, "members": 2}), out)
+    return out
+
+
+@pytest.fixture
+def images(data, tmp_path):
+    return shutil.copytree(data / "images", tmp_path / "images")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix == ".png")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_all_images_but_the_broken_ones_are_segmented(batch_size, model, images, tmp_path, capsys, caplog):
+    out, whole = tmp_path / "masks", (images / "000001.png").read_bytes()
+    (images / "000001.png").write_bytes(whole[: len(whole) // 2])
+    (images / "a.jpg").write_text("no picture")
+    command = ["predict", model, images, "-o", out, "--device", "cpu", "--batch-size", batch_size]
+    code, _, said = run(*command, capsys=capsys)
+    assert code == 1 and "Traceback" not in said
+    assert "error: 2 of 5 images could not be read, the others are done" in said
+    assert names(out) == ["000000.png", "000002.png", "000003.png"]
+    listed = (out / "failures.txt").read_text().splitlines()
+    assert len(listed) == 2 and all(line in caplog.messages for line in listed)
+    assert "000001.png: cannot be read" in listed[0] and "a.jpg: not an image of a known format" in listed[1]
+    (images / "a.jpg").unlink()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    with pytest.raises(WorkError, match="1 of 4 images"):
+        predict_folder(model, images, out, batch_size=batch_size)
+    assert (out / "failures.txt").read_text().splitlines() == listed[:1]
+    (images / "000001.png").write_bytes(whole)
+    assert run(*command, capsys=capsys)[0] == 0
+    assert len(names(out)) == 4 and not (out / "failures.txt").exists()
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_strict_stops_at_the_first_broken_image(model, images, tmp_path, capsys):
+    (images / "000001.png").write_bytes(b"")
+    said = mistake("predict", model, images, "-o", tmp_path / "masks", "--strict", "--device", "cpu", capsys=capsys)
+    assert "000001.png: not an image" in said and names(tmp_path / "masks") == ["000000.png"]
+    said = mistake("predict", model, images / "000001.png", "-o", tmp_path / "one", "--device", "cpu", capsys=capsys)
+    assert "000001.png: not an image" in said
+
+
+def test_images_that_vanish_under_way_are_listed_and_many_failures_shown_in_part(model, images, tmp_path, caplog):
+    for number in range(SHOWN + 5):
+        (images / f"broken{number:02}.png").touch()
+
+    def remove(stage, done, total):
+        (images / "000002.png").unlink(missing_ok=True)
+        (images / "000003.png").unlink(missing_ok=True)
+
+    with pytest.raises(WorkError, match=f"{SHOWN + 7} of {SHOWN + 9} images could not be read"):
+        predict_folder(model, images, tmp_path / "masks", progress=remove)
+    listed = (tmp_path / "masks" / "failures.txt").read_text().splitlines()
+    assert len(listed) == SHOWN + 7 and "000002.png: no such file" in listed[0]
+    assert len([line for line in listed if line in caplog.messages]) == SHOWN
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros"])
+def test_damaged_files_of_an_earlier_run_are_written_again(damage, model, images, tmp_path):
+    out, extras = tmp_path / "masks", Extras(True, True, True)
+    assert predict_folder(model, images, out, extras=extras) == 4
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    victims = ["000000.png", "overlays/000001.png", "uncertainty/000002.png", "probabilities/000003.npy"]
+    for name in victims:
+        length = len(before[out / name])
+        damaged = {"empty": b"", "cut": before[out / name][: length - 6], "zeros": bytes(length)}[damage]
+        (out / name).write_bytes(damaged)
+    assert predict_folder(model, images, out, extras=extras) == 4
+    assert {path: path.read_bytes() for path in before} == before
+    assert predict_folder(model, images, out, extras=extras) == 0
+
+
+def test_masks_without_an_image_are_named_and_kept(model, images, tmp_path, caplog):
+    out = tmp_path / "masks"
+    predict_folder(model, images, out)
+    assert "no longer" not in caplog.text
+    (images / "000000.png").unlink()
+    (images / "000003.png").unlink()
+    assert predict_folder(model, images, out) == 0
+    assert "2 masks of an earlier run whose image is no longer in" in caplog.text
+    assert "000000.png, 000003.png" in caplog.text and len(names(out)) == 4
+
+
+def test_files_hold_what_the_model_says(model, images, tmp_path):
+    predict_folder(model, images, tmp_path / "masks", extras=Extras(probabilities=True, uncertainty=True))
+    loaded = load_model(model)
+    for path in sorted(images.iterdir()):
+        (found,) = loaded.predict(path)
+        assert (read_mask(tmp_path / "masks" / path.name) == found.mask).all()
+        stored = np.load(tmp_path / "masks" / "probabilities" / f"{path.stem}.npy")
+        assert stored.dtype == np.float16 and (stored == found.probabilities.astype(np.float16)).all()
+        grey = np.asarray(Image.open(tmp_path / "masks" / "uncertainty" / path.name))
+        assert np.abs(grey / 255 * loaded.greatest_uncertainty - found.uncertainty).max() < 0.002
+
+
+def test_python_raises_for_the_broken_image(model, images):
+    (images / "000001.png").write_bytes(b"")
+    found = load_model(model).predict(images)
+    assert next(found).mask.shape == (32, 32)
+    with pytest.raises(InputError, match=r"image number 2: .*000001\.png"):
+        next(found)
+
+
+def test_evaluate_refuses_a_folder_with_a_broken_image(model, data, tmp_path, capsys):
+    """A score of the other images would be that of another set."""
+    folder = shutil.copytree(data, tmp_path / "data")
+    whole = (folder / "images" / "000003.png").read_bytes()
+    (folder / "images" / "000003.png").write_bytes(whole[: len(whole) // 2])
+    said = mistake("evaluate", model, folder, "-o", tmp_path / "page", "--device", "cpu", capsys=capsys)
+    assert "000003.png: cannot be read" in said and not (tmp_path / "page").exists()
+
+
+def test_photographs_that_cannot_be_labeled_are_counted(model, images, tmp_path, capsys):
+    (images / "000001.png").write_bytes(b"")
+    out = tmp_path / "set"
+    code, said, _ = run("generate", model, "--images", images, "-o", out, "--device", "cpu", capsys=capsys)
+    assert code == 0 and "3 labeled images" in said
+    assert f"1 of 4 photographs could not be read and is left out; {out / 'generate.log'} names it" in said
+
+
+@pytest.mark.parametrize("name", ["config.json", "classes.json", "backbone/backbone.json"])
+def test_another_file_of_the_model_is_noticed(name, model, images, tmp_path):
+    own = shutil.copytree(model, tmp_path / "model")
+    predict_folder(own, images, tmp_path / "masks")
+    (own / name).write_text((own / name).read_text() + "\n")
+    with pytest.raises(InputError, match="not empty"):
+        predict_folder(own, images, tmp_path / "masks")
+
+
+def test_of_a_large_image_only_what_is_wanted_is_kept(model, images, tmp_path, monkeypatch):
+    """The rows of the prediction come in bands, with a report of each; no prediction is ever put together."""
+    monkeypatch.setattr("frugalseg.classifier.tiling.LARGE", 32 * 32)
+    monkeypatch.setattr("frugalseg.classifier.prediction.CPU_BAND", 2000)
+    monkeypatch.delattr(Model, "predict_positions")
+    seen = []
+    predict_folder(model, images / "000000.png", tmp_path / "masks", progress=lambda *report: seen.append(report))
+    assert len(seen) > 5 and seen[-2:] == [("rows", 32, 32), ("predict", 1, 1)]
+    assert [done for stage, done, _ in seen if stage == "rows"] == sorted({done for stage, done, _ in seen[:-1]})
+
+
+def test_windows_are_told_of(data, images, tmp_path):
+    settings = {"protocol": QUICK, "members": 2, "tile": True, "network_size": (16, 16)}
+    fit_folder(FitRequest(data, "colour", None, {}, settings), tmp_path / "tiled")
+    seen = []
+    predict_folder(tmp_path / "tiled", images, tmp_path / "masks", progress=lambda *report: seen.append(report))
+    windows = len(Segmenter.from_pretrained(tmp_path / "tiled").windows((32, 32)))
+    assert windows == 9
+    assert seen[:10] == [*(("windows", number, windows) for number in range(1, 10)), ("predict", 1, 4)]
