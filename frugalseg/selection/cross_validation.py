@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from frugalseg.classifier.extraction import drop_small_regions
 from frugalseg.classifier.pixel_set import PixelSet
-from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
+from frugalseg.classifier.prediction import EnsemblePredictor
 from frugalseg.classifier.tiling import blend
 from frugalseg.classifier.training import train_ensemble
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
@@ -169,18 +170,18 @@ class Trial:
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""
         found = ConfusionMatrix(self.num_classes)
-        return found.update(self.targets[image], self.predicted(image, predictor).mask.cpu().numpy())
+        return found.update(self.targets[image], self.labels(image, predictor).cpu().numpy())
 
-    def predicted(self, image: int, predictor: EnsemblePredictor) -> PixelPrediction:
-        """An image as `Segmenter.predict_positions` gives it, from the stored maps."""
+    def labels(self, image: int, predictor: EnsemblePredictor) -> Tensor:
+        """(H, W) uint8: an image as `Segmenter.predict_positions` labels it, from the stored maps."""
         height, width = self.targets[image].shape
         places = dict(zip((self.places[p][1] for p in self.of_image[image]), self.of_image[image], strict=True))
         device = self.segmenter.device
         if not self.segmenter.settings.tile:
             (place,) = places.values()
-            return predictor.predict(self.store.maps(place).to(device).on((height, width)))
+            return predictor.labels(self.store.maps(place).to(device).on((height, width)))
 
         def through(window: Window) -> Tensor:
             return predictor.member_probabilities(self.store.maps(places[window]).to(device))
 
-        return blend(list(places), (height, width), through)
+        return torch.cat([piece.mask for piece in blend(list(places), (height, width), through)])

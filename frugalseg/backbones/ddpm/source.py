@@ -1,12 +1,12 @@
 """From whatever names a diffusion model to its UNet and its forward process."""
 
 import math
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from frugalseg.backbones.builtin import builtin_path
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.backbones.limits import at_most
 from frugalseg.backbones.weights import header_of, names
@@ -37,7 +37,7 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
     """
     if checkpoint is None:
         raise InputError("the ddpm backbone needs a checkpoint: --checkpoint FOLDER, FILE.pt or a Hub id")
-    path = builtin(str(checkpoint)) if str(checkpoint).startswith(BUILTIN) else Path(checkpoint)
+    path = builtin_path(str(checkpoint), "ddpm") if str(checkpoint).startswith(BUILTIN) else Path(checkpoint)
     if path.is_file():
         return load_guided_diffusion(path, **guided), new_scheduler()
     if guided:
@@ -47,16 +47,6 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
     if not path.is_dir() and not is_hub_id(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder")
     return load_pipeline(str(path))
-
-
-def builtin(checkpoint: str) -> Path:
-    """The folder of a network that comes with the package, named ``builtin:NAME``."""
-    assets = Path(str(files("frugalseg"))) / "assets"
-    folder = assets / checkpoint.removeprefix(BUILTIN)
-    if folder not in (known := sorted(path for path in assets.iterdir() if path.is_dir())):
-        names = ", ".join(BUILTIN + path.name for path in known)
-        raise InputError(f"no built-in network {checkpoint}; known: {names}")
-    return folder
 
 
 def load_pipeline(name: str) -> tuple[Any, Any]:

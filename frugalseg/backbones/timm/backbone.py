@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from frugalseg.backbones import saved
 from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.registry import CONFIG
-from frugalseg.backbones.timm.checkpoint import find, tensors_for
-from frugalseg.backbones.timm.embedded import DEFAULT
+from frugalseg.backbones.timm.checkpoint import DEFAULT, find, tensors_for
 from frugalseg.backbones.timm.network import (
     Design,
     build,
@@ -56,7 +55,7 @@ class TimmBackbone(Backbone):
         network: that network, `pruned` to `layers`.
         layers: ascending.
         precision: of weights and activations.
-        magnification: how much larger than in the network's own training images are seen, a side; None: see `MAGNIFIED`.
+        magnification: how much longer than in the network's training the sides of images are; None: see `MAGNIFIED`.
 
     Raises:
         InputError: the network's maps do not divide the image evenly.

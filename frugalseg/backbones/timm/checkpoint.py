@@ -7,16 +7,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from frugalseg.backbones.builtin import builtin_path
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.saved import WEIGHTS
 from frugalseg.backbones.timm.authors import efficientnet_names, is_efficientnet
-from frugalseg.backbones.timm.embedded import embedded
 from frugalseg.backbones.timm.network import ON_HUB, Design, check_registered, design_named, first_line
 from frugalseg.backbones.weights import read_tensors, require_names
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN, is_hub_id
 
+BUILTIN_ARCHITECTURES = {"efficientnet_lite0": "tf_efficientnet_lite0", "efficientnet_lite2": "tf_efficientnet_lite2"}
+DEFAULT = f"{BUILTIN}efficientnet_lite0"
+"""The checkpoint where neither a checkpoint nor a model is named."""
 WEIGHT_FILES = (WEIGHTS, "pytorch_model.bin")
 PREFIXES = ("module.", "model.", "backbone.")
 """Put before every key by distributed training, by training frameworks and by self-supervised ones."""
@@ -30,14 +33,14 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
     Args:
         checkpoint: a file of weights, or a folder with ``config.json`` and weights as the library saves them and as
             Hub repositories of its models hold them; or the id of such a repository, ``owner/name``; or
-            ``builtin:NAME``, a key of `frugalseg.backbones.timm.embedded.EMBEDDED`.
+            ``builtin:NAME`` with a key of `BUILTIN_ARCHITECTURES`.
         model: name of the network; needed for a file, and where there is no checkpoint.
 
     Raises:
         InputError: no model is named, or the checkpoint is not there.
     """
     if str(checkpoint).startswith(BUILTIN):
-        return find_embedded(str(checkpoint), model)
+        return find_builtin(str(checkpoint), model)
     path = Path(checkpoint) if checkpoint is not None else None
     if path is not None and path.is_dir():
         design, file = read_folder(path)
@@ -51,12 +54,13 @@ def find(checkpoint: str | Path | None, model: str | None) -> tuple[Design, Path
     return design_named(model), path
 
 
-def find_embedded(checkpoint: str, model: str | None) -> tuple[Design, Path]:
+def find_builtin(checkpoint: str, model: str | None) -> tuple[Design, Path]:
     """The design and the weights of ``builtin:NAME``; `InputError` where `model` names another network."""
-    found = embedded(checkpoint)
-    if model not in (None, found.architecture):
-        raise InputError(f"{checkpoint} is {found.architecture}, not {model}; leave one of them out")
-    return design_named(found.architecture), found.path()
+    path = builtin_path(checkpoint, "timm")
+    architecture = BUILTIN_ARCHITECTURES[checkpoint.removeprefix(BUILTIN)]
+    if model not in (None, architecture):
+        raise InputError(f"{checkpoint} is {architecture}, not {model}; leave one of them out")
+    return design_named(architecture), path
 
 
 def read_folder(folder: Path) -> tuple[Design, Path]:

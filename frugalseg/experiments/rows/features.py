@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from frugalseg.backbones.builtin import builtin_path
 from frugalseg.backbones.registry import family_named
 from frugalseg.classifier.protocol import TrainingProtocol, training_protocol
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.validation import checked
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.hub import BUILTIN
 
 
 class FeatureRow(Row):
@@ -85,9 +87,7 @@ def protocol_of(value: Any) -> TrainingProtocol:
 
 def weights_digest(checkpoint: str) -> str:
     """The digest of a checkpoint's files, or its name if it is not on this machine (a Hub id)."""
-    from frugalseg.backbones.ddpm.source import BUILTIN, builtin
-
-    path = builtin(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
+    path = builtin_path(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
     if not path.exists():
         return checkpoint
     return digests.contents(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

