@@ -55,7 +55,7 @@ PACKAGED = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
-"""EfficientNet-Lite of Tan and Le, trained on the labels of ImageNet, in the layout of EfficientNet-PyTorch; Apache-2.0."""
+"""EfficientNet-Lite by Tan and Le, trained on the labels of ImageNet; layout of EfficientNet-PyTorch, Apache-2.0."""
 
 
 def builtin_path(checkpoint: str, family: str | None = None) -> Path:
