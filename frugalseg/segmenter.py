@@ -19,7 +19,7 @@ from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_d
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.tiling import blend, side_by_side
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
@@ -161,21 +161,28 @@ class Segmenter(Model):
 
     # Prediction
 
+    @property
+    def tiled(self) -> bool:
+        """Whether images are seen through windows at their own resolution, rather than whole and resized."""
+        return self.settings.tile or (self.backbone.own_resolution and self.settings.network_size is None)
+
     def windows(self, size: tuple[int, ...]) -> list[Window]:
         """The windows through which the network sees an image of (H, W)."""
-        settings = self.settings
+        backbone = self.backbone
         return windows(
             (size[0], size[1]),
             self.native,
-            self.backbone.stride,
-            tile=settings.tile,
-            overlap=settings.overlap,
-            fixed=self.backbone.fixed_size is not None,
+            backbone.stride,
+            tile=self.tiled,
+            overlap=0 if backbone.own_resolution else self.settings.overlap,
+            fixed=backbone.fixed_size is not None,
+            margin=backbone.margin,
         )
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
-        """The backbone's maps of images (3, h, w) of one size."""
-        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device))
+        """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
+        backbone's margin."""
+        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device), surrounded=True)
         return maps
 
     @property
@@ -195,7 +202,7 @@ class Segmenter(Model):
         for shape, group in groupby(images, key=lambda image: image.shape):
             every = self.windows(shape)
             while batch := list(islice(group, batch_size)):
-                if self.settings.tile:
+                if self.tiled:
                     yield from (self._tiled(image, every, predictor) for image in batch)
                 else:
                     maps = self.features([cut(image, every[0]) for image in batch]).on((shape[0], shape[1]))
@@ -218,10 +225,13 @@ class Segmenter(Model):
         return self.classifier.to(self.device).predictor()
 
     def _tiled(self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor) -> PixelPrediction:
-        def through(window: Window) -> Tensor:
-            return predictor.member_probabilities(self.features([cut(image, window)]))
+        def seen(window: Window) -> FeatureMaps:
+            return self.features([cut(image, window)])
 
-        return blend(every, (image.shape[0], image.shape[1]), through)
+        size = (image.shape[0], image.shape[1])
+        if self.backbone.own_resolution:
+            return side_by_side(every, size, lambda window: predictor.predict(seen(window)))
+        return blend(every, size, lambda window: predictor.member_probabilities(seen(window)))
 
     # Saving
 

@@ -112,6 +112,7 @@ register(Family("ddpm", "DDPMBackbone", "DDPMOptions", "DDPMPretraining", "DDPMP
 register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"))
 register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
 register(Family("timm", "TimmBackbone", "TimmOptions"))
+register(Family("filters", "FiltersBackbone", "FilterOptions"))
 register(Family("colour", "ColourBackbone", "ColourOptions"))
 
 

@@ -1,4 +1,5 @@
-"""One image from overlapping windows: members' probabilities are blended before they vote, so seams don't show."""
+"""One image from several windows. Where windows see a pixel differently, members' probabilities are blended before they
+vote, so seams don't show; where they see it alike, the windows are laid side by side."""
 
 from collections.abc import Callable
 
@@ -37,6 +38,28 @@ def blend(
         pieces.append(vote(sums[:, :, :done] / weights[:done]))
         open_rows, counts = sums[:, :, done:], weights[done:]
     return stack(pieces)
+
+
+def side_by_side(
+    every: list[Window], size: tuple[int, int], predict: Callable[[Window], PixelPrediction]
+) -> PixelPrediction:
+    """The prediction for an image whose windows agree wherever they overlap.
+
+    Args:
+        every: the image's windows, at the image's own resolution.
+        size: (H, W) of the image.
+        predict: the prediction for a window's pixels.
+    """
+    first = predict(every[0])
+    if len(every) == 1:
+        return first
+    mask, uncertainty = (values.new_empty(size) for values in (first.mask, first.uncertainty))
+    probabilities = first.probabilities.new_empty((len(first.probabilities), *size))
+    for window in every:
+        part = first if window is every[0] else predict(window)
+        mask[window.area], uncertainty[window.area] = part.mask, part.uncertainty
+        probabilities[:, *window.area] = part.probabilities
+    return PixelPrediction(mask, probabilities, uncertainty, image_uncertainty(uncertainty))
 
 
 def add_line(

@@ -13,7 +13,8 @@ import typer
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import Option, options_of
 
-SIZE, NUMBERS = tuple[int, int], tuple[int, ...]
+SIZE, NUMBERS, DECIMALS, NAMES = tuple[int, int], tuple[int, ...], tuple[float, ...], tuple[str, ...]
+METAVARS = {SIZE: "HxW", NUMBERS: "N,N,...", DECIMALS: "X,X,...", NAMES: "NAME,NAME,..."}
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,17 @@ def converted(option: Option, value: Any) -> Any:
         return parse_size(value)
     if kind == NUMBERS:
         return numbers("--" + option.name.replace("_", "-"), value)
+    if kind == DECIMALS:
+        return decimals("--" + option.name.replace("_", "-"), value)
+    if kind == NAMES:
+        return tuple(part.strip() for part in value.split(","))
     return value.value if isinstance(value, StrEnum) else value
 
 
 def parsed_by_typer(option: Option) -> Any:
     """The type, or None, that typer turns an argument into."""
     kind = bare(option.type)
-    if kind in (SIZE, NUMBERS):
+    if get_origin(kind) is tuple:
         return str | None
     if get_origin(kind) is Literal:
         members = {value: value for value in get_args(kind)}
@@ -118,7 +123,7 @@ def parsed_by_typer(option: Option) -> Any:
 
 def metavar(kind: Any) -> str | None:
     """How ``--help`` shows the values of an option; None leaves it to typer."""
-    return {SIZE: "HxW", NUMBERS: "N,N,..."}.get(bare(kind)) if get_origin(bare(kind)) is tuple else None
+    return METAVARS.get(bare(kind)) if get_origin(bare(kind)) is tuple else None
 
 
 def bare(kind: Any) -> Any:
@@ -140,6 +145,14 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text}: give whole numbers separated by commas, such as 50,150,250") from None
+
+
+def decimals(option: str, text: str) -> tuple[float, ...]:
+    """``0.7,1,1.6`` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: give numbers separated by commas, such as 0.7,1.6,3.5") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:
