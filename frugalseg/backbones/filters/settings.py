@@ -8,8 +8,9 @@ from frugalseg.support.options import option
 KINDS = {"gaussian": 1, "laplacian": 1, "gradient": 1, "difference": 1, "structure": 2, "hessian": 2}
 """The filters by name, with the maps that each gives for an image channel and a scale."""
 
-SCALES = (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
-"""Those of ilastik at which it offers every filter."""
+SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
+"""Those of ilastik at which it offers every filter, but for the 10, which costs most and gains nothing
+(``docs/filters.md``)."""
 
 OUTER = 2.0
 """A texture is told by the average over several of its grains; ilastik's 0.5 averages over less than one."""
