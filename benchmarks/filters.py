@@ -94,12 +94,15 @@ class Forest:
         return labels
 
 
+SCALES = {"scales": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)}
+ILASTIK = {**SCALES, "outer": 0.5}
 WAYS: dict[str, tuple[type[Ensemble | Forest], str, dict[str, Any]]] = {
     "raw color and position": (Ensemble, "colour", {}),
     "filters": (Ensemble, "filters", {}),
-    "filters, averages as narrow as ilastik's": (Ensemble, "filters", {"outer": 0.5}),
+    "filters, also at scale 10": (Ensemble, "filters", SCALES),
+    "filters, scales and averages of ilastik": (Ensemble, "filters", ILASTIK),
     "random forest on filters": (Forest, "filters", {}),
-    "random forest on filters, averages as narrow as ilastik's": (Forest, "filters", {"outer": 0.5}),
+    "random forest on filters, scales and averages of ilastik": (Forest, "filters", ILASTIK),
 }
 """By name: the classifier, the family, and the family's options."""
 
