@@ -10,7 +10,7 @@ and learns from --pixels annotated pixels drawn at random; the other rows learn 
 import argparse
 import multiprocessing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from benchmarks.memory import MIB, beyond
 from benchmarks.textures import TEXTURE_CLASSES, texture_examples
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.backbones import Backbone
+from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.features.windows import cut
@@ -46,8 +47,9 @@ class Data:
     def of(cls, options: argparse.Namespace) -> "Data":
         """A folder's splits, or textures."""
         if options.data is None:
-            counts = (2, 2) if options.quick else (options.images, 10)
-            return cls("textures", texture_examples(counts[0], 0), texture_examples(counts[1], 1), TEXTURE_CLASSES)
+            side, learned, tested = (48, 2, 1) if options.quick else (192, options.images, 10)
+            drawn = texture_examples(learned, 0, side), texture_examples(tested, 1, side)
+            return cls("textures", *drawn, TEXTURE_CLASSES)
         train = SegmentationFolder(options.data / "train")
         test = SegmentationFolder(options.data / options.split, train.classes)
         return cls(options.data.name, train, test, train.classes)
@@ -57,7 +59,10 @@ class Ensemble:
     """The pixel classifier on a backbone."""
 
     def __init__(self, backbone: Backbone, options: argparse.Namespace) -> None:
-        self.model = Segmenter(backbone, members=options.members)
+        protocol = PROTOCOLS["default"]
+        if options.quick:
+            protocol = replace(protocol, steps=5)
+        self.model = Segmenter(backbone, members=options.members, protocol=protocol)
 
     def fit(self, data: Data) -> None:
         """Learn from the training images."""

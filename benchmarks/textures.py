@@ -45,7 +45,7 @@ def texture_example(rng: Generator, name: str, side: int) -> Example:
 def voronoi(rng: Generator, side: int, count: int) -> tuple[NDArray[np.int64], Grey]:
     """The nearest of `count` random points to each pixel, and how much farther the next one is."""
     points = rng.uniform(0, side, (count, 2))
-    pixels = np.stack(np.mgrid[:side, :side], axis=-1)
+    pixels = np.indices((side, side)).transpose(1, 2, 0)
     distances = np.linalg.norm(pixels[:, :, None] - points, axis=-1)
     nearest = np.partition(distances, 1, axis=-1)
     return distances.argmin(-1), nearest[..., 1] - nearest[..., 0]
@@ -53,7 +53,8 @@ def voronoi(rng: Generator, side: int, count: int) -> tuple[NDArray[np.int64], G
 
 def noise(rng: Generator, side: int, spectrum: Spectrum) -> Grey:
     """White noise with the frequencies of a spectrum, of mean 0 and standard deviation 1."""
-    y, x = (np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
+    frequencies = np.fft.fftfreq(side).astype(np.float64)
+    y, x = frequencies[:, None], frequencies[None]
     values = np.fft.ifft2(np.fft.fft2(rng.normal(size=(side, side))) * spectrum(y, x)).real
     standard: Grey = (values - values.mean()) / values.std()
     return standard
