@@ -9,7 +9,7 @@ KINDS = {"gaussian": 1, "laplacian": 1, "gradient": 1, "difference": 1, "structu
 """The filters by name, with the maps that each gives for an image channel and a scale."""
 
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
-"""Those of ilastik at which it offers every filter, but for the 10, which costs most and gains nothing
+"""Those of ilastik at which it offers every filter, but for the 10, which costs most and gained nothing where it was tried
 (``docs/filters.md``)."""
 
 OUTER = 2.0
