@@ -9,8 +9,8 @@ KINDS = {"gaussian": 1, "laplacian": 1, "gradient": 1, "difference": 1, "structu
 """The filters by name, with the maps that each gives for an image channel and a scale."""
 
 SCALES = (0.7, 1.0, 1.6, 3.5, 5.0)
-"""Those of ilastik at which it offers every filter, but for the 10, which costs most and gained nothing where it was tried
-(``docs/filters.md``)."""
+"""Those of ilastik at which it offers every filter, but for the 10, which costs most and gained nothing
+where it was tried (``docs/filters.md``)."""
 
 OUTER = 2.0
 """A texture is told by the average over several of its grains; ilastik's 0.5 averages over less than one."""
