@@ -20,7 +20,7 @@ from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.tiling import blend, told_of_rows, told_of_windows
+from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
@@ -167,21 +167,28 @@ class Segmenter(Model):
 
     # Prediction
 
+    @property
+    def tiled(self) -> bool:
+        """Whether images are seen through windows at their own resolution, rather than whole and resized."""
+        return self.settings.tile or (self.backbone.own_resolution and self.settings.network_size is None)
+
     def windows(self, size: tuple[int, ...]) -> list[Window]:
         """The windows through which the network sees an image of (H, W)."""
-        settings = self.settings
+        backbone = self.backbone
         return windows(
             (size[0], size[1]),
             self.native,
-            self.backbone.stride,
-            tile=settings.tile,
-            overlap=settings.overlap,
-            fixed=self.backbone.fixed_size is not None,
+            backbone.stride,
+            tile=self.tiled,
+            overlap=0 if backbone.own_resolution else self.settings.overlap,
+            fixed=backbone.fixed_size is not None,
+            margin=backbone.margin,
         )
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
-        """The backbone's maps of images (3, h, w) of one size."""
-        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device))
+        """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
+        backbone's margin."""
+        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device), surrounded=True)
         return maps
 
     @property
@@ -202,8 +209,8 @@ class Segmenter(Model):
         for shape, group in groupby(images, key=lambda image: image.shape):
             every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
-                if self.settings.tile:
-                    yield from (self._tiled(image, every, predictor, progress) for image in batch)
+                if self.tiled:
+                    yield from (self._tiled(image, every, predictor, wanted, progress) for image in batch)
                 else:
                     maps = self.features([cut(image, every[0]) for image in batch]).on(size)
                     each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
@@ -226,12 +233,26 @@ class Segmenter(Model):
         return self.classifier.to(self.device).predictor()
 
     def _tiled(
-        self, image: NDArray[np.uint8], every: list[Window], predictor: EnsemblePredictor, progress: Progress
+        self,
+        image: NDArray[np.uint8],
+        every: list[Window],
+        predictor: EnsemblePredictor,
+        wanted: Wanted,
+        progress: Progress,
     ) -> Iterator[PixelRows]:
-        def through(window: Window) -> Tensor:
-            return predictor.member_probabilities(self.features([cut(image, window)]))
+        def maps(window: Window) -> FeatureMaps:
+            return self.features([cut(image, window)])
 
-        return blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
+        def alike(window: Window) -> PixelRows:
+            return joined(list(predictor.rows(maps(window), wanted)))
+
+        def members(window: Window) -> Tensor:
+            return predictor.member_probabilities(maps(window))
+
+        size, number = (image.shape[0], image.shape[1]), len(every)
+        if self.backbone.own_resolution:
+            return side_by_side(every, size, told_of_windows(alike, number, progress))
+        return blend(every, size, told_of_windows(members, number, progress))
 
     # Saving
 

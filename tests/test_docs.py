@@ -301,7 +301,7 @@ def test_the_commands_of_the_readme_run(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["data", "diffusion", "mae", "swav", "synthetic"])
+@pytest.mark.parametrize("name", ["data", "diffusion", "filters", "mae", "swav", "synthetic"])
 def test_the_commands_of_the_docs_run(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_commands(ROOT / "docs" / f"{name}.md", capsys) >= 2
 

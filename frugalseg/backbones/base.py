@@ -13,6 +13,7 @@ from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import BACKBONE, FAMILIES, WITHOUT_CHECKPOINT, family_named, require_generating
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
+from frugalseg.features.windows import mirrored
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json
@@ -29,19 +30,26 @@ class Backbone(nn.Module, ABC):
         family: name in the registry.
         taps: what is read, in the order of the feature vector; known before anything runs.
         stride: the sides of an input image must be multiples of it.
-        native_size: (height, width) that the network was trained on, in pixels.
+        native_size: (height, width) that the network was trained on, in pixels; with `own_resolution` that of the
+            windows.
         fixed_size: the only (height, width) that the network takes, equal to `native_size`; None where it takes any
             multiples of `stride`.
+        margin: pixels around an image on which its maps depend, and which `maps` is given as well.
+        own_resolution: whether images are seen as large as they are, through windows of `native_size` that share
+            nothing but their margins. The stride must then be 1, and the maps at a pixel must depend on nothing beyond
+            `margin`, or the windows' borders would show.
         optimises: whether `maps` computes gradients, for example to search for the latent of an image. Otherwise it
             runs under `torch.inference_mode`.
     """
 
     family: ClassVar[str]
     optimises: ClassVar[bool] = False
+    own_resolution: ClassVar[bool] = False
     taps: tuple[Tap, ...]
     stride: int
     native_size: tuple[int, int]
     fixed_size: tuple[int, int] | None = None
+    margin: int = 0
 
     @property
     def dim(self) -> int:
@@ -59,6 +67,7 @@ class Backbone(nn.Module, ABC):
 
         Args:
             images: (B, 3, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
+                With a `margin` m they are (B, 3, H + 2m, W + 2m).
 
         Returns:
             One (B, channels, H / stride, W / stride) tensor for each of `taps`.
@@ -102,11 +111,13 @@ class Backbone(nn.Module, ABC):
         require_generating(self.family)
         raise TypeError(f"{type(self).__name__} lacks the method generator; the registry says that it draws images")
 
-    def forward(self, images: Tensor) -> FeatureMaps:
+    def forward(self, images: Tensor, *, surrounded: bool = False) -> FeatureMaps:
         """Check the size, run the network, name the result.
 
         Args:
             images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
+            surrounded: the images have their `margin` around them already, as those that `features.windows.cut`
+                gives. Otherwise it is filled by mirroring them.
 
         Returns:
             The maps of the batch, which carry no gradients; `FeatureMaps.size` is (H, W).
@@ -114,7 +125,8 @@ class Backbone(nn.Module, ABC):
         Raises:
             ValueError: the network does not take images of this size.
         """
-        size = (images.shape[-2], images.shape[-1])
+        images = images if surrounded else mirrored(images, self.margin)
+        size = (images.shape[-2] - 2 * self.margin, images.shape[-1] - 2 * self.margin)
         self.check_size(size)
         self._warn_where_slow()
         if not self.optimises:

@@ -128,6 +128,7 @@ register(
 register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"))
 register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
+register(Family("filters", "FiltersBackbone", "FilterOptions"))
 register(Family("colour", "ColourBackbone", "ColourOptions"))
 
 

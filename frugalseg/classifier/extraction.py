@@ -120,6 +120,11 @@ def maps_digest(network: Any, windows: Sequence[LabelledWindow], dataset: Sequen
         windows: what it sees.
         dataset: whose images; every one is decoded.
     """
-    seen = [[each.image, asdict(each.window)] for each in windows]
+    seen = [[each.image, located(each.window)] for each in windows]
     images = [digests.pixels(dataset[index].image).hex() for index in range(len(dataset))]
     return digests.values([network, seen, images])
+
+
+def located(window: Window) -> dict[str, Any]:
+    """Where a window lies and how large it is seen; its margin follows from the settings of the network."""
+    return {name: value for name, value in asdict(window).items() if name != "margin"}

@@ -1,7 +1,9 @@
-"""One image from overlapping windows: members' probabilities are blended before they vote, so seams don't show."""
+"""One image from several windows. Where windows see a pixel differently, members' probabilities are blended before they
+vote, so seams don't show; where they see it alike, the windows are laid side by side."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +13,8 @@ from frugalseg.features.windows import Window, blend_weights, lines
 from frugalseg.support.progress import Progress
 
 # Shapes: M members, K classes, W columns of the image; rows and columns are those of a window within the image.
+
+Found = TypeVar("Found")
 
 AT_ONCE = 2**24
 """Probabilities that are worked on at a time."""
@@ -41,6 +45,37 @@ def blend(
         weights = below.with_weights(_line_weights(line, size), done)
         means = below.means(_line_sums(line, size, member_probabilities), weights, done)
         yield _side_by_side([vote_rows(part) for part in stacked(means, 3)])
+
+
+def side_by_side(
+    every: list[Window], size: tuple[int, int], predict: Callable[[Window], PixelRows]
+) -> Iterator[PixelRows]:
+    """The rows of an image whose windows agree wherever they overlap, from the top.
+
+    Args:
+        every: the image's windows, at the image's own resolution.
+        size: (H, W) of the image.
+        predict: the prediction for a window's pixels.
+    """
+    rows_of_windows = list(lines(every))
+    ends = [line[0].top for line in rows_of_windows[1:]] + [size[0]]
+    for line, end in zip(rows_of_windows, ends, strict=True):
+        rights = [window.left for window in line[1:]] + [size[1]]
+        yield _side_by_side(
+            [
+                _corner(predict(window), end - window.top, right - window.left)
+                for window, right in zip(line, rights, strict=True)
+            ]
+        )
+
+
+def _corner(piece: PixelRows, rows: int, columns: int) -> PixelRows:
+    """The first rows and columns of a window."""
+    return PixelRows(
+        piece.mask[:rows, :columns],
+        None if piece.probabilities is None else piece.probabilities[:, :rows, :columns],
+        None if piece.uncertainty is None else piece.uncertainty[:rows, :columns],
+    )
 
 
 class _Below:
@@ -123,23 +158,32 @@ def stacked(parts: Iterable[Tensor], dim: int) -> Iterator[Tensor]:
         yield torch.cat(waiting, dim)
 
 
+def joined(pieces: list[PixelRows]) -> PixelRows:
+    """Consecutive rows, from the top, as one piece."""
+    return _together(pieces, rows=True)
+
+
 def _side_by_side(pieces: list[PixelRows]) -> PixelRows:
     """The same rows of neighbouring columns as one."""
+    return _together(pieces, rows=False)
+
+
+def _together(pieces: list[PixelRows], *, rows: bool) -> PixelRows:
+    """Pieces one below the other, or side by side."""
+    across, first = 0 if rows else 1, pieces[0]
     return PixelRows(
-        torch.cat([piece.mask for piece in pieces], dim=1),
-        torch.cat([known(piece.probabilities) for piece in pieces], dim=2),
-        torch.cat([known(piece.uncertainty) for piece in pieces], dim=1),
+        torch.cat([piece.mask for piece in pieces], across),
+        None if first.probabilities is None else torch.cat([known(p.probabilities) for p in pieces], across + 1),
+        None if first.uncertainty is None else torch.cat([known(p.uncertainty) for p in pieces], across),
     )
 
 
-def told_of_windows(
-    member_probabilities: Callable[[Window], Tensor], windows: int, progress: Progress
-) -> Callable[[Window], Tensor]:
+def told_of_windows(predict: Callable[[Window], Found], windows: int, progress: Progress) -> Callable[[Window], Found]:
     """The same function, which also tells how many of an image's windows it has been asked for."""
     numbers = count(1)
 
-    def through(window: Window) -> Tensor:
-        found = member_probabilities(window)
+    def through(window: Window) -> Found:
+        found = predict(window)
         progress("windows", next(numbers), windows)
         return found
 

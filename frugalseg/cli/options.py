@@ -17,7 +17,8 @@ from frugalseg.support.ranges import SIZE as IMAGE_SIZE
 from frugalseg.support.ranges import Range, check_range
 from frugalseg.support.text import quoted, shortened
 
-SIZE, NUMBERS = tuple[int, int], tuple[int, ...]
+SIZE, NUMBERS, DECIMALS, NAMES = tuple[int, int], tuple[int, ...], tuple[float, ...], tuple[str, ...]
+METAVARS = {SIZE: "HxW", NUMBERS: "N,N,...", DECIMALS: "X,X,...", NAMES: "NAME,NAME,..."}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,10 @@ def converted(flag: Flag, value: Any) -> Any:
         value = parse_size(value)
     elif kind == NUMBERS:
         value = numbers(spelling, value)
+    elif kind == DECIMALS:
+        value = decimals(spelling, value)
+    elif kind == NAMES:
+        value = tuple(part.strip() for part in value.split(","))
     check_range(spelling, value, flag.option.within)
     return value.value if isinstance(value, StrEnum) else value
 
@@ -114,7 +119,7 @@ def converted(flag: Flag, value: Any) -> Any:
 def parsed_by_typer(option: Option) -> Any:
     """The type, or None, that typer turns an argument into."""
     kind = bare(option.type)
-    if kind in (SIZE, NUMBERS):
+    if get_origin(kind) is tuple:
         return str | None
     if get_origin(kind) is Literal:
         members = {value: value for value in get_args(kind)}
@@ -124,7 +129,7 @@ def parsed_by_typer(option: Option) -> Any:
 
 def metavar(kind: Any) -> str | None:
     """How ``--help`` shows the values of an option; None leaves it to typer."""
-    return {SIZE: "HxW", NUMBERS: "N,N,..."}.get(bare(kind)) if get_origin(bare(kind)) is tuple else None
+    return METAVARS.get(bare(kind)) if get_origin(bare(kind)) is tuple else None
 
 
 def bare(kind: Any) -> Any:
@@ -159,6 +164,14 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         raise InputError(
             f"{option} {shortened(text, 40)}: give whole numbers separated by commas, such as 50,150,250"
         ) from None
+
+
+def decimals(option: str, text: str) -> tuple[float, ...]:
+    """``0.7,1,1.6`` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{option} {text}: give numbers separated by commas, such as 0.7,1.6,3.5") from None
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -23,12 +23,14 @@ class Window:
         top, left: its first row and column.
         size: (rows, columns) of image pixels; they may reach beyond an image that is smaller than the network.
         network: (h, w) that the network sees, multiples of its stride.
+        margin: further pixels that the network is given around these, for maps that depend on them.
     """
 
     top: int
     left: int
     size: Size
     network: Size
+    margin: int = 0
 
     @property
     def area(self) -> tuple[slice, slice]:
@@ -45,7 +47,7 @@ def fitted_size(image: Size, native: Size, stride: int) -> Size:
 
 
 def windows(
-    image: Size, native: Size, stride: int, *, tile: bool, overlap: float = 0.25, fixed: bool = False
+    image: Size, native: Size, stride: int, *, tile: bool, overlap: float = 0.25, fixed: bool = False, margin: int = 0
 ) -> list[Window]:
     """The windows that cover an image.
 
@@ -61,13 +63,14 @@ def windows(
         overlap: share of a window's side, in [0, 1).
         fixed: every window has the network's own size: without `tile` the aspect ratio is not kept, with it small
             images are padded to the whole size.
+        margin: of each window.
     """
     if not tile:
-        return [Window(0, 0, image, native if fixed else fitted_size(image, native, stride))]
+        return [Window(0, 0, image, native if fixed else fitted_size(image, native, stride), margin)]
     fitting = (min(side, -(-length // stride) * stride) for side, length in zip(native, image, strict=True))
     height, width = native if fixed else fitting
     rows, columns = starts(image[0], height, overlap), starts(image[1], width, overlap)
-    return [Window(top, left, (height, width), (height, width)) for top in rows for left in columns]
+    return [Window(top, left, (height, width), (height, width), margin) for top in rows for left in columns]
 
 
 def starts(length: int, side: int, overlap: float) -> list[int]:
@@ -86,15 +89,54 @@ def cut(image: NDArray[np.uint8], window: Window) -> Tensor:
         window: one of `windows`.
 
     Returns:
-        (3, h, w) float32 in [0, 1], bilinearly resized with antialiasing where sizes differ.
+        (3, h + 2m, w + 2m) float32 in [0, 1] for the window's margin m, bilinearly resized with antialiasing where
+        sizes differ.
     """
+    if window.size != window.network:
+        return mirrored(resized(padded(image, window), window.network).clamp(0, 1), window.margin)
+    return floats(with_margin(image, window) if window.margin else padded(image, window))
+
+
+def floats(part: NDArray[np.uint8]) -> Tensor:
+    """(h, w, 3) uint8 as (3, h, w) float32 in [0, 1]."""
+    return torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1) / 255
+
+
+def padded(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """A window of an image (H, W, 3); where it reaches beyond the image, the image is reflected."""
     part = image[window.area]
     missing = [(0, wanted - got) for wanted, got in zip(window.size, part.shape[:2], strict=True)]
-    if any(after for _, after in missing):
-        part = np.pad(part, (*missing, (0, 0)), mode="reflect" if min(part.shape[:2]) > 1 else "edge")
-    if window.size == window.network:
-        return floats(part)
-    return resized(part, window.network).clamp(0, 1)
+    if not any(after for _, after in missing):
+        return part
+    return np.pad(part, (*missing, (0, 0)), mode="reflect" if min(part.shape[:2]) > 1 else "edge")
+
+
+def with_margin(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """A window of an image (H, W, 3) and its margin: what lies there, and beyond the border the mirrored image."""
+    rows, columns = (
+        mirror(np.arange(first - window.margin, first + side + window.margin), length)
+        for first, side, length in zip((window.top, window.left), window.size, image.shape[:2], strict=True)
+    )
+    return image[rows[:, None], columns]
+
+
+def mirrored(images: Tensor, margin: int) -> Tensor:
+    """Images (..., H, W) with a margin on each side, (..., H + 2m, W + 2m), in which they are mirrored."""
+    if not margin:
+        return images
+    rows, columns = (
+        torch.from_numpy(mirror(np.arange(-margin, side + margin), side)).to(images.device)
+        for side in images.shape[-2:]
+    )
+    return images.index_select(-2, rows).index_select(-1, columns)
+
+
+def mirror(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Which of `length` pixels is seen at any position, also beyond the border, if the border is a mirror: ``2 1 0 0 1
+    2``, the mode that scipy calls reflect and numpy symmetric."""
+    around = positions % (2 * length)
+    found: NDArray[np.int64] = np.minimum(around, 2 * length - 1 - around)
+    return found
 
 
 def resized(part: NDArray[np.uint8], size: Size) -> Tensor:
@@ -113,11 +155,6 @@ def resized(part: NDArray[np.uint8], size: Size) -> Tensor:
 def interpolated(values: Tensor, size: Size) -> Tensor:
     """(3, h, w) of (3, H, W), bilinear, with antialiasing."""
     return F.interpolate(values[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-
-
-def floats(part: NDArray[np.uint8]) -> Tensor:
-    """(3, H, W) float32 in [0, 1] of (H, W, 3) uint8."""
-    return torch.from_numpy(part.astype(np.float32)).permute(2, 0, 1) / 255
 
 
 def owned(target: NDArray[np.uint8], window: Window, every: list[Window], nothing: int) -> NDArray[np.uint8]:

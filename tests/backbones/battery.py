@@ -55,6 +55,11 @@ class BackboneChecks:
             with pytest.raises(ValueError, match="does not fit a network"):
                 backbone(torch.rand(1, 3, 4 * backbone.stride - 1, 4 * backbone.stride))
 
+    def test_at_its_own_resolution_an_image_of_any_size_fits(self, backbone):
+        if backbone.own_resolution:
+            assert backbone.stride == 1
+            assert backbone.fixed_size is None
+
     def test_a_fixed_size_is_the_native_one_and_the_only_one(self, backbone):
         if backbone.fixed_size is not None:
             height, width = backbone.fixed_size

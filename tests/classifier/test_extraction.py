@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frugalseg.classifier.extraction import drop_small_regions, labelled_windows
+from frugalseg.classifier.extraction import drop_small_regions, labelled_windows, located
 from frugalseg.features.windows import Window, windows
 
 
@@ -26,3 +26,9 @@ def test_only_windows_with_labels_of_their_own_are_seen():
     found = labelled_windows([first, second, third], tiles, small_region=2)
     assert [(each.image, each.window.top, each.window.left) for each in found] == [(0, 0, 4), (2, 4, 0)]
     assert (found[0].target == 1).all() and (found[1].target == 0).all()
+
+
+def test_what_stored_maps_are_known_by_does_not_name_the_margin():
+    """Digests of earlier versions stay as they are."""
+    expected = {"top": 1, "left": 2, "size": (3, 4), "network": (5, 6)}
+    assert located(Window(1, 2, (3, 4), (5, 6), 7)) == expected

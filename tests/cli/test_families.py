@@ -114,7 +114,7 @@ def test_an_option_of_another_family_is_one_line(arguments, words, stripes, caps
     [
         (["fit", "x", "-o", "y", "--backbone", "swaw"], "swaw: not a backbone family; did you mean swav?"),
         (["fit", "--backbone=coulor", "--help"], "did you mean colour?"),
-        (["fit", "x", "-o", "y", "--backbone", "gan"], "known: ddpm, swav, mae, timm, colour"),
+        (["fit", "x", "-o", "y", "--backbone", "gan"], "known: ddpm, swav, mae, timm, filters, colour"),
         (
             ["generate", "x", "-o", "y", "-n", "1", "--backbone", "mae"],
             "mae: not a backbone family that can draw images",

@@ -21,6 +21,8 @@ class Settings:
     rate: float | None = option(None, "The learning rate, in [0, 1].")
     size: tuple[int, int] = option((96, 64), "The size of the images.", flag="--image-size")
     levels: tuple[int, ...] = option((1, 2), "The levels.")
+    scales: tuple[float, ...] = option((0.7, 1.0), "The scales.")
+    parts: tuple[str, ...] = option(("head", "tail"), "The parts.")
     kind: Literal["linear", "cosine"] = option("cosine", "The kind of schedule.")
     flip: bool = option(True, "Mirror the images.", flag="--flip/--keep")
     fast: bool = option(False, "Hurry.")
@@ -48,6 +50,8 @@ def test_values_come_in_the_types_of_the_fields() -> None:
     assert code == 0
     assert seen == ("here", "x", {"steps": 7, "size": (96, 64), "levels": (3, 4), "kind": "linear", "flip": False})
     assert Settings(**seen[2]).size == (96, 64)
+    _, (_, _, lists), _ = called("here", "--scales", "0.7,1", "--parts", "head, leg")
+    assert lists == {"scales": (0.7, 1.0), "parts": ("head", "leg")}
 
 
 def test_what_is_not_given_is_left_out() -> None:
@@ -61,6 +65,8 @@ def test_help_shows_each_option_with_its_default() -> None:
     assert "[default: --flip]" in words and "[default: --no-fast]" in words
     assert "HxW" in words and "[default: 96x64]" in words
     assert "N,N,..." in words and "[default: 1,2]" in words
+    assert "X,X,..." in words and "[default: 0.7,1.0]" in words
+    assert "NAME,NAME,..." in words and "[default: head,tail]" in words
     assert "linear|cosine" in words
     assert "derived" not in words
 
@@ -71,7 +77,11 @@ def test_square_brackets_in_help_are_shown() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--image-size", "96"], "height x width"), (["--levels", "1;2"], "--levels 1;2: give whole numbers")],
+    [
+        (["--image-size", "96"], "height x width"),
+        (["--levels", "1;2"], "--levels 1;2: give whole numbers"),
+        (["--scales", "1;2"], "--scales 1;2: give numbers"),
+    ],
 )
 def test_wrong_values_are_named(arguments: list[str], message: str) -> None:
     _, error, _ = called("here", *arguments)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalseg.features import windows as module
-from frugalseg.features.windows import Window, blend_weights, cut, fitted_size, lines, owned, starts, windows
+from frugalseg.features.windows import (
+    Window,
+    blend_weights,
+    cut,
+    fitted_size,
+    lines,
+    mirrored,
+    owned,
+    starts,
+    windows,
+)
 
 sides = st.integers(1, 200)
 
@@ -74,3 +84,22 @@ def test_a_large_image_is_resized_in_bands_to_the_same_values(network, monkeypat
     at_once = cut(image, Window(0, 0, (133, 57), network))
     monkeypatch.setattr(module, "BAND", 57 * 10)
     assert torch.equal(cut(image, Window(0, 0, (133, 57), network)), at_once)
+
+
+@given(image=st.tuples(st.integers(1, 30), st.integers(1, 30)), margin=st.integers(1, 70), tile=st.booleans())
+def test_a_margin_is_what_lies_around_a_window(image, margin, tile):
+    values = np.random.default_rng(0).integers(0, 256, (*image, 3)).astype(np.uint8)
+    around = np.pad(values, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    assert (mirrored(torch.from_numpy(values).permute(2, 0, 1), margin).permute(1, 2, 0).numpy() == around).all()
+    for window in windows(image, (8, 12), 1, tile=tile, margin=margin):
+        seen = cut(values, window)
+        assert seen.shape == (3, *(side + 2 * margin for side in window.network))
+        rows, columns = (slice(part.start, part.stop + 2 * margin) for part in window.area)
+        if window.size == window.network:
+            torch.testing.assert_close(seen * 255, torch.from_numpy(around[rows, columns]).permute(2, 0, 1).float())
+
+
+def test_a_resized_image_is_mirrored_as_it_is_seen():
+    values = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    (plain,), (wide,) = (windows((20, 30), (8, 12), 1, tile=False, margin=margin) for margin in (0, 5))
+    assert torch.equal(cut(values, wide), mirrored(cut(values, plain), 5))

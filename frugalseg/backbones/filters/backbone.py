@@ -1,0 +1,89 @@
+"""Filter responses at several scales as features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.filters.network import filtered, inside, reach
+from frugalseg.backbones.filters.settings import KINDS, OUTER, SCALES, FilterOptions
+from frugalseg.features.taps import Tap
+from frugalseg.support.errors import InputError
+
+WINDOW = (384, 384)
+"""Images are seen through windows of this size: large beside the margin of the largest scale, small in memory."""
+
+
+class FiltersBackbone(Backbone):
+    """A map for each scale at full resolution; it holds the responses of all filters to all image channels.
+
+    The filters have no weights: a saved folder holds the settings only.
+
+    Args:
+        scales: standard deviations of the Gaussians, in pixels.
+        kinds: names of the filters.
+        outer: see `FilterOptions`.
+        channels: of the images.
+    """
+
+    family: ClassVar[str] = "filters"
+    own_resolution: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        scales: Sequence[float] = SCALES,
+        kinds: Sequence[str] = tuple(KINDS),
+        outer: float = OUTER,
+        channels: int = 3,
+    ) -> None:
+        super().__init__()
+        self.scales, self.kinds, self.outer = tuple(scales), tuple(kinds), outer
+        width = channels * sum(KINDS[kind] for kind in kinds)
+        self.taps = tuple(Tap(f"scale{scale:g}", width, 1) for scale in scales)
+        self.stride = 1
+        self.native_size = WINDOW
+        self.reaches = [reach(scale, kinds, outer) for scale in scales]
+        self.margin = max(self.reaches)
+        # Nothing else tells where `.to(device)` has put a module without weights.
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the maps are computed."""
+        anchor: Tensor = self.get_buffer("anchor")
+        return anchor.device
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H + 2m, W + 2m) in [0, 1] -> (B, channels, H, W) float32 for each scale; m is `margin`."""
+        images = images.float()
+        return [
+            filtered(inside(images, self.margin - needed), scale, self.kinds, self.outer)
+            for scale, needed in zip(self.scales, self.reaches, strict=True)
+        ]
+
+    def config(self) -> dict[str, Any]:
+        """``scales``, ``kinds`` and ``outer``."""
+        return {"scales": list(self.scales), "kinds": list(self.kinds), "outer": self.outer}
+
+    def save_weights(self, folder: Path) -> None:
+        """Nothing: the family has no weights."""
+
+    @classmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """The inverse of `config`; nothing is read from `folder`."""
+        options = FilterOptions(tuple(config["scales"]), tuple(config["kinds"]), config["outer"])
+        return cls.from_checkpoint(None, options)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: FilterOptions) -> Self:
+        """Build the filters.
+
+        Raises:
+            InputError: a checkpoint is given; there are no weights.
+        """
+        if checkpoint is not None:
+            raise InputError(f"the backbone 'filters' has no weights: give no checkpoint, not {str(checkpoint)!r}")
+        return cls(options.scales, options.kinds, options.outer)
