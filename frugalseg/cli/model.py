@@ -11,6 +11,7 @@ from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, S
 from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
+from frugalseg.selection.settings import AUTO
 from frugalseg.support.ranges import MEMBERS, SHARE
 
 AT_HAND = (
@@ -25,7 +26,16 @@ def default_family(arguments: Sequence[str]) -> str:
     return family_of_checkpoint(value_of("--checkpoint", arguments))
 
 
-FIT_OPTIONS = FamilyOptions(lambda: list(FAMILIES.values()), Family.options_class, default_family, "backbone family")
+AUTO_FAMILY = Family(AUTO, "", "ChoiceSettings", package="frugalseg.selection")
+"""What ``--backbone auto`` has as its options."""
+
+
+def fit_families() -> list[Family]:
+    """What ``--backbone`` may be."""
+    return [*FAMILIES.values(), AUTO_FAMILY]
+
+
+FIT_OPTIONS = FamilyOptions(fit_families, Family.options_class, default_family, "backbone family")
 
 
 def fit(
@@ -33,7 +43,10 @@ def fit(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the model.")],
     backbone: Annotated[
         str | None,
-        typer.Option(help="The family of the backbone. By default that of the checkpoint; without a checkpoint, timm."),
+        typer.Option(
+            help="The family of the backbone, or auto to compare what is at hand on your images. By default, the family "
+            "of the checkpoint; without a checkpoint, timm."
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None,
@@ -66,6 +79,15 @@ def fit(
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
     ] = None,
     small_regions: SmallRegions = 20,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Also estimate how good the model is on other images: fit it this many times on a part of the images, "
+            "and test it on the others.",
+            min=2,
+            max=1000,
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -76,7 +98,9 @@ def fit(
     A fit that was killed continues where it stopped when you run the same command again.
     """
     family = backbone or family_of_checkpoint(checkpoint)
-    options = values(FIT_OPTIONS.flags(FAMILIES[family]), given)  # refuses wrong ones before torch is loaded
+    options = values(
+        FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else FAMILIES[family]), given
+    )  # refuses wrong ones before torch is loaded
     network_size = size and parse_size(size)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
@@ -92,9 +116,10 @@ def fit(
         "network_size": network_size,
         "small_region": small_regions,
     }
-    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device))
+    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds)
     if checkpoint is None and family == "timm" and not given.get("model"):
         typer.echo(AT_HAND, err=True)
+    estimates: list[object] = []
     with bars() as progress:
         fit_folder(
             request,
@@ -102,8 +127,12 @@ def fit(
             overwrite=overwrite,
             findings=print_findings,
             planned=lambda estimate: typer.echo(str(estimate), err=True),
+            compared=lambda choice: typer.echo(str(choice), err=True),
+            validated=estimates.append,
             progress=progress,
         )
+    for estimate in estimates:
+        typer.echo(str(estimate))
     typer.echo(f"model in {out}; next: frugalseg predict {out} IMAGES -o MASKS")
 
 

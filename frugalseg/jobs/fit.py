@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,38 +11,24 @@ from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.opened import KEPT, OpenedFolder
+from frugalseg.jobs.choose import with_choice
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
+from frugalseg.jobs.request import FitRequest
 from frugalseg.segmenter import Segmenter, Settings
+from frugalseg.selection.choice import Choice
+from frugalseg.selection.cross_validation import CrossValidation, cross_validate
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import write_json
 from frugalseg.support.folders import RECORD, require_new, spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
 from frugalseg.support.runs import FINISHED, alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
 
+__all__ = ["FitRequest", "fit_folder"]
+
 MODEL = "model"
 """The finished model among what is under way."""
-
-
-@dataclass(frozen=True)
-class FitRequest:
-    """A call of `fit`.
-
-    Attributes:
-        data: the data folder.
-        family: a backbone family.
-        checkpoint: of the backbone, as its family defines.
-        backbone: options of the backbone.
-        settings: fields of `frugalseg.segmenter.Settings`.
-        device: where to run.
-    """
-
-    data: Path
-    family: str
-    checkpoint: str | None
-    backbone: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    device: str = "cpu"
 
 
 def fit_folder(
@@ -52,6 +38,8 @@ def fit_folder(
     overwrite: bool = False,
     findings: Callable[[list[Finding]], None] = lambda _: None,
     planned: Callable[[Estimate], None] = lambda _: None,
+    compared: Callable[[Choice], None] = lambda _: None,
+    validated: Callable[[CrossValidation], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Segmenter:
     """Fit a model and save it to `out`.
@@ -65,6 +53,8 @@ def fit_folder(
         overwrite: replace `out` if it exists.
         findings: told what the check of the data folder found, before anything else.
         planned: told what the fit will need, before it starts.
+        compared: told which backbone was chosen, where the request leaves that open.
+        validated: told how good the model can be expected to be, where the request asks for that.
         progress: told of each step.
 
     Raises:
@@ -76,26 +66,84 @@ def fit_folder(
     if not may_be_in_place(work):
         require_new(out, overwrite)
     dataset = checked(request, findings)
-    backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
-    segmenter = Segmenter(backbone, device=request.device, **request.settings)
-    command = describe(request, backbone, dataset, earlier(work))
-    with alone(work):
-        if not overwrite and in_place(work, MODEL, place, command):
-            return Segmenter.from_pretrained(place, device=request.device)
-        require_new(out, overwrite)  # another run may have finished it meanwhile
-        resumed = scratch(work, command)
-        with logged(work / "fit.log") as log:
-            log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(dataset), request)
-            estimate = estimate_fit(segmenter, dataset)
-            log.info("%s", estimate)
-            planned(estimate)
-            # The record of `scratch` says already which network and images the work is of.
-            segmenter.fit(dataset, work=work, made_from="", progress=steady(progress, log))
-            log.info("saving to %s", place)
-            segmenter.save_pretrained(work / MODEL)
-        shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
-        put_in_place(work, MODEL, place)
-    return segmenter
+    with with_choice(request, dataset, work, compared, progress) as (decided, choice):
+        return Fit(decided, dataset, place, work, choice).run(overwrite, planned, validated, progress)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit whose data are checked and whose backbone is decided.
+
+    Attributes:
+        request: see `fit_folder`.
+        dataset: its images.
+        place: of the model.
+        work: the scratch folder.
+        choice: how the backbone was chosen, if it was.
+    """
+
+    request: FitRequest
+    dataset: SegmentationFolder
+    place: Path
+    work: Path
+    choice: Choice | None
+
+    def run(
+        self,
+        overwrite: bool,
+        planned: Callable[[Estimate], None],
+        validated: Callable[[CrossValidation], None],
+        progress: Progress,
+    ) -> Segmenter:
+        """The fitted model, which is in its place; see `fit_folder`."""
+        request, work = self.request, self.work
+        backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+        segmenter = Segmenter(backbone, device=request.device, **request.settings)
+        command = describe(request, backbone, self.dataset, earlier(work))
+        with alone(work):
+            if not overwrite and in_place(work, MODEL, self.place, command):
+                return Segmenter.from_pretrained(self.place, device=request.device)
+            require_new(self.place, overwrite)  # another run may have finished it meanwhile
+            resumed = scratch(work, command)
+            with logged(work / "fit.log") as log:
+                log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(self.dataset), request)
+                estimate = estimate_fit(segmenter, self.dataset)
+                log.info("%s", estimate)
+                planned(estimate)
+                self.train(segmenter, log, validated, progress)
+            shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
+            put_in_place(work, MODEL, self.place)
+        return segmenter
+
+    def train(
+        self,
+        segmenter: Segmenter,
+        log: logging.Logger,
+        validated: Callable[[CrossValidation], None],
+        progress: Progress,
+    ) -> None:
+        """Fit the model and save it in the scratch folder, with what is known of it."""
+        model = self.work / MODEL
+        found = self.cross_validated(segmenter, log, progress)
+        # The record of `scratch` says already which network and images the work is of.
+        segmenter.fit(self.dataset, work=self.work, made_from="", progress=steady(progress, log))
+        log.info("saving to %s", self.place)
+        segmenter.save_pretrained(model)
+        if self.choice is not None:
+            write_json(model / "choice.json", asdict(self.choice))
+        if found is not None:
+            write_json(model / "cross_validation.json", found.to_json())
+            validated(found)
+
+    def cross_validated(self, segmenter: Segmenter, log: logging.Logger, progress: Progress) -> CrossValidation | None:
+        """The estimate of the model's quality, if it is asked for."""
+        if self.request.folds is None:
+            return None
+        found = cross_validate(
+            segmenter, self.dataset, self.request.folds, work=self.work / "folds", progress=steady(progress, log)
+        )
+        log.info("%s", found)
+        return found
 
 
 def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
@@ -123,7 +171,7 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
     checkpoint = Path(request.checkpoint) if request.checkpoint else None
     read = files_read(checkpoint) if checkpoint is not None and checkpoint.exists() else []
     noted = [path for path in read if path.suffix == ".safetensors" or path == checkpoint]
-    command = {
+    command: dict[str, Any] = {
         "command": "fit",
         "family": request.family,
         "checkpoint": request.checkpoint,
@@ -133,6 +181,8 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         "files": stamps([*dataset.files, *noted]),
         "checkpoint_files": stamps([path for path in read if path not in noted]),
     }
+    if request.folds is not None:
+        command["folds"] = request.folds
     return plain(as_recorded(command, record, {"checkpoint_files"}))
 
 

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from frugalseg.data.classes import ClassTable
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.datasets import targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate
 from frugalseg.selection.cross_validation import cross_validate
-from frugalseg.selection.folds import folds_of
+from frugalseg.selection.folds import FEWEST, folds_of
 from frugalseg.selection.settings import ChoiceSettings
 from frugalseg.support.files import read_json, write_json
-from frugalseg.support.progress import Progress, silent
+from frugalseg.support.progress import Progress, line, silent
 
+FOLDS = 3
+"""Parts of the images, each predicted by a classifier of the others."""
 MEMBERS = 3
 """Of each classifier: fewer than a model has, for the order of candidates hardly depends on it."""
 PREDICTED, SEEN, TRAINED, LOADED = 3e-6, 5e-7, 1.5, 1.0
@@ -44,6 +46,9 @@ class Score:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.name}: mIoU {100 * self.miou:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -61,6 +66,11 @@ class Choice:
     def best(self) -> int:
         """The first candidate with the highest score."""
         return int(np.argmax([np.nan_to_num(score.miou, nan=-1) for score in self.scores]))
+
+    def __str__(self) -> str:
+        compared, there = self.images
+        which = "all annotated images" if compared == there else f"{compared} of {there} annotated images"
+        return f"chosen: {self.scores[self.best].name}, the best of {len(self.scores)} on {which}"
 
 
 def choose(
@@ -89,9 +99,10 @@ def choose(
     Raises:
         InputError: too few annotated images, or a candidate cannot be loaded.
     """
-    targets = list(targets_of(dataset))
-    seed = int(settings.get("seed", 0))
-    folds_of(targets, choice.folds, seed)  # refuses before a network is loaded
+    targets, seed = list(targets_of(dataset)), int(settings.get("seed", 0))
+    labelled = sum(bool((target != NOT_ANNOTATED).any()) for target in targets)
+    folds = min(FOLDS, max(FEWEST, labelled))
+    folds_of(targets, folds, seed)  # refuses too few images before a network is loaded
     segmenters = [each.segmenter(settings, device) for each in candidates]
     most = most_images(targets, segmenters, choice)
     # A fold of many is a sample of the images that has as many of the classes as possible.
@@ -101,20 +112,21 @@ def choose(
     for number, (candidate, segmenter) in enumerate(zip(candidates, segmenters, strict=True)):
         progress("compare", number, len(candidates))
         place = work and work / f"score-{number}.json"
-        scores.append(known(place) or scored(candidate, segmenter, compared, classes, choice.folds, place))
+        scores.append(known(place) or scored(candidate, segmenter, compared, classes, folds, place))
+        line(progress, str(scores[-1]))
     progress("compare", len(candidates), len(candidates))
     return Choice(tuple(scores), (len(chosen), len(targets)))
 
 
 def most_images(targets: Sequence[Any], segmenters: Sequence[Segmenter], choice: ChoiceSettings) -> int:
     """How many images the time is enough for, at least two a fold."""
-    spent = sum(TRAINED * choice.folds + LOADED for _ in segmenters)
+    spent = sum(TRAINED * FOLDS + LOADED for _ in segmenters)
     pixels = float(np.mean([target.size for target in targets]))
     each = 0.0
     for segmenter in segmenters:
         seen = np.mean([sum(w.network[0] * w.network[1] for w in segmenter.windows(t.shape)) for t in targets])
         each += PREDICTED * pixels + SEEN * float(seen)
-    return max(2 * choice.folds, int((60 * choice.minutes - spent) / each))
+    return max(2 * FOLDS, int((60 * choice.minutes - spent) / each))
 
 
 def scored(

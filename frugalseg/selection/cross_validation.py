@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor
 from frugalseg.classifier.extraction import drop_small_regions
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor
-from frugalseg.classifier.tiling import blend
+from frugalseg.classifier.tiling import blend, joined, side_by_side
 from frugalseg.classifier.training import train_ensemble
+from frugalseg.classifier.voting import LABELS
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore
 from frugalseg.features.windows import Window, cut, owned
 from frugalseg.metrics.confusion import ConfusionMatrix
@@ -67,6 +70,28 @@ class CrossValidation:
             scores.append(drawn.miou())
         low, high = np.nanquantile(scores, [(1 - COVERED) / 2, (1 + COVERED) / 2])
         return float(low), float(high)
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        return (
+            f"mIoU {100 * self.miou:.1f} (95 % interval {100 * low:.1f} to {100 * high:.1f}), estimated from "
+            f"{len(self.images)} annotated images in {self.folds} folds"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, shares in [0, 1], as JSON values; a class that never occurs has the IoU null."""
+        shares = self.confusion.class_iou("usual")
+        low, high = self.interval()
+        return {
+            "miou": self.miou,
+            "interval": [low, high],
+            "folds": self.folds,
+            "images": len(self.images),
+            "class_iou": {
+                name: None if np.isnan(share) else float(share)
+                for name, share in zip(self.classes.names, shares, strict=True)
+            },
+        }
 
 
 def cross_validate(
@@ -177,11 +202,15 @@ class Trial:
         height, width = self.targets[image].shape
         places = dict(zip((self.places[p][1] for p in self.of_image[image]), self.of_image[image], strict=True))
         device = self.segmenter.device
-        if not self.segmenter.settings.tile:
-            (place,) = places.values()
-            return predictor.labels(self.store.maps(place).to(device).on((height, width)))
 
-        def through(window: Window) -> Tensor:
-            return predictor.member_probabilities(self.store.maps(places[window]).to(device))
+        def maps(window: Window) -> FeatureMaps:
+            return self.store.maps(places[window]).to(device)
 
-        return torch.cat([piece.mask for piece in blend(list(places), (height, width), through)])
+        if not self.segmenter.tiled:
+            (whole,) = places
+            return predictor.labels(maps(whole).on((height, width)))
+        if self.segmenter.backbone.own_resolution:
+            rows = side_by_side(list(places), (height, width), lambda w: joined(list(predictor.rows(maps(w), LABELS))))
+        else:
+            rows = blend(list(places), (height, width), lambda w: predictor.member_probabilities(maps(w)))
+        return torch.cat([piece.mask for piece in rows])

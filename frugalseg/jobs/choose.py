@@ -1,0 +1,103 @@
+"""``fit --backbone auto``: candidates are compared on the annotated images, and the fit goes on with the best one."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from frugalseg.backbones.registry import family_of_checkpoint
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.jobs.request import FitRequest
+from frugalseg.selection.candidates import Candidate, candidates_for
+from frugalseg.selection.choice import Choice, choose
+from frugalseg.selection.settings import AUTO, ChoiceSettings
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress
+from frugalseg.support.records import files_read, plain, stamps
+from frugalseg.support.runs import alone, scratch
+
+CHOSEN = ("tile", "network_size")
+"""Settings that belong to what is chosen."""
+
+
+@contextmanager
+def with_choice(
+    request: FitRequest,
+    dataset: SegmentationFolder,
+    work: Path,
+    compared: Callable[[Choice], None],
+    progress: Progress,
+) -> Iterator[tuple[FitRequest, Choice | None]]:
+    """A request whose backbone is chosen; the scores are kept until the block ends well, for a rerun after a kill.
+
+    Args:
+        request: of the family `AUTO`, or any other, which stays as it is.
+        dataset: the annotated images.
+        work: the scratch folder of the fit; the scores lie in another one beside it.
+        compared: told of the choice.
+        progress: told of each candidate.
+
+    Raises:
+        InputError: too few annotated images, a checkpoint that cannot be loaded, or settings that are to be chosen.
+    """
+    if request.family != AUTO:
+        yield request, None
+        return
+    candidates = candidates_of(request, dataset)
+    place = work.with_name(work.name + ".choice")
+    with alone(place):
+        scratch(place, describe(request, dataset, candidates))
+        settings = ChoiceSettings(**request.backbone)
+        choice = choose(
+            candidates,
+            dataset,
+            dataset.classes,
+            settings,
+            request.settings,
+            device=request.device,
+            work=place,
+            progress=progress,
+        )
+        compared(choice)
+        best = candidates[choice.best]
+        yield (
+            replace(
+                request,
+                family=best.family,
+                checkpoint=best.checkpoint,
+                backbone=best.backbone,
+                settings={**request.settings, **best.settings},
+            ),
+            choice,
+        )
+        shutil.rmtree(place)
+
+
+def candidates_of(request: FitRequest, dataset: SegmentationFolder) -> list[Candidate]:
+    """What is compared; a checkpoint of the request is the first candidate."""
+    defaults = [name for name in CHOSEN if request.settings.get(name)]
+    if defaults:
+        raise InputError(
+            f"--backbone auto chooses {' and '.join(defaults).replace('network_size', 'size')}; leave it out"
+        )
+    given = None
+    if request.checkpoint is not None:
+        given = Candidate(request.checkpoint, family_of_checkpoint(request.checkpoint), request.checkpoint)
+    return candidates_for([dataset.size(index) for index in range(len(dataset))], given)
+
+
+def describe(request: FitRequest, dataset: SegmentationFolder, candidates: list[Candidate]) -> dict[str, object]:
+    """What a choice depends on, as JSON values."""
+    checkpoint = Path(request.checkpoint) if request.checkpoint else None
+    read = files_read(checkpoint) if checkpoint is not None and checkpoint.exists() else []
+    return plain(
+        {
+            "command": "choose",
+            "choice": dict(request.backbone),
+            "settings": dict(request.settings),
+            "candidates": [asdict(each) for each in candidates],
+            "classes": asdict(dataset.classes),
+            "files": stamps([*dataset.files, *read]),
+        }
+    )

@@ -1,0 +1,29 @@
+"""What a call of ``fit`` asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """A call of `fit`.
+
+    Attributes:
+        data: the data folder.
+        family: a backbone family, or ``auto``: see `frugalseg.jobs.choose`.
+        checkpoint: of the backbone, as its family defines.
+        backbone: options of the backbone; with ``auto`` those of `frugalseg.selection.settings.ChoiceSettings`.
+        settings: fields of `frugalseg.segmenter.Settings`.
+        device: where to run.
+        folds: also estimate by cross-validation how good the model is, in so many folds; None does not.
+    """
+
+    data: Path
+    family: str
+    checkpoint: str | None
+    backbone: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+    folds: int | None = None
