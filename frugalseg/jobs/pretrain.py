@@ -60,7 +60,8 @@ def pretrain(
     data = {"family": family, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
     chosen = _settle(found, run, paths, settings, data)
     if run.last_progress()["step"] >= chosen.steps:
-        return True
+        with run.alone():  # the lock of a run that was killed at its very end goes
+            return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
     shown = progress if is_first_process() else silent

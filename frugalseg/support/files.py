@@ -111,7 +111,7 @@ def is_leftover(name: str, *known: str) -> bool:
     return any(re.fullmatch(rf"\.{stem}\.{RANDOM}{suffix}", name) for stem, suffix in parts)
 
 
-def remove_leftovers(folder: Path, *known: str) -> None:
+def remove_leftovers(folder: Path, *known: str, below: bool = True) -> None:
     """Remove what killed processes left of the files that they were writing in a folder and below it.
 
     What another process is writing at this moment stays.
@@ -119,17 +119,20 @@ def remove_leftovers(folder: Path, *known: str) -> None:
     Args:
         folder: of our own output.
         known: see `is_leftover`.
+        below: whether its sub-folders are ours, too.
     """
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
         for name in names:
             if is_leftover(name, *known):
                 _remove_unlocked(Path(place, name))
+        if not below:
+            folders.clear()
 
 
 def remove_leftovers_of(path: Path) -> None:
     """`remove_leftovers` of one file, for one that lies in a folder of the user's."""
     pattern = rf"\.{re.escape(path.stem[:80])}\.partial-{RANDOM}{re.escape(path.suffix)}"
-    for other in path.parent.iterdir():
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if re.fullmatch(pattern, other.name):
             _remove_unlocked(other)
 
