@@ -16,6 +16,7 @@ from frugalseg.cli.pretrain import convert, pretrain_app
 from frugalseg.cli.synthetic import GENERATE_OPTIONS, STUDENT_FLAGS, distill, generate
 from frugalseg.support.device import NO_MEMORY, out_of_memory
 from frugalseg.support.errors import InputError, WorkError
+from frugalseg.support.files import disk_error
 from frugalseg.support.threads import limit_threads
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -84,17 +85,17 @@ def main() -> None:
         stop(WRONG_INPUT, f"error: {error}")
     except WorkError as error:
         stop(FAILED, f"error: {error}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = error.filename or "the output folder"
-        stop(FAILED, f"error: {place}: the disk is full; make room and run the same command again")
     except out_of_memory():
         stop(FAILED, f"error: {NO_MEMORY}")
     except SystemExit as end:
         if not while_interrupted(end):
             raise
         code = INTERRUPTED
+    except Exception as error:
+        full = disk_error(error)
+        if full is None:
+            raise
+        stop(FAILED, full_disk(full))
     if code == INTERRUPTED:
         stop(INTERRUPTED, "stopped; run the same command again to go on")
     sys.exit(code)
@@ -104,6 +105,13 @@ def stop(code: int, line: str) -> NoReturn:
     """Say a line and end."""
     print(line, file=sys.stderr)
     sys.exit(code)
+
+
+def full_disk(error: OSError) -> str:
+    """The line for a disk that takes no more."""
+    place = error.filename or "the output folder"
+    what = "the file would be larger than allowed here" if error.errno == errno.EFBIG else "the disk is full"
+    return f"error: {place}: {what}; make room and run the same command again"
 
 
 def usage(error: Exception) -> str:

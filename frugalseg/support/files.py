@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the error that names a file and its mend."""
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from frugalseg.support.locks import locked
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more: it is full, the user's share of it is, or a file may not become so large."""
 
 RANDOM = "[a-z0-9_]{8}"
 """What `tempfile` puts into names."""
@@ -41,6 +45,34 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
+def disk_error(error: BaseException) -> OSError | None:
+    """The error of a disk that takes no more, behind an exception; None where that is not its cause.
+
+    Some libraries say it in an exception of their own: raised from that error, or with its number in words.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, OSError) and each.errno in FULL:
+            return each
+        named = re.search(r"\(os error (\d+)\)", str(each))
+        if named and int(named[1]) in FULL:
+            return OSError(int(named[1]), os.strerror(int(named[1])))
+        each = each.__cause__ or each.__context__
+    return None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Where the disk takes no more while the block runs, the error is an OSError that names `path`."""
+    try:
+        yield
+    except Exception as error:
+        full = disk_error(error)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, str(path)) from error
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name in the folder of `path`, renamed to `path` when the block ends well and removed when it fails.
@@ -48,10 +80,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, because many writers choose the format by it, and begins with a dot,
     so that no listing of images or masks takes an unfinished file for a finished one. The folder is created. What a
     killed process leaves, `remove_leftovers` finds.
+
+    Raises:
+        OSError: among others where the disk is full, whatever the block has raised then; its `filename` is `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _unfinished(path) as temporary:
+    with _naming(path), _unfinished(path) as temporary:
         yield temporary
         usual_permissions(temporary)
         temporary.replace(path)

@@ -1,39 +1,47 @@
-"""A warm process, and small inputs for every command."""
+"""A process that runs commands, and their inputs."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.jobs.kills.trial import Warm, warm_process
+import torch
 
-DDPM = "--size 8x8 --base-channels 8 --multipliers 1,2 --layers 1 --attention-levels 1"
-MADE = {
-    "data": "toy -o {} -n 2",
-    "photos": "toy -o {} -n 3 --no-masks",
-    "model": "fit {data} --backbone colour --native-size 16x16 --protocol quick --members 1 --device cpu -o {}",
-    "ddpm": "pretrain ddpm {photos} --steps 2 --batch-size 2 " + DDPM + " --device cpu -o {}",
-    "drawing": "fit {data} --checkpoint {ddpm} --timesteps 50 --blocks 1,2 --protocol quick --members 1 --device cpu -o {}",
-    "set": "generate {model} --images {photos} --device cpu -o {}",
-}
-RECIPE = """
-title: a test
-data: {kind: toy, train: 2, test: 2}
-runs: 1
-rows:
-  - {kind: features, name: colour, backbone: colour, options: {native_size: [16, 16]}, protocol: quick}
-"""
+from tests.golden import golden
+from tests.jobs.kills.commands import COMMANDS, MADE, RECIPE
+from tests.jobs.kills.trial import Trial, Warm, warm_process
 
 
-@pytest.fixture(scope="session")
-def warm(tmp_path_factory):
-    with warm_process(tmp_path_factory.mktemp("lives")) as process:
+@pytest.fixture(scope="package")
+def warm() -> Iterator[Warm]:
+    with warm_process() as process:
         yield process
 
 
-@pytest.fixture(scope="session")
-def inputs(warm: Warm, tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("inputs")
-    made = {name: folder / name for name in MADE}
-    for name, command in MADE.items():
-        life = warm.life(command.format(made[name], **made).split(), folder)
-        assert life.code == 0, life.text
-    return made
+class Inputs(dict[str, Path]):
+    """Each is made as it is asked for."""
+
+    def __init__(self, warm: Warm, folder: Path) -> None:
+        self.warm, self.folder = warm, folder
+
+    def __missing__(self, name: str) -> Path:
+        path = self[name] = self.folder / name
+        if name == "recipe":
+            path.write_text(RECIPE, encoding="utf-8")
+        elif name == "published":
+            described = golden.load("guided_diffusion_tiny")
+            torch.save({key: torch.from_numpy(value) for key, value in golden.tensors(described).items()}, path)
+        else:
+            life = self.warm.life([*MADE[name].format_map(self).split(), "-o", str(path)], self.folder)
+            assert life.code == 0, life.text
+        return path
+
+
+@pytest.fixture(scope="package")
+def inputs(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    return Inputs(warm, tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def trial(warm: Warm, inputs: Inputs, tmp_path: Path) -> Callable[[str], Trial]:
+    """A trial of the command of a name."""
+    return lambda name: Trial(warm, COMMANDS[name], inputs, tmp_path)

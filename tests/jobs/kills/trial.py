@@ -41,7 +41,7 @@ class Command:
 
     def arguments(self, inputs: Mapping[str, Path]) -> list[str]:
         """As the command line takes them."""
-        return [*self.words.format(**inputs).split(), *(("--device", "cpu") if self.device else ())]
+        return [*self.words.format_map(inputs).split(), *(("--device", "cpu") if self.device else ())]
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class Warm:
 
 
 @contextmanager
-def warm_process(logs: Path) -> Iterator[Warm]:
+def warm_process() -> Iterator[Warm]:
     """The process, which ends with the block."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.jobs.kills.warm", str(logs)]
+    command = [sys.executable, "-m", "tests.jobs.kills.warm"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT
     ) as process:
@@ -153,3 +153,7 @@ class Trial:
         if again.code != 0:
             wrong.append(f"code {again.code}: {again.text[-1500:]}")
         return [f"{how} {at} before {life.at}: {each}" for each in wrong]
+
+    def undisturbed(self) -> bool:
+        """Whether the folder holds what an undisturbed run leaves."""
+        return tree(self.folder / "here", self.command) == self.expected

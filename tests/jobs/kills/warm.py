@@ -13,7 +13,6 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -110,11 +109,11 @@ class Operations:
                 os.truncate(path, old + (size - old) // 2 * (self.at % 2))
 
 
-def live(command: list[str], cwd: str, at: int, how: str, say: int, log: Path) -> None:
+def live(command: list[str], cwd: str, at: int, how: str, say: int, write: int) -> None:
     """Run a command in this process, which ends with it."""
-    with log.open("wb") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    os.dup2(write, 1)
+    os.dup2(write, 2)
+    os.close(write)
     os.chdir(cwd)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background has it ignored
     signal.alarm(LONGEST)
@@ -141,28 +140,29 @@ def live(command: list[str], cwd: str, at: int, how: str, say: int, log: Path) -
 class Life:
     """A command that has been started."""
 
-    def __init__(self, order: dict[str, Any], log: Path) -> None:
-        self.log = log
-        self.said, say = os.pipe()
+    def __init__(self, order: dict[str, Any]) -> None:
+        (self.said, say), (self.written, write) = os.pipe(), os.pipe()
         self.process = os.fork()
         if not self.process:
             random.seed()
             try:
-                live(order["command"], order["cwd"], order.get("at", 0), order.get("how", "kill"), say, log)
+                live(order["command"], order["cwd"], order.get("at", 0), order.get("how", "kill"), say, write)
             finally:
                 os._exit(70)
         os.close(say)
+        os.close(write)
 
     def ended(self) -> dict[str, Any]:
         """Exit code, negative for a signal; the operation that it stopped at, or else how many there were; output."""
-        said = b"".join(self._parts()).decode()
+        text, said = (read_all(end).decode(errors="replace") for end in (self.written, self.said))
         code = os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
-        text = self.log.read_text(encoding="utf-8", errors="replace")
         return {"code": code, "at": said, "text": text}
 
-    def _parts(self) -> Iterator[bytes]:
-        with os.fdopen(self.said, "rb") as file:
-            yield file.read()
+
+def read_all(end: int) -> bytes:
+    """What comes out of a pipe until its other end is closed."""
+    with os.fdopen(end, "rb") as file:
+        return file.read()
 
 
 def warm_up() -> None:
@@ -183,12 +183,10 @@ def warm_up() -> None:
 
 def main() -> None:
     """Answer until there are no more lines."""
-    folder = Path(sys.argv[1])
     warm_up()
-    answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
-        lives = [Life(order, folder / f"{number}.txt") for number, order in enumerate(json.loads(line))]
-        print(json.dumps([life.ended() for life in lives]), file=answers, flush=True)
+        lives = [Life(order) for order in json.loads(line)]
+        print(json.dumps([life.ended() for life in lives]), flush=True)
 
 
 if __name__ == "__main__":
