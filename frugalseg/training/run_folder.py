@@ -81,7 +81,7 @@ class RunFolder:
 
     def _is_trace(self, path: Path) -> bool:
         """Whether a file only shows that a run was killed before it had written down its settings."""
-        return path == self.lock or path.parent == self.training and is_leftover(path.name)
+        return path == self.lock or (path.parent == self.training and is_leftover(path.name))
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Make the folder a run with these settings, or give them to the run that is in it.

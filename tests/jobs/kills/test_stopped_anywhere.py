@@ -14,6 +14,9 @@ from tests.jobs.kills.trial import Life, Trial
 SAMPLES = {"toy": 8, "predict": 8, "convert": 3}
 """How many operations the default tests choose for a command; of the costlier ones, 2."""
 
+ENDS = {"SIGINT": (130, "stopped; run the same command again"), "full": (1, "error: ")}
+"""How a command ends that can still say why, and with which words."""
+
 Trials = Callable[[str], Trial]
 
 
@@ -40,13 +43,11 @@ def faults(trial: Trial, how: str, points: list[int] | None = None) -> list[str]
 
 def said_wrongly(life: Life, how: str) -> list[str]:
     """What is wrong with the end of a command that could still say something."""
-    expected, word = {"SIGINT": (130, "stopped"), "full": (1, "error: ")}.get(how, (life.code, ""))
-    lines = life.text.splitlines()
-    # Behind the last write a command may end well; a disk that takes no more is met by whoever writes next.
-    good = (life.code == expected and word in lines[-1] and "Traceback" not in life.text) if word else life.code != 70
-    return (
-        [] if good or (life.code == 0 and how == "full") else [f"{how} at {life.at}: {life.code} {life.text[-1500:]}"]
-    )
+    if how not in ENDS or (how == "full" and life.code == 0):  # behind the last write a full disk is in nobody's way
+        return []
+    code, word = ENDS[how]
+    good = life.code == code and word in life.text.splitlines()[-1] and "Traceback" not in life.text
+    return [] if good else [f"{how} at {life.at}: code {life.code}: {life.text[-1500:]}"]
 
 
 @pytest.mark.parametrize("how", ["kill", "torn"])

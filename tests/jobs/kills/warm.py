@@ -1,7 +1,7 @@
 """A process that has imported everything once, and forks a life of its own for each command that it is told.
 
-It reads a line of JSON, the commands that run at the same time, and answers with a line of JSON: how each of them ended.
-A command counts its own operations on files through an audit hook, and stops itself at the one that it is told.
+It reads a line of JSON, the commands that run at the same time, and answers with another one: how each of them ended. A
+command counts its own operations on files through an audit hook, and stops itself at the one that it is told.
 """
 
 import importlib
@@ -52,7 +52,7 @@ class Operations:
     """
 
     def __init__(self, at: int, how: str, say: int) -> None:
-        self.root, self.at, self.how, self.say = str(Path.cwd()), at, how, say
+        self.root, self.at, self.how, self.say = Path.cwd().resolve(), at, how, say
         self.count, self.busy, self.before = 0, False, dict[int, int]()
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -68,14 +68,14 @@ class Operations:
 
     def _described(self, event: str, arguments: tuple[Any, ...]) -> str | None:
         """The operation in words; None for one that changes nothing, or not here."""
-        path = arguments[0]
-        if event == "open" and not arguments[2] & WRITING or isinstance(path, int):
+        if (event == "open" and not arguments[2] & WRITING) or isinstance(arguments[0], int):
             return None
-        place = os.path.realpath(os.path.dirname(os.fsdecode(path)) or ".")
+        path = Path(os.fsdecode(arguments[0]))
+        place = path.parent.resolve()
         if event != "open" and arguments[FOLDER_OF[event]] not in (-1, None):
-            place = os.readlink(f"/proc/self/fd/{arguments[FOLDER_OF[event]]}")
-        whole = os.path.join(place, os.path.basename(os.fsdecode(path)))
-        return f"{event} {os.path.relpath(whole, self.root)}" if whole.startswith(self.root + "/") else None
+            place = Path(f"/proc/self/fd/{arguments[FOLDER_OF[event]]}").readlink()
+        whole = place / path.name
+        return f"{event} {whole.relative_to(self.root)}" if self.root in whole.parents else None
 
     def _next(self, what: str) -> None:
         self.count += 1
