@@ -147,8 +147,8 @@ class Trial:
         return self.warm.life(self.arguments, self.place(), at, how)
 
     def faults(self, life: Life, how: str, at: int) -> list[str]:
-        """What is wrong with the same command once it was stopped so."""
-        again = self.warm.life(self.arguments, self.folder / "here")
+        """What is wrong once the same command, stopped so, was run again, or had ended well in spite of that."""
+        again = life if life.code == 0 else self.warm.life(self.arguments, self.folder / "here")
         wrong = differences(tree(self.folder / "here", self.command), self.expected)
         if again.code != 0:
             wrong.append(f"code {again.code}: {again.text[-1500:]}")
