@@ -28,7 +28,7 @@ COMMANDS = {
     "pretrain": Command(f"pretrain mae {{photos}} --steps 2 --checkpoint-minutes 0 --batch-size 2 {MAE} -o out"),
     "pretrain ddpm": Command(f"pretrain ddpm {{photos}} --steps 2 --batch-size 2 {DDPM} -o out"),
     "convert": Command("convert {published} -o out --image-size 64 --head-channels 16", device=False),
-    "benchmark": Command("benchmark {recipe} -o out"),
+    "benchmark": Command("benchmark {recipe} -o out", timed=("out/results.json", "out/index.html")),
 }
 
 MADE = {
