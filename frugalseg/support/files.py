@@ -48,7 +48,8 @@ def printable(name: str) -> str:
 def disk_error(error: BaseException) -> OSError | None:
     """The error of a disk that takes no more, behind an exception; None where that is not its cause.
 
-    Some libraries say it in an exception of their own: raised from that error, or with its number in words.
+    Some libraries say it in an exception of their own: raised from that error, or with its number in words. NumPy only
+    says how many values it could write.
     """
     each: BaseException | None = error
     while each is not None:
@@ -57,6 +58,8 @@ def disk_error(error: BaseException) -> OSError | None:
         named = re.search(r"\(os error (\d+)\)", str(each))
         if named and int(named[1]) in FULL:
             return OSError(int(named[1]), os.strerror(int(named[1])))
+        if isinstance(each, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(each)):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         each = each.__cause__ or each.__context__
     return None
 
