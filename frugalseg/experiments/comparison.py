@@ -10,7 +10,7 @@ from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
 from frugalseg.experiments.results import Comparison, Run
 from frugalseg.experiments.rows import Context, Row, build
-from frugalseg.support.files import write_json
+from frugalseg.support.files import remove_leftovers, write_json
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.runs import alone
 
@@ -35,6 +35,7 @@ def run_comparison(
     """
     folder = Path(folder)
     with alone(folder):
+        remove_leftovers(folder)
         recipe = with_networks(recipe, folder, device=device, progress=progress)
         data = open_data(recipe.data, folder)
         data.check()

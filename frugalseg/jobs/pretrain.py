@@ -65,7 +65,8 @@ def pretrain(
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
     if run.last_progress()["step"] >= chosen.steps:
-        return True
+        with run.alone():  # the lock of a run that was killed at its very end goes
+            return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
     shown = progress if is_first_process() else silent

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import is_leftover, usual_permissions
+from frugalseg.support.files import FULL, is_leftover, usual_permissions
 from frugalseg.support.text import printable
 
 LOCK = ".lock"
@@ -33,7 +33,7 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise
         reason = (error.strerror or "no access").lower()
         raise InputError(f"{_shown(folder)}: cannot be written ({reason}); choose another output folder") from None

@@ -19,6 +19,11 @@ FINISHED = "finished.json"
 """In a scratch folder, whose result is about to be put in its place, or has been."""
 
 
+def _mark(work: Path) -> Path:
+    """`FINISHED` beside a scratch folder, from when its result has its place until the folder is gone, too."""
+    return work.with_name(f".{work.name}.{FINISHED}")
+
+
 def work_folder(out: Path) -> Path:
     """The scratch folder of a command that writes `out` at its end: ``OUT.work`` beside it."""
     place = out.resolve()  # "." has no name
@@ -89,6 +94,7 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
         if not wait:  # others may wait for the lock in it
             with suppress(OSError):  # not empty: a run to go on with
                 folder.rmdir()
+                _mark(folder).unlink(missing_ok=True)
 
 
 def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
@@ -101,6 +107,7 @@ def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
         InputError: the folder is not a scratch folder of such a command.
     """
     change = changed(folder, command)
+    _mark(folder).unlink(missing_ok=True)
     if change == "":
         remove_leftovers(folder)
         return True
@@ -151,18 +158,20 @@ def empty(folder: Path) -> None:
 def put_in_place(work: Path, name: str, out: Path) -> None:
     """Put the finished folder `name` of a scratch folder in the place of `out`, and delete the rest of the scratch.
 
-    Killed on the way, a rerun of the command finds the folder where it was, or `in_place`.
+    Killed on the way, or before `alone` has removed the scratch folder, a rerun of the command finds the folder where
+    it was, or `in_place`.
     """
     command = Record(work / RECORD).read()
     assert command is not None
     Record(work / FINISHED).write(command)
     take_place(work / name, out)
+    (work / FINISHED).replace(_mark(work))
     empty(work)
 
 
 def may_be_in_place(work: Path) -> bool:
     """Whether it is worth asking `in_place`, which needs to know all that the command depends on."""
-    return (work / FINISHED).is_file()
+    return (work / FINISHED).is_file() or _mark(work).is_file()
 
 
 def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bool:
@@ -170,8 +179,10 @@ def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bo
 
     If so, the scratch folder is emptied now.
     """
-    if not out.is_dir() or (work / name).exists() or not Record(work / FINISHED).says(command):
+    said = any(Record(path).says(command) for path in (work / FINISHED, _mark(work)))
+    if not out.is_dir() or (work / name).exists() or not said:
         return False
     log.warning("%s: is complete; an earlier run of the same command has written it", out)
+    Record(_mark(work)).write(command)
     empty(work)
     return True

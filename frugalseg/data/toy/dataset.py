@@ -15,7 +15,7 @@ from frugalseg.data.example import Example
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.animal import LABELS, draw_animal
 from frugalseg.data.toy.drawing import Canvas, Ellipse, Limb, Material, Polygon, Shape
-from frugalseg.support.files import atomic_path
+from frugalseg.support.files import atomic_path, remove_leftovers, remove_leftovers_of
 from frugalseg.support.folders import require_writable
 
 TOY_CLASSES = ClassTable(
@@ -69,6 +69,7 @@ def write_toy_folder(
     folder = Path(folder)
     require_writable(folder)
     images = folder / "images" if masks else folder
+    _remove_leftovers(images, folder)
     for index in range(first, first + count):
         path = images / f"{index:06d}.png"
         if path.exists():
@@ -81,6 +82,16 @@ def write_toy_folder(
             Image.fromarray(example.image).save(temporary)
     if masks:
         TOY_CLASSES.to_json(folder / "classes.json")
+
+
+def _remove_leftovers(images: Path, folder: Path) -> None:
+    """Remove what a killed run was just writing; `folder` may hold more than toy images, which nobody walks through."""
+    if images == folder:
+        remove_leftovers(folder, below=False)
+        return
+    remove_leftovers(images)
+    remove_leftovers(folder / "masks")
+    remove_leftovers_of(folder / "classes.json")
 
 
 def _material(rng: Generator) -> Material:
