@@ -65,8 +65,10 @@ def pretrain(
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
     if run.last_progress()["step"] >= chosen.steps:
-        with run.alone():  # the lock of a run that was killed at its very end goes
-            return True
+        if run.lock.exists():  # that of a run that was killed at its very end
+            with run.alone():
+                pass
+        return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)
     shown = progress if is_first_process() else silent

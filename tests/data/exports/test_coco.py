@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from frugalseg.data.check import check_folder
-from frugalseg.data.exports import documents
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
 from tests.data.exports.helpers import classes_json, coco, square, write_json
 from tests.data.helpers import picture, save_image
 
@@ -96,8 +96,7 @@ def test_the_file_is_read_once_and_its_images_travel_light(tmp_path: Path, monke
         CATEGORIES,
     )
     read: list[Path] = []
-    original = documents.read_json
-    monkeypatch.setattr(documents, "read_json", lambda path: (read.append(path), original(path))[1])
+    monkeypatch.setattr("frugalseg.data.exports.coco.read_json", lambda path: (read.append(path), read_json(path))[1])
     packed = pickle.dumps(SegmentationFolder(tmp_path))
     assert read.count(file) == 1 and len(packed) < 5000
     folder = pickle.loads(packed)
