@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from frugalseg.classifier.prediction import EnsemblePredictor, FoldedEnsemble, PixelPrediction
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.ranges import COUNT, MEMBERS, Range, check_range, require_number
+
+CLASSES = Range(1, 255)
 
 # Shapes: M members, N pixels, D feature length, K classes, A and B the hidden widths.
 
@@ -109,8 +112,14 @@ class PixelClassifier(nn.Module):
             num_classes: K, at most 255.
             members: M.
             hidden: the two hidden widths; without it the published ones, (128, 32) below 30 classes, else (256, 128).
+
+        Raises:
+            InputError: a number that is none, or out of range.
         """
         super().__init__()
+        check_range("channels is", channels if isinstance(channels, list | tuple) else [channels], COUNT)
+        require_number("num_classes is", num_classes, CLASSES)
+        require_number("members is", members, MEMBERS)
         self.channels = tuple(int(c) for c in channels)
         self.num_classes, self.members = num_classes, members
         first, second = self.hidden = hidden or published_widths(num_classes)

@@ -16,6 +16,8 @@ from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
+from frugalseg.support.ranges import AMOUNT, require_number
 from frugalseg.support.text import count, listing
 
 __all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
@@ -75,7 +77,9 @@ def check_folder(
 
     Raises:
         FileError: there is no such folder, or it is not a data folder at all.
+        InputError: `small_regions` is no whole number, or below 0.
     """
+    require_number("small_regions is", small_regions, AMOUNT)
     opened = OpenedFolder.of(data)
     layout = opened.layout
     if test is None:
@@ -88,7 +92,7 @@ def check_folder(
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _unused(layout)
-    findings += _identical(layout, scans, None if test is None else Path(test))
+    findings += _identical(layout, scans, None if test is None else as_path(test, "data folder"))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 

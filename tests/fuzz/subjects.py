@@ -196,10 +196,10 @@ def roboflow_export(folder: Path) -> None:
 
 RECIPE = b"""title: t
 note: n
-data: {kind: folder, path: data, test: {main: test}}
+data: {kind: folder, path: data, test: test, tests: {other: test}}
 runs: 1
 networks:
-  net: {family: ddpm, images: [unlabeled], settings: {steps: 10, size: [16, 16]}}
+  net: {family: ddpm, images: [unlabeled], settings: {steps: 10, image_size: [16, 16]}}
 rows:
   - {kind: features, name: c, backbone: colour, segmenter: {members: 1, protocol: {steps: 3}}}
   - {kind: features, name: d, backbone: ddpm, checkpoint: net, options: {timesteps: [50], blocks: [1]}}

@@ -19,13 +19,14 @@ from frugalseg.support.errors import InputError, WorkError
 from tests.fuzz.damage import damaged
 from tests.fuzz.subjects import HEAVY, MAKERS, Sample
 
-QUICK, THOROUGH = 40, 1500
+QUICK, THOROUGH, THOROUGH_WHERE_HEAVY = 40, 600, 150
+"""Examples of damage to each subject."""
 LONGEST_LINE = 2000
 LONGEST_TIME = timedelta(seconds=20)
 MEMORY = 300 * 2**20
 """Bytes by which the process may grow over all the damage to one subject."""
 
-CHECKED_ELSEWHERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+NOT_HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 
@@ -38,7 +39,7 @@ def test_damage_is_read_or_refused_in_one_line(name: str, tmp_path: Path, capfd:
 @pytest.mark.parametrize("name", MAKERS)
 def test_much_damage(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = peak_memory(reset=True)
-    try_damage(name, THOROUGH, LONGEST_TIME, tmp_path, capfd)
+    try_damage(name, THOROUGH_WHERE_HEAVY if name in HEAVY else THOROUGH, LONGEST_TIME, tmp_path, capfd)
     assert peak_memory() - before < MEMORY
 
 
@@ -50,13 +51,7 @@ def try_damage(
     sample = Sample(subject, folder / "sample")
     subject.read(sample.folder)
 
-    @settings(
-        max_examples=examples,
-        deadline=deadline,
-        derandomize=True,
-        database=None,
-        suppress_health_check=CHECKED_ELSEWHERE,
-    )
+    @tried(examples, deadline)
     @given(data=st.data())
     def damaged_once(data: st.DataObject) -> None:
         target = data.draw(st.sampled_from(subject.targets))
@@ -73,6 +68,17 @@ def try_damage(
         assert not sample.strays()
 
     damaged_once()
+
+
+def tried(examples: int, deadline: timedelta | None) -> settings:
+    """So many examples, the same in every run."""
+    return settings(
+        max_examples=examples,
+        deadline=deadline,
+        derandomize=True,
+        database=None,
+        suppress_health_check=NOT_HERE,
+    )
 
 
 def refusal(sample: Sample) -> str | None:
