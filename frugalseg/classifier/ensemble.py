@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from frugalseg.classifier.prediction import EnsemblePredictor, FoldedEnsemble, PixelPrediction
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.support.ranges import COUNT, MEMBERS, Range, check_range, require_number
+from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import COUNT, MEMBERS, Range, require_number
+from frugalseg.support.text import quoted
 
 CLASSES = Range(1, 255)
 
@@ -117,7 +119,8 @@ class PixelClassifier(nn.Module):
             InputError: a number that is none, or out of range.
         """
         super().__init__()
-        check_range("channels is", channels if isinstance(channels, list | tuple) else [channels], COUNT)
+        if not isinstance(channels, list | tuple) or not COUNT.holds(channels):
+            raise InputError(f"channels is {quoted(channels)}; give a list of whole numbers above 0")
         require_number("num_classes is", num_classes, CLASSES)
         require_number("members is", members, MEMBERS)
         self.channels = tuple(int(c) for c in channels)

@@ -20,7 +20,9 @@ def as_path(given: Any, what: str = "path") -> Path:
     """
     # Paths in bytes are none for `pathlib`.
     if not isinstance(given, str | os.PathLike) or isinstance(os.fspath(given), bytes):
-        raise InputError(f"{quoted(given)} of the type {type(given).__name__} is no {what}; give a text or a pathlib.Path")
+        raise InputError(
+            f"{quoted(given)} of the type {type(given).__name__} is no {what}; give a text or a pathlib.Path"
+        )
     path = Path(given)
     try:
         path.stat()

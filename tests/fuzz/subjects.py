@@ -180,7 +180,9 @@ def coco_export(folder: Path) -> None:
 
 def voc_export(folder: Path) -> None:
     voc(folder, {"a": halves(0, 1), "b": halves(2, 1)}, [0, 0, 0, 9, 0, 0, 0, 9, 0], spare=["c"])
-    (folder / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,0,0::\ndog:0,9,0::\n")
+    (folder / "labelmap.txt").write_text(
+        "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:9,0,0::\ndog:0,9,0::\n"
+    )
     (folder / "ImageSets" / "Segmentation").mkdir(parents=True)
     (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\n")
 
@@ -270,6 +272,12 @@ def arrays(folder: Path, save: Callable[..., None]) -> None:
     save(folder / "set.npz", images, np.stack([halves(0, 1), halves(1, 2)]), np.ones((2, 3)), np.ones(2, np.float32))
 
 
+def npz(save: Callable[..., None]) -> Subject:
+    """A published file; members that are packed, as damage may make them, are unpacked beside it."""
+    files = files_of(lambda folder: arrays(folder, save))
+    return Subject(files, partial(read_set, "set.npz"), leaves=("set.npz.unpacked",))
+
+
 def read_set(name: str, folder: Path) -> None:
     """Every sample of a set."""
     for sample in SyntheticSet(folder / name):
@@ -294,12 +302,8 @@ MAKERS: dict[str, Callable[[], Subject]] = {
         for name in ("zip.pt", "old.pt", "w.safetensors")
     },
     "shards": lambda: Subject(files_of(shards), partial(read_set, ".")),
-    "npz": lambda: Subject(files_of(lambda folder: arrays(folder, np.savez)), partial(read_set, "set.npz")),
-    "packed npz": lambda: Subject(
-        files_of(lambda folder: arrays(folder, np.savez_compressed)),
-        partial(read_set, "set.npz"),
-        leaves=("set.npz.unpacked",),
-    ),
+    "npz": lambda: npz(np.savez),
+    "packed npz": lambda: npz(np.savez_compressed),
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
     "timm folder": lambda: Subject(files_of(save_timm), partial(family_folder, "timm")),
     **{

@@ -56,9 +56,7 @@ COMMANDS: dict[str, tuple[Callable[[], Subject], Arguments]] = {
 
 @pytest.mark.parametrize("examples", [QUICK, pytest.param(THOROUGH, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_damage_ends_in_one_line(
-    name: str, examples: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damage_ends_in_one_line(name: str, examples: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make, arguments = COMMANDS[name]
     subject, trap, number = make(), tmp_path / "trap", 0
     sample = Sample(subject, tmp_path / "sample")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from frugalseg.support.errors import InputError, WorkError
@@ -27,7 +27,6 @@ MEMORY = 300 * 2**20
 """Bytes by which the process may grow over all the damage to one subject."""
 
 NOT_HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if name not in HEAVY])
@@ -71,12 +70,13 @@ def try_damage(
 
 
 def tried(examples: int, deadline: timedelta | None) -> settings:
-    """So many examples, the same in every run."""
+    """So many examples, the same in every run; of those with a deadline a failing one is shown as it was found."""
     return settings(
         max_examples=examples,
         deadline=deadline,
         derandomize=True,
         database=None,
+        phases=[Phase.generate] if deadline else [Phase.generate, Phase.shrink],
         suppress_health_check=NOT_HERE,
     )
 

@@ -44,7 +44,9 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[Any],
         **{name: lambda x, n=name: Segmenter(model.backbone, **{n: x}) for name in settings},  # type: ignore[misc]
         "predict": lambda x: list(model.predict(x)),
         "batch_size": lambda x: list(model.predict(PIXELS, batch_size=x)),
-        "save_pretrained": lambda x: model.save_pretrained(x if isinstance(x, str) and x not in ("", "nowhere") else [x]),
+        "save_pretrained": lambda x: model.save_pretrained(
+            x if isinstance(x, str) and x not in ("", "nowhere") else [x]
+        ),
         "SegmentationFolder": SegmentationFolder,
         "classes": lambda x: SegmentationFolder(data, x)[0],
         "PixelClassifier": lambda x: PixelClassifier(x, 3),
