@@ -18,7 +18,7 @@ from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, su
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
 from frugalseg.support.ranges import AMOUNT, require_number
-from frugalseg.support.text import count, listing
+from frugalseg.support.text import count, listing, printable, shortened
 
 __all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
 
@@ -41,6 +41,10 @@ MANY_IDS = 64
 """More distinct mask values than this, without ``classes.json``, are probably grey levels."""
 
 
+LONGEST_PART = 1000
+"""Characters of each part of a finding."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing to know about a data folder.
@@ -56,6 +60,10 @@ class Finding:
     where: str
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("where", "message", "remedy"):  # names of files and classes can be of any length
+            object.__setattr__(self, name, shortened(printable(getattr(self, name)), LONGEST_PART))
 
     def __str__(self) -> str:
         text = f"{self.level}: {self.where}: {self.message}"

@@ -278,7 +278,7 @@ TAGS = (*range(254, 285), 317, 320, 322, 323, 324, 325, 330, 338, 339, 347, 530,
 
 @st.composite
 def zip_of(draw: Draw, content: bytes, trap: Path) -> bytes:
-    """A zip archive with members changed, dropped, repeated, renamed, reordered or packed otherwise; checksums right."""
+    """A zip archive with members changed, dropped, repeated, renamed, moved or packed otherwise."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(info.filename, archive.read(info), info.compress_type) for info in archive.infolist()]
     for _ in range(draw(st.integers(1, 2))):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from frugalseg.support.files import is_leftover
 from tests.cli.helpers import run
 from tests.fuzz.damage import damaged
-from tests.fuzz.subjects import MAKERS, RECIPE, Files, Sample, Subject, coco_export, files_of, masks
+from tests.fuzz.subjects import LONGEST_FINDING, MAKERS, RECIPE, Files, Sample, Subject, coco_export, files_of, masks
 from tests.fuzz.test_readers import LONGEST_LINE, LONGEST_TIME, tried
 
 QUICK, THOROUGH = 10, 150
@@ -73,7 +73,8 @@ def test_damage_ends_in_one_line(name: str, examples: int, tmp_path: Path, capsy
         finally:
             sample.mend(target)
         assert code in (0, 1, 2) and "Traceback" not in err
-        assert all(line.isprintable() and len(line) <= LONGEST_LINE for line in err.splitlines()), err
+        longest = LONGEST_FINDING if "check" in name else LONGEST_LINE
+        assert all(line.isprintable() and len(line) <= longest for line in err.splitlines()), err
         assert not code or "check" in name or len(errors(err)) == 1, err
         assert not trap.exists() and not sample.strays()
         assert not [path for path in out.rglob("*") if is_leftover(path.name)]

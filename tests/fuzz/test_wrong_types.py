@@ -1,4 +1,4 @@
-"""Python's own door: whatever a program gives where a path, a number or an image is expected, the answer is one line."""
+"""Python's own door: whatever is given where a path, a number or an image is expected, the answer is one line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,3 +78,18 @@ def test_one_line_for_each(
                 assert str(error).isprintable() and len(str(error)) <= 2000, (name, value)
         assert refused > len(WRONG) // 2, name
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"members": [5]}, r"members is \[5\]; give a whole number from 1"),
+        ({"overlap": (0.5,)}, r"overlap is \(0.5,\); give a number from 0"),
+        ({"tile": "no"}, "tile is 'no'; give True or False"),
+        ({"mirror": 1}, "mirror is 1; give True or False"),
+        ({"protocol": 3}, "protocol is 3; give a TrainingProtocol, or the name of one"),
+    ],
+)
+def test_settings_of_wrong_types_are_not_taken_for_others(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Segmenter(load_backbone("colour"), **settings)
