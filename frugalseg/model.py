@@ -24,6 +24,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
 from frugalseg.support.text import brief
 
@@ -156,11 +157,10 @@ class Model(ABC):
                 a GPU only.
 
         Raises:
-            InputError: the model was never fitted, `batch_size` is below 1, or something is not an image.
+            InputError: the model was never fitted, `batch_size` is out of range, or something is not an image.
         """
         self.require_fitted()
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; give 1 or more")
+        require_number("batch_size is", batch_size, BATCH)
         return map(self._in_ids, self.predict_positions(as_images(images), batch_size=batch_size))
 
     def _in_ids(self, found: PixelPrediction) -> Prediction:

@@ -33,10 +33,12 @@ from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_fo
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.text import quoted
 from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings"]
@@ -58,7 +60,7 @@ class Segmenter(Model):
         history: how its training went, after `fit` in this process.
 
     Raises:
-        InputError: an unknown setting, or one out of range.
+        InputError: no backbone, a device that this machine lacks, an unknown setting, or one out of range.
     """
 
     weights_file = "classifier.safetensors"
@@ -66,8 +68,10 @@ class Segmenter(Model):
     history: TrainingHistory
 
     def __init__(self, backbone: Backbone, *, device: str | torch.device = "cpu", **settings: Any) -> None:
+        if not isinstance(backbone, Backbone):
+            raise InputError(f"backbone is {quoted(backbone)}; give one that load_backbone returned")
         self.settings = Settings.of(settings)
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.backbone = backbone.to(self.device)
         stride, native = backbone.stride, self.settings.network_size or backbone.native_size
         if backbone.fixed_size not in (None, native):
@@ -81,7 +85,7 @@ class Segmenter(Model):
 
     def moved(self, device: str | torch.device) -> Self:
         """This model on a device."""
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.backbone.to(self.device)
         if hasattr(self, "classifier"):
             self.classifier.to(self.device)

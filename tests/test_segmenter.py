@@ -74,7 +74,7 @@ def test_a_model_of_lower_precision_stays_one(precision, tiny_ddpm, toy_train, t
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="takes a device that is not there")
 def test_a_device_that_fails_is_no_fault_of_the_model(fitted, tmp_path):
     fitted.save_pretrained(tmp_path / "model")
-    with pytest.raises(RuntimeError, match="mps"):
+    with pytest.raises(InputError, match="device is 'mps'; give one that this machine has"):
         Segmenter.from_pretrained(tmp_path / "model", device="mps")
 
 

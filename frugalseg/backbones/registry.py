@@ -7,6 +7,7 @@ from typing import Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
+from frugalseg.support.text import quoted
 
 BACKBONE, CONFIG = "backbone.json", "config.json"
 """What says of which family a folder is: that of a saved backbone, and that of a network alone."""
@@ -83,8 +84,8 @@ def register(family: Family) -> Family:
 
 def family_named(name: str) -> Family:
     """A family of the registry; raises `InputError` with the known names for an unknown one."""
-    if name not in FAMILIES:
-        raise InputError(f"no backbone family {name!r}; known: {', '.join(sorted(FAMILIES))}")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise InputError(f"no backbone family {quoted(name)}; known: {', '.join(sorted(FAMILIES))}")
     return FAMILIES[name]
 
 

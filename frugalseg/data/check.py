@@ -16,7 +16,9 @@ from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
-from frugalseg.support.text import count, listing
+from frugalseg.support.paths import as_path
+from frugalseg.support.ranges import AMOUNT, require_number
+from frugalseg.support.text import count, listing, printable, shortened
 
 __all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
 
@@ -39,6 +41,10 @@ MANY_IDS = 64
 """More distinct mask values than this, without ``classes.json``, are probably grey levels."""
 
 
+LONGEST_PART = 1000
+"""Characters of each part of a finding."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing to know about a data folder.
@@ -54,6 +60,10 @@ class Finding:
     where: str
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("where", "message", "remedy"):  # names of files and classes can be of any length
+            object.__setattr__(self, name, shortened(printable(getattr(self, name)), LONGEST_PART))
 
     def __str__(self) -> str:
         text = f"{self.level}: {self.where}: {self.message}"
@@ -75,7 +85,9 @@ def check_folder(
 
     Raises:
         FileError: there is no such folder, or it is not a data folder at all.
+        InputError: `small_regions` is no whole number, or below 0.
     """
+    require_number("small_regions is", small_regions, AMOUNT)
     opened = OpenedFolder.of(data)
     layout = opened.layout
     if test is None:
@@ -88,7 +100,7 @@ def check_folder(
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _unused(layout)
-    findings += _identical(layout, scans, None if test is None else Path(test))
+    findings += _identical(layout, scans, None if test is None else as_path(test, "data folder"))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 

@@ -13,9 +13,10 @@ from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.text import listing
+from frugalseg.support.text import listing, quoted
 
 __all__ = ["Example", "SegmentationFolder"]
 
@@ -44,6 +45,8 @@ class SegmentationFolder(Sequence[Example]):
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
                 ``classes.json`` or (where it is missing) a mask that is wrong.
         """
+        if classes is not None and not isinstance(classes, ClassTable):
+            raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
         opened = OpenedFolder.of(path)
         layout = opened.layout
         if layout.problems:

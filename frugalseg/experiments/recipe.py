@@ -14,6 +14,7 @@ from frugalseg.experiments.rows import KINDS, AnyRow
 from frugalseg.experiments.validation import Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 
 
 class NetworkRecipe(Strict):
@@ -82,7 +83,7 @@ def load_recipe(
     Raises:
         InputError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
     """
-    path = Path(path)
+    path = as_path(path, "recipe")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; expected {', '.join(Recipe.model_fields)}")

@@ -23,6 +23,7 @@ from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_
 from frugalseg.students.network import NetworkSpec, StudentNetwork
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
@@ -72,7 +73,7 @@ class Student(Model):
     ) -> None:
         self.classes = classes
         self.view = view
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.network = network.eval().to(self.device)
 
     @property

@@ -1,9 +1,13 @@
 """The device that a command runs on, and what is said when its memory is full."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.text import shortened
+from frugalseg.support.text import quoted, shortened
+
+if TYPE_CHECKING:
+    import torch
 
 NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --batch-size, or with --device cpu"
 
@@ -24,6 +28,20 @@ def choose_device(name: str) -> str:
             f"--device {shortened(name, 80)}: not available on this machine; leave it out, or use cpu"
         ) from None
     return name
+
+
+def as_device(device: "str | torch.device") -> "torch.device":
+    """What a Python program gives as a device; `InputError` for one that this machine lacks."""
+    import torch
+
+    try:
+        found = torch.device(device)
+        torch.empty(1, device=found)
+    except out_of_memory():
+        raise
+    except Exception:  # as above
+        raise InputError(f"device is {quoted(device)}; give one that this machine has, such as cpu") from None
+    return found
 
 
 def out_of_memory() -> tuple[type[Exception], ...]:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.locks import locked
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def read_json(path: str | Path, megabytes: int = JSON_MEGABYTES) -> Any:
     Raises:
         FileError: the file is missing, unreadable, too large, or not JSON.
     """
-    path = Path(path)
+    path = as_path(path, "file")
     try:
         if path.stat().st_size > megabytes * 2**20:
             raise FileError(path, f"larger than {megabytes} MB", "export it in parts, a folder for each")

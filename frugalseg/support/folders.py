@@ -9,6 +9,7 @@ from pathlib import Path
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FULL, is_leftover, usual_permissions
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import printable
 
 LOCK = ".lock"
@@ -110,7 +111,7 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
 
     Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
     """
-    folder = Path(folder).resolve()  # "." has no name
+    folder = as_path(folder, "folder").resolve()  # "." has no name
     partial_folder = folder.with_name(f".{folder.name}.partial")
     _put_back(folder)
     shutil.rmtree(partial_folder, ignore_errors=True)

@@ -190,3 +190,10 @@ def test_many_rare_classes_are_one_line(tmp_path: Path) -> None:
     findings = check_folder(tmp_path)
     assert len(findings) < 10 and max(len(str(finding)) for finding in findings) < 1000
     assert find(findings, "254 classes have fewer than 20 pixels in some images: class 0, class 1")
+
+
+def test_a_finding_stays_short_whatever_the_names_are(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    names = [{"id": 0, "name": "n" * 9000}, {"id": 1, "name": "m" * 9000}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": names}))
+    assert all(len(str(finding)) < 3100 and str(finding).isprintable() for finding in check_folder(tmp_path))
