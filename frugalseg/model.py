@@ -114,10 +114,10 @@ class Model(ABC):
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model to `folder`, which appears whole or not at all; one that exists is replaced.
+        """Write the model to `folder`, which appears whole or not at all; one that holds a model is replaced.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted; or the folder cannot be written, or holds something else.
         """
 
     @abstractmethod

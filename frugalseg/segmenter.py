@@ -36,6 +36,7 @@ from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
@@ -238,13 +239,13 @@ class Segmenter(Model):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to `folder`: ``config.json``, ``classes.json``, ``classifier.safetensors``, ``backbone/``.
 
-        The folder appears whole or not at all; one that exists is replaced.
+        The folder appears whole or not at all; one that is empty or holds a model is replaced.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted; or the folder cannot be written, or holds something else.
         """
         self.require_fitted()
-        with whole_folder(folder) as partial_folder:
+        with whole_folder(folder, (MODEL,)) as partial_folder:
             self.backbone.save_pretrained(partial_folder / "backbone")
             weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
             save_tensors(weights, partial_folder / self.weights_file)

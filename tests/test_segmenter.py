@@ -175,7 +175,7 @@ def test_too_little_annotation(targets, message, toy_train):
     ("settings", "message"),
     [
         ({"protocol": "fast"}, "known: "),
-        ({"members": 0}, "at least 1"),
+        ({"members": 0}, "a whole number from 1 to 1000"),
         ({"overlap": 1.0}, "from 0 to below 1"),
         ({"network_size": (15, 16)}, "multiples of 2"),
         ({"memebrs": 3}, "no setting memebrs; known: protocol, members, seed"),

@@ -16,6 +16,8 @@ from frugalseg.features.taps import Tap
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json
+from frugalseg.support.folders import require_replaceable
+from frugalseg.support.marks import BACKBONE as SAVED
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.text import brief, kind_and_reason
 
@@ -143,8 +145,13 @@ class Backbone(nn.Module, ABC):
             raise ValueError(f"an image of {height}x{width} does not fit a network of stride {self.stride}")
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights and settings to `folder`, which `load_saved_backbone` reads."""
+        """Write weights and settings to `folder`, which `load_saved_backbone` reads.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something else than a saved backbone.
+        """
         folder = Path(folder)
+        require_replaceable(folder, (SAVED,))
         folder.mkdir(parents=True, exist_ok=True)
         self.save_weights(folder)
         (folder / BACKBONE).write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")

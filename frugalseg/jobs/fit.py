@@ -15,7 +15,8 @@ from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.support.errors import InputError
-from frugalseg.support.folders import RECORD, require_new, spare_inputs
+from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
 from frugalseg.support.runs import FINISHED, alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
@@ -62,7 +63,7 @@ def fit_folder(
     Args:
         request: what to fit.
         out: folder of the model.
-        overwrite: replace `out` if it exists.
+        overwrite: replace `out` if it holds something that frugalseg has written.
         findings: told what the check of the data folder found, before anything else.
         planned: told what the fit will need, before it starts.
         progress: told of each step.
