@@ -26,6 +26,7 @@ from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
+from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, cut, windows
@@ -92,7 +93,7 @@ class Segmenter(Model):
 
     def fit(
         self,
-        dataset: Sequence[Example],
+        dataset: Sequence[Example] | str | Path,
         *,
         classes: ClassTable | None = None,
         work: Path | None = None,
@@ -102,8 +103,9 @@ class Segmenter(Model):
         """Train the pixel classifier on annotated images.
 
         Args:
-            dataset: examples, such as a `SegmentationFolder`; read one at a time.
-            classes: their table; without it the dataset's own (`dataset.classes`).
+            dataset: the path of a data folder; or examples, such as a `SegmentationFolder`, read one at a time.
+            classes: the table of the model; without it the dataset's own (`dataset.classes`). Classes of a dataset that
+                has a table, too, go by their names.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
@@ -111,9 +113,10 @@ class Segmenter(Model):
             progress: told of each step.
 
         Raises:
-            InputError: no annotated pixel, or only one class of them; no class table; or `work` holds the state of a
-                training with other labels or settings.
+            InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
+                class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
         """
+        dataset = as_dataset(dataset, classes)
         table = classes or classes_of(dataset)
         extraction = self._extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"

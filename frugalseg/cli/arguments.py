@@ -32,4 +32,6 @@ SmallRegions = Annotated[
         help="A class with fewer pixels than this in an image is ignored in that image.", callback=within(AMOUNT)
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what frugalseg has written to the output folder.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what frugalseg has written to the output folder.")
+]

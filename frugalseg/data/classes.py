@@ -122,6 +122,29 @@ class ClassTable:
         positions: NDArray[np.uint8] = table[values.astype(np.int64)]
         return positions
 
+    @property
+    def nameless(self) -> bool:
+        """Whether the names were made up from the ids."""
+        return self.names == tuple(f"class {i}" for i in self.ids)
+
+    def positions_in(self, other: "ClassTable") -> NDArray[np.uint8]:
+        """(256,) uint8: the position in `other` of each position here, by name; 255, not annotated, stays.
+
+        Where the names of one of the tables were made up, classes of the same id are the same.
+
+        Raises:
+            ValueError: `other` lacks a class; the message names all of these.
+        """
+        by_id = self.nameless or other.nameless
+        own, theirs = (self.ids, other.ids) if by_id else (self.names, other.names)
+        missing = [name for key, name in zip(own, self.names, strict=True) if key not in theirs]
+        if missing:
+            known = listing(list(other.names), 20)
+            raise ValueError(f"has classes that the model lacks: {listing(missing)}; the model has: {known}")
+        table = np.full(NOT_ANNOTATED + 1, NOT_ANNOTATED, np.uint8)
+        table[: len(self)] = [theirs.index(key) for key in own]  # type: ignore[arg-type]
+        return table
+
     def to_ids(self, positions: ArrayLike) -> NDArray[np.int64]:
         """The ids of an array of positions; 255 becomes `ignore_index`. IndexError for any other position >= K."""
         table = np.full(NOT_ANNOTATED + 1, -1, np.int64)

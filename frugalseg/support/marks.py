@@ -51,7 +51,7 @@ MARKS = (
 """Every kind of output that may be replaced: models, backbones, results of a command, sets, pretrained networks."""
 
 LAST = (*(Path(mark.file).parts[0] for mark in MARKS if mark.file != RECORD), RECORD)
-"""What is deleted last of a folder, in this order: without its mark, the rest would look like something of the user's."""
+"""What is deleted last of a folder, in this order: without its mark, the rest would look like the user's own."""
 
 
 def is_ours(folder: Path, marks: Collection[Mark] = MARKS) -> bool:

@@ -121,7 +121,7 @@ def test_what_spare_inputs_refuses(tmp_path, monkeypatch):
     for out in (Path(), Path(".."), tmp_path / "link", tmp_path / "data" / "images"):
         with pytest.raises(InputError, match="choose another output folder"):
             spare_inputs(out, None, "nothing", tmp_path / "data" / "images")
-    with pytest.raises(InputError, match="lies inside .*images, which this command reads"):
+    with pytest.raises(InputError, match=r"lies inside .*images, which this command reads"):
         spare_inputs(Path("images", "model", "new"), tmp_path / "link" / "images")
     spare_inputs(Path(".."), "images", holding=True)
     for out in (Path("images"), Path("images", "new")):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary, is_background
+from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background
 from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
 from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
@@ -55,7 +55,7 @@ class VocMask:
         try:
             return vocabulary.id_of(name)
         except ValueError as error:
-            raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+            raise UnknownClassError(self.path, error) from None
 
     def labels(self) -> NDArray[np.int64]:
         """(H, W) int64: places in the legend, or ids; 255 where it is void."""
