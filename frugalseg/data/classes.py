@@ -40,7 +40,7 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         if not len(self.ids) == len(self.names) == len(self.colors):
-            raise ValueError(f"{len(self.ids)} ids, {len(self.names)} names and {len(self.colors)} colours")
+            raise ValueError(f"{len(self.ids)} ids, {len(self.names)} names and {len(self.colors)} colors")
         if len(self) > MAX_CLASSES:
             raise ValueError(f"there are {len(self)} classes; at most {MAX_CLASSES} are possible")
         outside = [i for i in (*self.ids, self.ignore_index) if not 0 <= i <= MAX_ID]
@@ -142,7 +142,7 @@ class ClassTable:
             known = listing(list(other.names), 20)
             raise ValueError(f"has classes that the model lacks: {listing(missing)}; the model has: {known}")
         table = np.full(NOT_ANNOTATED + 1, NOT_ANNOTATED, np.uint8)
-        table[: len(self)] = [theirs.index(key) for key in own]  # type: ignore[arg-type]
+        table[: len(self)] = [theirs.index(key) for key in own]
         return table
 
     def to_ids(self, positions: ArrayLike) -> NDArray[np.int64]:

@@ -81,7 +81,7 @@ class GenerateRequest:
             raise InputError("--longest-side is for photographs; images are drawn at the network's own size")
         if self.images is not None and self.options:
             names = ", ".join("--" + name.replace("_", "-") for name in self.options)
-            raise InputError(f"{names}: for images that are drawn; photographs given with --images are only labelled")
+            raise InputError(f"{names}: for images that are drawn; photographs given with --images are only labeled")
 
 
 def generate_folder(

@@ -93,7 +93,7 @@ class VocMask:
         if strange.any():
             red, green, blue = colors[strange][0].tolist()
             remedy = f"give the folder a labelmap.txt with a line name:{red},{green},{blue}::"
-            raise FileError(self.path, f"the colour {red},{green},{blue} is that of no label", remedy)
+            raise FileError(self.path, f"the color {red},{green},{blue} is that of no label", remedy)
         if self.legend is not None:
             labels = np.where(labels == len(self.legend.colors), VOID, labels)
         return labels.astype(np.int64)
@@ -187,7 +187,7 @@ def _table_of(root: Path, found: set[int]) -> ClassTable:
     try:
         table = ClassTable.from_ids(found)
     except ValueError as error:
-        raise FileError(root, f"in the masks, {error}", "export masks of class ids or of a legend's colours") from None
+        raise FileError(root, f"in the masks, {error}", "export masks of class ids or of a legend's colors") from None
     if not table.ids:
         raise FileError(root, "no pixel of any mask is annotated (all are 255)", "annotate at least two classes")
     if max(table.ids) >= len(VOC_NAMES):
