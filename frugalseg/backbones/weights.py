@@ -72,7 +72,8 @@ def _read_torch(path: Path) -> object:
             raise FileError(
                 path, "holds Python objects beside tensors, which are never executed", "save its state dict alone"
             ) from None
-        raise FileError(path, "not a torch checkpoint, or a damaged one", "download it again") from None
+        remedy = "give the file of the weights; if this is it, download it again"
+        raise FileError(path, "not a torch checkpoint, or a damaged one", remedy) from None
     except Exception as error:  # broken bytes can make torch raise nearly anything
         raise _damaged(path, "checkpoint", error) from None
 

@@ -12,6 +12,7 @@ from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.support.ranges import MEMBERS, SHARE
+from frugalseg.support.text import count as counted
 
 DEFAULT_FAMILY = "ddpm"
 
@@ -152,7 +153,7 @@ def predict(
     from frugalseg.support.progress import bars
 
     with bars() as progress:
-        count = predict_folder(
+        number = predict_folder(
             Path(model),
             images,
             out,
@@ -163,4 +164,4 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    typer.echo(f"{count} masks written to {out}")
+    typer.echo(f"{counted(number, 'mask')} written to {out}")

@@ -31,9 +31,6 @@ SMALL_REGION = 20
 DARK = 40
 """An image whose brightest value is below this (of 255) is probably scaled wrongly."""
 
-MANY_FINDINGS = 10
-"""More classes than this with the same trouble are told in one line."""
-
 MANY_SHARES = 30
 """Classes whose share of the pixels is told; of more classes only the largest."""
 
@@ -252,21 +249,14 @@ def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, sma
 
 def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
     """Classes that some images hold too few pixels of."""
-    found: list[tuple[str, list[str]]] = []
+    found = []
     for i, name in zip(classes.ids, classes.names, strict=True):
         rare = [scan.name for scan in scans if 0 < scan.pixels.get(i, 0) < small]
         if rare:
-            found.append((name, rare))
-    remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
-    if len(found) > MANY_FINDINGS:
-        message = (
-            f"{len(found)} classes have fewer than {small} pixels in some images: {listing([n for n, _ in found])}"
-        )
-        yield Finding("info", where, message, remedy)
-        return
-    for name, rare in found:
-        message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
-        yield Finding("info", where, message, remedy)
+            found.append(f"{name} in {count(len(rare), 'image')} ({listing(rare, 5)})")
+    if found:
+        message = f"fewer than {small} pixels of a class in an image: {listing(found)}"
+        yield Finding("info", where, message, "ignored there when training; annotate more, or lower --small-regions")
 
 
 def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
@@ -303,9 +293,9 @@ def _shares(where: str, scans: Sequence[Scan], classes: ClassTable) -> Finding:
 def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
     """Sizes, and images that are nearly black."""
     sizes = Counter(scan.size for scan in scans if scan.size is not None)
-    shown = [f"{number} of {w}x{h}" for (h, w), number in sizes.most_common()]
+    shown = [f"{number} of {h}x{w}" for (h, w), number in sizes.most_common()]
     yield Finding(
-        "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (width x height)"
+        "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (height x width)"
     )
     pages = [scan.image_path.name for scan in scans if scan.pages > 1]
     if pages:

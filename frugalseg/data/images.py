@@ -287,7 +287,8 @@ def check_claim(image: Image.Image, path: Path, limit: int, pixels_a_byte: int) 
     if pixels > limit:
         raise too_large(path, limit)
     if pixels > max(FREE_PIXELS, pixels_a_byte * size):
-        message = f"claims {image.width}x{image.height} pixels in {size} bytes: cut short, empty, or made to do harm"
+        claimed = f"{image.height}x{image.width} pixels (height x width)"
+        message = f"claims {claimed} in {size} bytes: cut short, empty, or made to do harm"
         raise FileError(path, message, "export it again, with 8 bits if it has fewer, or remove it")
 
 

@@ -10,7 +10,7 @@ from frugalseg.backbones.registry import FAMILIES
 from frugalseg.experiments.data import DATA_KINDS, Data
 from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
-from frugalseg.experiments.rows import KINDS, AnyRow
+from frugalseg.experiments.rows import KINDS, AnyRow, checkpoint_of
 from frugalseg.experiments.validation import Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
@@ -66,6 +66,13 @@ class Recipe(Strict):
     pictures: Annotated[int, Field(ge=0, le=10_000)] = 8
     note: str = ""
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
+
+    def inputs(self) -> list[Path]:
+        """The user's folders and files that are read: data, photographs and checkpoints."""
+        networks = {image for network in self.networks.values() for image in network.images}
+        photographs = {images for row in self.rows if (images := getattr(row, "images", None))}
+        checkpoints = {place for row in self.rows if (place := checkpoint_of(row)) and place not in self.networks}
+        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(checkpoints))]
 
 
 def load_recipe(

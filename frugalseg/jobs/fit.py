@@ -15,10 +15,12 @@ from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.support.errors import InputError
-from frugalseg.support.folders import RECORD, require_new, spare_inputs
+from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
 from frugalseg.support.runs import FINISHED, alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
+from frugalseg.support.text import count
 
 MODEL = "model"
 """The finished model among what is under way."""
@@ -62,8 +64,8 @@ def fit_folder(
     Args:
         request: what to fit.
         out: folder of the model.
-        overwrite: replace `out` if it exists.
-        findings: told what the check of the data folder found, before anything else.
+        overwrite: replace `out` if it holds something that frugalseg has written.
+        findings: told what the check of the data folder found, once the network is loaded.
         planned: told what the fit will need, before it starts.
         progress: told of each step.
 
@@ -75,9 +77,12 @@ def fit_folder(
     place, work = out.resolve(), work_folder(out)
     if not may_be_in_place(work):
         require_new(out, overwrite)
-    dataset = checked(request, findings)
+    opened = OpenedFolder.of(request.data, keep=KEPT)
+    Settings.of(request.settings)  # before the network, which may have to be fetched
+    # Before all images are read and checked: this finds wrong options.
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
     segmenter = Segmenter(backbone, device=request.device, **request.settings)
+    dataset = checked(opened, segmenter.settings.small_region, findings)
     command = describe(request, backbone, dataset, earlier(work))
     with alone(work):
         if not overwrite and in_place(work, MODEL, place, command):
@@ -98,15 +103,13 @@ def fit_folder(
     return segmenter
 
 
-def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
+def checked(opened: OpenedFolder, small_regions: int, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
     """The data folder, once the data doctor has seen no error in it."""
-    small_regions = request.settings.get("small_region", Settings.small_region)
-    opened = OpenedFolder.of(request.data, keep=KEPT)
     found = check_folder(opened, small_regions=small_regions)
     findings(found)
     errors = [f for f in found if f.level == "error"]
     if errors:
-        more = f" (and {len(errors) - 1} more errors, listed above)" if len(errors) > 1 else ""
+        more = f" (and {count(len(errors) - 1, 'more error')}, listed above)" if len(errors) > 1 else ""
         raise InputError(f"{errors[0].where}: {errors[0].message}; {errors[0].remedy}{more}")
     return SegmentationFolder(opened)
 

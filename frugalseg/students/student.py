@@ -27,6 +27,7 @@ from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
@@ -120,9 +121,12 @@ class Student(Model):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
 
-        The folder appears whole or not at all; one that exists is replaced.
+        The folder appears whole or not at all; one that is empty or holds a model is replaced.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something else.
         """
-        with whole_folder(folder) as partial_folder:
+        with whole_folder(folder, (MODEL,)) as partial_folder:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.network.body.state_dict().items()}
             save_tensors(weights, partial_folder / self.weights_file)
             self.classes.to_json(partial_folder / "classes.json")

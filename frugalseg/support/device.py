@@ -13,11 +13,16 @@ NO_MEMORY = "the GPU has no memory left; run the command again with a smaller --
 
 
 def choose_device(name: str) -> str:
-    """`name`, or for ``auto`` the GPU if there is one; `InputError` for a device that this machine lacks."""
+    """`name`, or for ``auto`` the GPU if there is one; `InputError` for no device, or one that this machine lacks."""
     import torch
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(name)
+    except RuntimeError:
+        known = "auto, cpu, cuda, cuda:1 (the second GPU) or mps"
+        raise InputError(f"--device {shortened(name, 80)}: not the name of a device; give {known}") from None
     try:
         torch.empty(1, device=name).cpu()  # the device meta takes tensors, and gives none back
     except out_of_memory():

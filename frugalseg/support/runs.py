@@ -9,8 +9,9 @@ from typing import Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import remove_leftovers
-from frugalseg.support.folders import LOCK, RECORD, is_trace, require_new, require_writable, take_place
+from frugalseg.support.folders import LOCK, is_trace, require_new, require_writable, take_place
 from frugalseg.support.locks import holding
+from frugalseg.support.marks import LAST, RECORD
 from frugalseg.support.records import Record, differences, plain
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def own_folder(folder: Path, command: Mapping[str, Any], overwrite: bool) -> Ite
     Args:
         folder: made where it is missing.
         command: JSON values that the results depend on.
-        overwrite: replace whatever is there, also what an earlier run of the same command has written.
+        overwrite: replace what frugalseg has written there, also in an earlier run of the same command.
 
     Yields:
         Whether an earlier run of the same command has been here.
@@ -60,15 +61,23 @@ def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
 
 def _begun(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
     """Whether the command has begun in a folder; if not, it begins now."""
-    record = Record(folder / RECORD)
-    known = not overwrite and record.says(command)
-    if not known:
-        require_new(folder, overwrite)
+    known = require_ready(folder, command, overwrite)
     remove_leftovers(folder, RECORD)
     if overwrite:
         empty(folder)
     if not known:
-        record.write(command)
+        Record(folder / RECORD).write(command)
+    return known
+
+
+def require_ready(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether `own_folder` would take up an earlier run of a command; raises `InputError` where it would refuse.
+
+    For commands that read much before they begin to write.
+    """
+    known = not overwrite and Record(folder / RECORD).says(command)
+    if not known:
+        require_new(folder, overwrite)
     return known
 
 
@@ -143,11 +152,11 @@ def changed(folder: Path, command: Mapping[str, Any]) -> str | None:
 
 
 def empty(folder: Path) -> None:
-    """Delete what a scratch folder holds but its lock.
+    """Delete what a folder holds but its lock.
 
     What says whose it is goes last: without that, what a kill leaves would look like something of the user's.
     """
-    last = (RECORD, FINISHED)
+    last = (*LAST, FINISHED)
     for path in sorted(folder.iterdir(), key=lambda path: last.index(path.name) if path.name in last else -1):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

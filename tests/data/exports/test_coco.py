@@ -147,7 +147,7 @@ BOX = {"image_id": 1, "category_id": 1, "segmentation": [], "bbox": [0, 0, 3, 3]
         (changed(images=[{"id": 1, "file_name": "../b.png"}]), "which leads out of the data folder"),
         (changed(images=[{"id": 1, "file_name": "b\0" + "x" * 300}]), "which is not there"),
         (changed(images=[{"id": i, "file_name": f"{i}.png"} for i in (1, 2)]), "2 of its images are not in the folder"),
-        (changed(images=[{"id": 1, "file_name": "a.png", "width": 9, "height": 9}]), "a.png is 9x9 (width x height)"),
+        (changed(images=[{"id": 1, "file_name": "a.png", "width": 9, "height": 9}]), "a.png is 9x9 (height x width)"),
         (changed(annotations=[{**BOX, "segmentation": [[1, 1]]}]), "an object ('cell') of a.png: it has 1 points"),
     ],
 )
