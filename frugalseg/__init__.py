@@ -1,9 +1,9 @@
 """frugalseg: semantic segmentation from a handful of annotated images.
 
-from frugalseg import Segmenter, SegmentationFolder, load_backbone
+from frugalseg import Segmenter, load_backbone
 
 backbone = load_backbone("ddpm", "path/or/hub-id")
-model = Segmenter(backbone).fit(SegmentationFolder("photos"))
+model = Segmenter(backbone).fit("photos")
 model.save_pretrained("model")
 """
 
@@ -45,6 +45,10 @@ _HOMES = {
     "load_backbone": "frugalseg.backbones",
     "load_model": "frugalseg.models",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
+from frugalseg.data.folder import as_dataset
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.support import digests
 from frugalseg.support.damage import DamagedError
@@ -24,6 +25,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
 from frugalseg.support.text import brief
 
@@ -114,10 +116,10 @@ class Model(ABC):
 
     @abstractmethod
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write the model to `folder`, which appears whole or not at all; one that exists is replaced.
+        """Write the model to `folder`, which appears whole or not at all; one that holds a model is replaced.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted; or the folder cannot be written, or holds something else.
         """
 
     @abstractmethod
@@ -156,11 +158,10 @@ class Model(ABC):
                 a GPU only.
 
         Raises:
-            InputError: the model was never fitted, `batch_size` is below 1, or something is not an image.
+            InputError: the model was never fitted, `batch_size` is out of range, or something is not an image.
         """
         self.require_fitted()
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}; give 1 or more")
+        require_number("batch_size is", batch_size, BATCH)
         return map(self._in_ids, self.predict_positions(as_images(images), batch_size=batch_size))
 
     def _in_ids(self, found: PixelPrediction) -> Prediction:
@@ -175,7 +176,7 @@ class Model(ABC):
 
     def evaluate(
         self,
-        dataset: Sequence[Example],
+        dataset: Sequence[Example] | str | Path,
         *,
         batch_size: int = 1,
         see: Callable[[Example, PixelPrediction], None] | None = None,
@@ -184,15 +185,17 @@ class Model(ABC):
         """Compare predictions with annotated images.
 
         Args:
-            dataset: examples in this model's class positions.
+            dataset: the path of a data folder; or examples, such as a `SegmentationFolder`. Classes go by their names;
+                examples without a class table are in this model's class positions.
             batch_size: see `predict`.
             see: called with each example and its prediction without probabilities, for pictures.
             progress: told of each image.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted, the dataset cannot be read, or it has a class that the model lacks.
         """
         self.require_fitted()
+        dataset = as_dataset(dataset, self.classes)
         result = Evaluation(self.classes)
         examples, images = _two_ways(dataset)
         predictions = self.predict_positions(images, batch_size=batch_size, probabilities=False)

@@ -26,6 +26,7 @@ from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
+from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, cut, windows
@@ -33,10 +34,13 @@ from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_fo
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.text import quoted
 from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings"]
@@ -58,7 +62,7 @@ class Segmenter(Model):
         history: how its training went, after `fit` in this process.
 
     Raises:
-        InputError: an unknown setting, or one out of range.
+        InputError: no backbone, a device that this machine lacks, an unknown setting, or one out of range.
     """
 
     weights_file = "classifier.safetensors"
@@ -66,8 +70,10 @@ class Segmenter(Model):
     history: TrainingHistory
 
     def __init__(self, backbone: Backbone, *, device: str | torch.device = "cpu", **settings: Any) -> None:
+        if not isinstance(backbone, Backbone):
+            raise InputError(f"backbone is {quoted(backbone)}; give one that load_backbone returned")
         self.settings = Settings.of(settings)
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.backbone = backbone.to(self.device)
         stride, native = backbone.stride, self.settings.network_size or backbone.native_size
         if backbone.fixed_size not in (None, native):
@@ -81,7 +87,7 @@ class Segmenter(Model):
 
     def moved(self, device: str | torch.device) -> Self:
         """This model on a device."""
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.backbone.to(self.device)
         if hasattr(self, "classifier"):
             self.classifier.to(self.device)
@@ -91,7 +97,7 @@ class Segmenter(Model):
 
     def fit(
         self,
-        dataset: Sequence[Example],
+        dataset: Sequence[Example] | str | Path,
         *,
         classes: ClassTable | None = None,
         work: Path | None = None,
@@ -101,8 +107,9 @@ class Segmenter(Model):
         """Train the pixel classifier on annotated images.
 
         Args:
-            dataset: examples, such as a `SegmentationFolder`; read one at a time.
-            classes: their table; without it the dataset's own (`dataset.classes`).
+            dataset: the path of a data folder; or examples, such as a `SegmentationFolder`, read one at a time.
+            classes: the table of the model; without it the dataset's own (`dataset.classes`). Classes of a dataset that
+                has a table, too, go by their names.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
@@ -110,9 +117,10 @@ class Segmenter(Model):
             progress: told of each step.
 
         Raises:
-            InputError: no annotated pixel, or only one class of them; no class table; or `work` holds the state of a
-                training with other labels or settings.
+            InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
+                class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
         """
+        dataset = as_dataset(dataset, classes)
         table = classes or classes_of(dataset)
         extraction = self._extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
@@ -259,13 +267,13 @@ class Segmenter(Model):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the model to `folder`: ``config.json``, ``classes.json``, ``classifier.safetensors``, ``backbone/``.
 
-        The folder appears whole or not at all; one that exists is replaced.
+        The folder appears whole or not at all; one that is empty or holds a model is replaced.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted; or the folder cannot be written, or holds something else.
         """
         self.require_fitted()
-        with whole_folder(folder) as partial_folder:
+        with whole_folder(folder, (MODEL,)) as partial_folder:
             self.backbone.save_pretrained(partial_folder / "backbone")
             weights = {k: v.detach().cpu().contiguous() for k, v in self.classifier.state_dict().items()}
             save_tensors(weights, partial_folder / self.weights_file)

@@ -204,7 +204,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_toy_folder(place / name, 3, seed=1)
     for name in ("test_photos", "photos_test"):
         write_toy_folder(place / name, 2, seed=1, first=100)
-    for name, count in (("photos_unlabelled", 3), ("more_photos", 2), ("PHOTOS", 50)):
+    for name, count in (("photos_unlabeled", 3), ("more_photos", 2), ("PHOTOS", 50)):
         write_toy_folder(place / name, count, seed=2, masks=False)
     shutil.copy(place / "DATA" / "classes.json", place / "classes.json")
     Image.new("RGB", (60, 40), (90, 120, 60)).save(place / "photo.jpg")
@@ -231,7 +231,7 @@ NOT_RUN = {
     "owner/name": "downloads a network",
     "lsun_cat.pt": "a published file",
     "ffhq.pth": "a published file",
-    "UNLABELLED_AND_TRAIN": "takes hours, and needs the street photographs",
+    "UNLABELED_AND_TRAIN": "takes hours, and needs the street photographs",
     "-n 800": "800 images are for a benchmark",
 }
 """Commands that cannot be run here: what they contain, and why."""

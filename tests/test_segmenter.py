@@ -1,4 +1,6 @@
 import contextlib
+import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import frugalseg
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone, segmenter
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.prediction import vote
@@ -28,6 +31,81 @@ def quick(backbone, **settings):
 def fitted(tiny_ddpm, toy_train):
     backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50, 150), blocks=(1, 2))
     return quick(backbone, network_size=(24, 24)).fit(SegmentationFolder(toy_train))
+
+
+@pytest.fixture(scope="module")
+def plain(toy_train):
+    """A model of the quick family, of the same classes."""
+    return quick(load_backbone("colour", native_size=[24, 24])).fit(toy_train)
+
+
+class Titled(list):
+    """Examples with a table of their own."""
+
+    def __init__(self, examples, classes):
+        super().__init__(examples)
+        self.classes = classes
+
+
+def renamed(folder, target, change):
+    """A copy of a data folder with other classes."""
+    shutil.copytree(folder, target)
+    table = json.loads((target / "classes.json").read_text())
+    table["classes"] = change(table["classes"])
+    (target / "classes.json").write_text(json.dumps(table))
+    return target
+
+
+def test_classes_of_a_test_folder_go_by_their_names(plain, toy_test, tmp_path):
+    right = plain.evaluate(SegmentationFolder(toy_test, plain.classes)).metrics()
+    assert plain.evaluate(toy_test).metrics() == plain.evaluate(str(toy_test)).metrics() == right
+    other = renamed(toy_test, tmp_path / "other", lambda classes: classes[::-1])
+    part = SegmentationFolder(other)
+    for given in (other, part, part[:], SegmentationFolder(other, part.classes), Titled(list(part), part.classes)):
+        assert plain.evaluate(given).metrics() == right
+    assert plain.evaluate(list(SegmentationFolder(toy_test))).metrics() == right
+
+
+def test_classes_that_a_model_lacks_are_refused(plain, toy_test, tmp_path):
+    other = renamed(toy_test, tmp_path / "other", lambda classes: [{**classes[0], "name": "cow"}, *classes[1:]])
+    part = SegmentationFolder(other)
+    for given in (other, part, SegmentationFolder(other, part.classes), Titled(list(part), part.classes)):
+        with pytest.raises(InputError, match="has classes that the model lacks: cow; the model has: background, "):
+            plain.evaluate(given)
+
+
+def test_a_model_of_a_table_learns_classes_by_their_names(plain, toy_train, tmp_path):
+    other = SegmentationFolder(renamed(toy_train, tmp_path / "other", lambda classes: classes[::-1]))
+    again = quick(load_backbone("colour", native_size=(24, 24))).fit(other, classes=plain.classes)
+    assert again.classes == plain.classes and again.fingerprint() == plain.fingerprint()
+
+
+@pytest.mark.parametrize("given", [42, ["photos"], None, (1, 2)])
+def test_what_is_no_dataset(given, plain):
+    for use in (plain.fit, plain.evaluate):
+        with pytest.raises(InputError, match=r"expected examples, found .*; give a data folder"):
+            use(given)
+    with pytest.raises(InputError, match="nowhere: no"):
+        plain.evaluate("nowhere")
+
+
+def test_a_folder_of_something_else_is_never_replaced_by_a_model(plain, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "thesis.txt").write_text("all of it")
+    for save in (plain.save_pretrained, plain.backbone.save_pretrained):
+        with pytest.raises(InputError, match="docs: is not empty and holds something else"):
+            save(tmp_path / "docs")
+    assert [path.name for path in tmp_path.rglob("*")] == ["docs", "thesis.txt"]
+    for _ in range(2):
+        plain.save_pretrained(tmp_path / "model")
+        plain.backbone.save_pretrained(tmp_path / "network")
+    with pytest.raises(InputError, match="something else"):
+        plain.backbone.save_pretrained(tmp_path / "model")
+
+
+def test_names_of_the_package():
+    assert set(dir(frugalseg)) == set(frugalseg.__all__) and "Segmenter" in dir(frugalseg)
+    assert all(getattr(frugalseg, name) is not None for name in dir(frugalseg))
 
 
 def pictures(*sizes):
@@ -74,7 +152,7 @@ def test_a_model_of_lower_precision_stays_one(precision, tiny_ddpm, toy_train, t
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="takes a device that is not there")
 def test_a_device_that_fails_is_no_fault_of_the_model(fitted, tmp_path):
     fitted.save_pretrained(tmp_path / "model")
-    with pytest.raises(RuntimeError, match="mps"):
+    with pytest.raises(InputError, match="device is 'mps'; give one that this machine has"):
         Segmenter.from_pretrained(tmp_path / "model", device="mps")
 
 
@@ -175,7 +253,7 @@ def test_too_little_annotation(targets, message, toy_train):
     ("settings", "message"),
     [
         ({"protocol": "fast"}, "known: "),
-        ({"members": 0}, "at least 1"),
+        ({"members": 0}, "a whole number from 1 to 1000"),
         ({"overlap": 1.0}, "from 0 to below 1"),
         ({"network_size": (15, 16)}, "multiples of 2"),
         ({"memebrs": 3}, "no setting memebrs; known: protocol, members, seed"),

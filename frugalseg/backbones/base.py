@@ -14,9 +14,12 @@ from frugalseg.backbones.registry import BACKBONE, FAMILIES, WITHOUT_CHECKPOINT,
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import mirrored
+from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json
+from frugalseg.support.folders import require_replaceable
+from frugalseg.support.marks import BACKBONE as SAVED
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.text import brief, kind_and_reason
 
@@ -155,8 +158,13 @@ class Backbone(nn.Module, ABC):
             raise ValueError(f"an image of {height}x{width} does not fit a network of stride {self.stride}")
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write weights and settings to `folder`, which `load_saved_backbone` reads."""
+        """Write weights and settings to `folder`, which `load_saved_backbone` reads.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something else than a saved backbone.
+        """
         folder = Path(folder)
+        require_replaceable(folder, (SAVED,))
         folder.mkdir(parents=True, exist_ok=True)
         self.save_weights(folder)
         (folder / BACKBONE).write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")
@@ -179,7 +187,8 @@ def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | Non
         options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``.
 
     Raises:
-        InputError: an unknown family or option, or a checkpoint that the family cannot use.
+        InputError: an unknown family or option, an option of a wrong type or out of range, or a checkpoint that the
+            family cannot use.
     """
     of_family = family_named(family).options_class()
     known = [field.name for field in fields(of_family)]
@@ -188,7 +197,10 @@ def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | Non
         raise InputError(
             f"the {family} backbone has no option {', '.join(unknown)}; known: {', '.join(known) or 'none'}"
         )
-    chosen, cls = of_family(**options), backbone_class(family)
+    try:
+        chosen, cls = from_arguments(of_family, options), backbone_class(family)
+    except InputError as error:
+        raise InputError(f"the {family} backbone: {error}") from None
     try:
         backbone = cls.from_checkpoint(checkpoint, chosen)
     except InputError:

@@ -8,6 +8,7 @@ from typing import Any
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN
+from frugalseg.support.text import quoted
 
 WITHOUT_CHECKPOINT, OF_OTHER_CHECKPOINTS = "timm", "ddpm"
 """Families where nobody names one: the first has weights that come with the set-up, the second is the paper's own."""
@@ -89,8 +90,8 @@ def register(family: Family) -> Family:
 
 def family_named(name: str) -> Family:
     """A family of the registry; raises `InputError` with the known names for an unknown one."""
-    if name not in FAMILIES:
-        raise InputError(f"no backbone family {name!r}; known: {', '.join(sorted(FAMILIES))}")
+    if not isinstance(name, str) or name not in FAMILIES:
+        raise InputError(f"no backbone family {quoted(name)}; known: {', '.join(sorted(FAMILIES))}")
     return FAMILIES[name]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from frugalseg.backbones.limits import at_most
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import brief, listing
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
@@ -35,7 +37,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     Raises:
         FileError: no such file, a damaged file, or one that holds anything but plain data.
     """
-    path = Path(path)
+    path = as_path(path, "checkpoint file")
     if not path.is_file():
         raise FileError(path, "no such checkpoint file", "check the path")
     if path.suffix == ".safetensors":
@@ -62,14 +64,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> object:
     try:
-        with torch.serialization.safe_globals(HARMLESS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
+            warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
             raise FileError(
                 path, "holds Python objects beside tensors, which are never executed", "save its state dict alone"
             ) from None
-        raise FileError(path, "not a torch checkpoint, or a damaged one", "download it again") from None
+        remedy = "give the file of the weights; if this is it, download it again"
+        raise FileError(path, "not a torch checkpoint, or a damaged one", remedy) from None
     except Exception as error:  # broken bytes can make torch raise nearly anything
         raise _damaged(path, "checkpoint", error) from None
 

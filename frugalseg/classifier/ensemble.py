@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from frugalseg.classifier.prediction import EnsemblePredictor, FoldedEnsemble, PixelPrediction
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import COUNT, MEMBERS, Range, require_number
+from frugalseg.support.text import quoted
+
+CLASSES = Range(1, 255)
 
 # Shapes: M members, N pixels, D feature length, K classes, A and B the hidden widths.
 
@@ -109,8 +114,15 @@ class PixelClassifier(nn.Module):
             num_classes: K, at most 255.
             members: M.
             hidden: the two hidden widths; without it the published ones, (128, 32) below 30 classes, else (256, 128).
+
+        Raises:
+            InputError: a number that is none, or out of range.
         """
         super().__init__()
+        if not isinstance(channels, list | tuple) or not COUNT.holds(channels):
+            raise InputError(f"channels is {quoted(channels)}; give a list of whole numbers above 0")
+        require_number("num_classes is", num_classes, CLASSES)
+        require_number("members is", members, MEMBERS)
         self.channels = tuple(int(c) for c in channels)
         self.num_classes, self.members = num_classes, members
         first, second = self.hidden = hidden or published_widths(num_classes)

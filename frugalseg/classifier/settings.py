@@ -9,6 +9,7 @@ from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, ranged
 from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
+from frugalseg.support.text import quoted
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if not isinstance(self.protocol, TrainingProtocol):
+            raise InputError(f"protocol is {quoted(self.protocol)}; give a TrainingProtocol, or the name of one")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

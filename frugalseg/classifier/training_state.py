@@ -42,8 +42,9 @@ def save_state(run: TrainingRun, identity: dict[str, Any], path: Path) -> None:
         "part": run.members.part.state_dict(),
         "optimizer": run.members.optimizer.state_dict(),
     }
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    # Through a file of Python's: torch's own says of a full disk only that it is at an unexpected position.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_state(run: TrainingRun, identity: dict[str, Any], path: Path) -> None:

@@ -9,7 +9,7 @@ from frugalseg.cli.options import within
 from frugalseg.support.ranges import AMOUNT, BATCH, SEED
 
 Data = Annotated[
-    Path, typer.Argument(help="The data folder: images/ with masks/, or an export of labelme, COCO or VOC.")
+    Path, typer.Argument(help="The data folder: images/ with masks/, or an export of labelme, COCO, VOC or Roboflow.")
 ]
 Model = Annotated[str, typer.Argument(help="The folder of a model that fit or distill wrote, or its Hub id.")]
 Device = Annotated[
@@ -32,4 +32,6 @@ SmallRegions = Annotated[
         help="A class with fewer pixels than this in an image is ignored in that image.", callback=within(AMOUNT)
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output folder if it is not empty.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what frugalseg has written to the output folder.")
+]

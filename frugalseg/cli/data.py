@@ -9,6 +9,7 @@ from frugalseg.cli.arguments import Data, Seed, SmallRegions
 from frugalseg.cli.options import within
 from frugalseg.cli.output import print_findings
 from frugalseg.support.ranges import AMOUNT, COUNT
+from frugalseg.support.text import count as counted
 
 
 def toy(
@@ -32,7 +33,7 @@ def toy(
     from frugalseg.data.toy.dataset import write_toy_folder
 
     write_toy_folder(out, count, seed, masks=masks, first=first)
-    typer.echo(f"{count} images in {out}")
+    typer.echo(f"{counted(count, 'image')} in {out}")
 
 
 def check(
@@ -49,6 +50,6 @@ def check(
     from frugalseg.data.check import check_folder
 
     findings = check_folder(data, test, small_regions=small_regions)
-    print_findings(findings)
+    print_findings(findings, result=True)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(2)

@@ -13,6 +13,7 @@ from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.ranges import MEMBERS, SHARE
+from frugalseg.support.text import count as counted
 
 AT_HAND = (
     "The features are those of EfficientNet-Lite0, which was trained on ImageNet. Features of a larger network are "
@@ -44,8 +45,8 @@ def fit(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The family of the backbone, or auto to compare what is at hand on your images. By default, the family "
-            "of the checkpoint; without a checkpoint, timm."
+            help="The family of the backbone, or auto to compare what is at hand on your images. By default, the "
+            "family of the checkpoint; without a checkpoint, timm."
         ),
     ] = None,
     checkpoint: Annotated[
@@ -194,7 +195,7 @@ def predict(
     from frugalseg.support.progress import bars
 
     with bars() as progress:
-        count = predict_folder(
+        number = predict_folder(
             Path(model),
             images,
             out,
@@ -205,4 +206,4 @@ def predict(
             overwrite=overwrite,
             progress=progress,
         )
-    typer.echo(f"{count} masks written to {out}")
+    typer.echo(f"{counted(number, 'mask')} written to {out}")

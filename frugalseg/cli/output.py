@@ -12,15 +12,20 @@ if TYPE_CHECKING:
 COLORS = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
-def print_findings(findings: Iterable["Finding"]) -> None:
-    """A line on standard error for each finding of the data doctor."""
+def print_findings(findings: Iterable["Finding"], *, result: bool = False) -> None:
+    """A line for each finding of the data doctor: on standard output where they are the result, else on standard error.
+
+    Args:
+        findings: in their order.
+        result: whether they are what the command was asked for.
+    """
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=not result, highlight=False, soft_wrap=True)
     for finding in findings:
         where = f"{finding.where}: " if finding.where else ""
-        remedy = f" {finding.remedy}" if finding.remedy else ""
+        remedy = f"; {finding.remedy}" if finding.remedy else ""
         level = (f"{finding.level:7} ", COLORS[finding.level])
         console.print(Text.assemble(level, where, finding.message, (remedy, "dim")))
 

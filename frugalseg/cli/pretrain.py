@@ -124,8 +124,9 @@ def convert(
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
     from frugalseg.backbones.ddpm.convert import convert_checkpoint
-    from frugalseg.support.folders import require_new
+    from frugalseg.support.folders import require_new, spare_inputs
 
+    spare_inputs(out, checkpoint)
     require_new(out, overwrite)
     convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)
     typer.echo(f"diffusers folder: {out}")

@@ -16,6 +16,7 @@ from frugalseg.cli.pretrain import convert, pretrain_app
 from frugalseg.cli.synthetic import GENERATE_OPTIONS, STUDENT_FLAGS, distill, generate
 from frugalseg.support.device import NO_MEMORY, out_of_memory
 from frugalseg.support.errors import LONGEST, InputError, WorkError
+from frugalseg.support.files import disk_error
 from frugalseg.support.text import printable, shortened
 from frugalseg.support.threads import limit_threads
 
@@ -85,11 +86,6 @@ def main() -> None:
         stop(WRONG_INPUT, f"error: {error}")
     except WorkError as error:
         stop(FAILED, f"error: {error}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = error.filename or "the output folder"
-        stop(FAILED, f"error: {place}: the disk is full; make room and run the same command again")
     except MemoryError:
         stop(FAILED, "error: the memory does not suffice; give smaller sizes, smaller batches or fewer members")
     except out_of_memory():
@@ -98,6 +94,11 @@ def main() -> None:
         if not while_interrupted(end):
             raise
         code = INTERRUPTED
+    except Exception as error:
+        full = disk_error(error)
+        if full is None:
+            raise
+        stop(FAILED, full_disk(full))
     if code == INTERRUPTED:
         stop(INTERRUPTED, "stopped; run the same command again to go on")
     sys.exit(code)
@@ -107,6 +108,13 @@ def stop(code: int, line: str) -> NoReturn:
     """Say a line and end."""
     print(shortened(printable(line), LONGEST), file=sys.stderr)
     sys.exit(code)
+
+
+def full_disk(error: OSError) -> str:
+    """The line for a disk that takes no more."""
+    place = error.filename or "the output folder"
+    what = "the file would be larger than allowed here" if error.errno == errno.EFBIG else "the disk is full"
+    return f"error: {place}: {what}; make room and run the same command again"
 
 
 def usage(error: Exception) -> str:

@@ -14,6 +14,7 @@ from frugalseg.cli.output import print_metrics
 from frugalseg.students.settings import StudentSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.ranges import BATCH, COUNT, SHARE, SIDE, WORKERS
+from frugalseg.support.text import count as counted
 
 STUDENT_FLAGS = flags_of(StudentSettings, "Student")
 
@@ -113,18 +114,20 @@ def generate(
     if for_annotation is not None:
         with bars() as progress:
             written = annotation_folder(request, out, overwrite=overwrite, progress=progress)
-        typer.echo(f"{written} images written to {out}; see {out / 'README.txt'}; next: frugalseg check {out}")
+        typer.echo(
+            f"{counted(written, 'image')} written to {out}; see {out / 'README.txt'}; next: frugalseg check {out}"
+        )
         return
     with bars() as progress:
         found = generate_folder(request, out, overwrite=overwrite, progress=progress)
     if found is None:
         typer.echo(f"{out}: this process's share is done; others are still at work")
         return
-    typer.echo(f"{len(found)} labeled images in {out}; look at {out / 'index.html'}")
+    typer.echo(f"{counted(len(found), 'labeled image')} in {out}; look at {out / 'index.html'}")
     total = SetRecord.read(out).count
     if missing := total - len(found):
         verb, them = ("is", "it") if missing == 1 else ("are", "them")
-        which = f"{missing} of {total} photographs could not be read and {verb} left out"
+        which = f"{missing} of {counted(total, 'photograph')} could not be read and {verb} left out"
         typer.echo(f"{which}; {out / 'generate.log'} names {them}")
     typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from frugalseg.data.images import list_images, read_image, rgb_of, upright
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def as_images(images: "ImageLike | Iterable[ImageLike]") -> Iterator[NDArray[np.
 
 def _several(images: Any) -> Iterable[Any]:
     if isinstance(images, str | Path):
-        return list_images(images) if Path(images).is_dir() else [images]
+        return list_images(images) if as_path(images, "image").is_dir() else [images]
     if isinstance(images, Image.Image) or getattr(images, "ndim", 4) in (0, 1, 2, 3):
         return [images]
     if not isinstance(images, Iterable):

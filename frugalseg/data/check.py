@@ -16,7 +16,9 @@ from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
-from frugalseg.support.text import count, listing
+from frugalseg.support.paths import as_path
+from frugalseg.support.ranges import AMOUNT, require_number
+from frugalseg.support.text import count, listing, printable, shortened
 
 __all__ = ["Finding", "FolderSummary", "check_folder", "summary"]
 
@@ -29,14 +31,15 @@ SMALL_REGION = 20
 DARK = 40
 """An image whose brightest value is below this (of 255) is probably scaled wrongly."""
 
-MANY_FINDINGS = 10
-"""More classes than this with the same trouble are told in one line."""
-
 MANY_SHARES = 30
 """Classes whose share of the pixels is told; of more classes only the largest."""
 
 MANY_IDS = 64
 """More distinct mask values than this, without ``classes.json``, are probably grey levels."""
+
+
+LONGEST_PART = 1000
+"""Characters of each part of a finding."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Finding:
     where: str
     message: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("where", "message", "remedy"):  # names of files and classes can be of any length
+            object.__setattr__(self, name, shortened(printable(getattr(self, name)), LONGEST_PART))
 
     def __str__(self) -> str:
         text = f"{self.level}: {self.where}: {self.message}"
@@ -75,7 +82,9 @@ def check_folder(
 
     Raises:
         FileError: there is no such folder, or it is not a data folder at all.
+        InputError: `small_regions` is no whole number, or below 0.
     """
+    require_number("small_regions is", small_regions, AMOUNT)
     opened = OpenedFolder.of(data)
     layout = opened.layout
     if test is None:
@@ -88,7 +97,7 @@ def check_folder(
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _unused(layout)
-    findings += _identical(layout, scans, None if test is None else Path(test))
+    findings += _identical(layout, scans, None if test is None else as_path(test, "data folder"))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -240,21 +249,14 @@ def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, sma
 
 def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
     """Classes that some images hold too few pixels of."""
-    found: list[tuple[str, list[str]]] = []
+    found = []
     for i, name in zip(classes.ids, classes.names, strict=True):
         rare = [scan.name for scan in scans if 0 < scan.pixels.get(i, 0) < small]
         if rare:
-            found.append((name, rare))
-    remedy = "ignored in them when training; annotate more of it, or lower --small-regions"
-    if len(found) > MANY_FINDINGS:
-        message = (
-            f"{len(found)} classes have fewer than {small} pixels in some images: {listing([n for n, _ in found])}"
-        )
-        yield Finding("info", where, message, remedy)
-        return
-    for name, rare in found:
-        message = f"{name} has fewer than {small} pixels in {count(len(rare), 'image')}: {listing(rare, 5)}"
-        yield Finding("info", where, message, remedy)
+            found.append(f"{name} in {count(len(rare), 'image')} ({listing(rare, 5)})")
+    if found:
+        message = f"fewer than {small} pixels of a class in an image: {listing(found)}"
+        yield Finding("info", where, message, "ignored there when training; annotate more, or lower --small-regions")
 
 
 def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
@@ -291,9 +293,9 @@ def _shares(where: str, scans: Sequence[Scan], classes: ClassTable) -> Finding:
 def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
     """Sizes, and images that are nearly black."""
     sizes = Counter(scan.size for scan in scans if scan.size is not None)
-    shown = [f"{number} of {w}x{h}" for (h, w), number in sizes.most_common()]
+    shown = [f"{number} of {h}x{w}" for (h, w), number in sizes.most_common()]
     yield Finding(
-        "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (width x height)"
+        "info", str(layout.path), f"{count(len(layout.images), 'image')}: {listing(shown, 5)} (height x width)"
     )
     pages = [scan.image_path.name for scan in scans if scan.pages > 1]
     if pages:

@@ -40,7 +40,7 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         if not len(self.ids) == len(self.names) == len(self.colors):
-            raise ValueError(f"{len(self.ids)} ids, {len(self.names)} names and {len(self.colors)} colours")
+            raise ValueError(f"{len(self.ids)} ids, {len(self.names)} names and {len(self.colors)} colors")
         if len(self) > MAX_CLASSES:
             raise ValueError(f"there are {len(self)} classes; at most {MAX_CLASSES} are possible")
         outside = [i for i in (*self.ids, self.ignore_index) if not 0 <= i <= MAX_ID]
@@ -121,6 +121,29 @@ class ClassTable:
         table[list(self.ids)] = np.arange(len(self))
         positions: NDArray[np.uint8] = table[values.astype(np.int64)]
         return positions
+
+    @property
+    def nameless(self) -> bool:
+        """Whether the names were made up from the ids."""
+        return self.names == tuple(f"class {i}" for i in self.ids)
+
+    def positions_in(self, other: "ClassTable") -> NDArray[np.uint8]:
+        """(256,) uint8: the position in `other` of each position here, by name; 255, not annotated, stays.
+
+        Where the names of one of the tables were made up, classes of the same id are the same.
+
+        Raises:
+            ValueError: `other` lacks a class; the message names all of these.
+        """
+        by_id = self.nameless or other.nameless
+        own, theirs = (self.ids, other.ids) if by_id else (self.names, other.names)
+        missing = [name for key, name in zip(own, self.names, strict=True) if key not in theirs]
+        if missing:
+            known = listing(list(other.names), 20)
+            raise ValueError(f"has classes that the model lacks: {listing(missing)}; the model has: {known}")
+        table = np.full(NOT_ANNOTATED + 1, NOT_ANNOTATED, np.uint8)
+        table[: len(self)] = [theirs.index(key) for key in own]
+        return table
 
     def to_ids(self, positions: ArrayLike) -> NDArray[np.int64]:
         """The ids of an array of positions; 255 becomes `ignore_index`. IndexError for any other position >= K."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
@@ -10,14 +11,37 @@ from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.datasets import RENAME, Translated, in_classes
 from frugalseg.data.example import Example
+from frugalseg.data.exports.labels import TAKE_ANOTHER, UnknownClassError
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.text import listing
+from frugalseg.support.text import listing, quoted
 
 __all__ = ["Example", "SegmentationFolder"]
+
+
+def as_dataset(data: Sequence[Example] | str | Path, classes: ClassTable | None = None) -> Sequence[Example]:
+    """Examples from a dataset or the path of a data folder, in the class positions of `classes` if that is given.
+
+    Args:
+        data: examples, or a folder as for `SegmentationFolder`.
+        classes: a table; classes go by their names.
+
+    Raises:
+        InputError: no such folder, something else than examples, or a class that `classes` lacks.
+    """
+    if isinstance(data, str | Path):
+        return SegmentationFolder(data, classes)
+    plain = isinstance(data, list | tuple)
+    odd = next((each for each in data if not isinstance(each, Example)), None) if plain else None
+    if odd is not None or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        found = type(data if odd is None else odd).__name__
+        raise InputError(f"expected examples, found {found}; give a data folder or a SegmentationFolder")
+    return data if classes is None else in_classes(data, classes)
 
 
 class SegmentationFolder(Sequence[Example]):
@@ -44,6 +68,8 @@ class SegmentationFolder(Sequence[Example]):
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
                 ``classes.json`` or (where it is missing) a mask that is wrong.
         """
+        if classes is not None and not isinstance(classes, ClassTable):
+            raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
         opened = OpenedFolder.of(path)
         layout = opened.layout
         if layout.problems:
@@ -56,7 +82,8 @@ class SegmentationFolder(Sequence[Example]):
         self._decisive = [*layout.decisive, *table]
         self._decoder = opened.decoder
         self.classes = classes or folder_classes(opened)
-        self._own, self._translation = _own_meaning(layout, self.classes, given=classes is not None)
+        self._labels, self._given = Labels.of(layout), classes is not None
+        self._own, self._translation = _own_meaning(self._labels, self.classes, given=self._given)
 
     @property
     def files(self) -> list[Path]:
@@ -80,6 +107,19 @@ class SegmentationFolder(Sequence[Example]):
         image = self._decoder.image(self.image_paths[index])
         return Example(self.names[index], image, self._target(index, (image.shape[0], image.shape[1])))
 
+    def in_classes(self, classes: ClassTable) -> Sequence[Example]:
+        """The same images with targets in the positions of another table, as if it had been given at the beginning.
+
+        Raises:
+            FileError: the folder has a class that `classes` lacks.
+        """
+        if self._given:  # what the annotations mean is no longer the folder's own business
+            return Translated(self, classes)
+        part = copy(self)
+        part.classes, part._given = classes, True
+        part._own, part._translation = _own_meaning(self._labels, classes, given=True)
+        return part
+
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image; it is not decoded for this."""
         return self._decoder.size(self.image_paths[index])
@@ -92,20 +132,42 @@ class SegmentationFolder(Sequence[Example]):
         """`FileError` where the annotation is unreadable, of another size, or holds an id that is not of `classes`."""
         path, annotation = self.image_paths[index], self.annotations[index]
         table = self.classes if self._translation is None else self._own
-        ids = self._decoder.ids(path, annotation, size, self._own)
-        require_same_size(path, size, annotation.path, ids.shape)
         try:
+            ids = self._decoder.ids(path, annotation, size, self._own)
+            require_same_size(path, size, annotation.path, ids.shape)
             positions = table.to_positions(ids)
+        except UnknownClassError as error:
+            raise error.of_model() if self._given else error from None
         except ValueError as error:
-            raise unknown_ids(annotation.path, str(error), table) from None
+            raise unknown_ids(annotation.path, str(error), table, given=self._given) from None
         return positions if self._translation is None else self._translation[positions]
 
 
-def _own_meaning(layout: Layout, classes: ClassTable, *, given: bool) -> tuple[ClassTable, NDArray[np.uint8] | None]:
+@dataclass(frozen=True)
+class Labels:
+    """What the labels of a folder's annotations are.
+
+    Attributes:
+        by_name: whether they are words.
+        classes: path of ``classes.json``, where there is one.
+        legend: whether the format itself names classes.
+    """
+
+    by_name: bool
+    classes: Path | None
+    legend: bool
+
+    @classmethod
+    def of(cls, layout: Layout) -> "Labels":
+        """Of the layout, whose own functions cannot travel to other processes."""
+        return cls(layout.by_name, layout.classes, layout.legend is not None)
+
+
+def _own_meaning(labels: Labels, classes: ClassTable, *, given: bool) -> tuple[ClassTable, NDArray[np.uint8] | None]:
     """What the ids of a folder's annotations mean, and which position of `classes` each of its own positions is.
 
     Args:
-        layout: of the folder.
+        labels: of the folder.
         classes: the table whose positions are wanted.
         given: whether it comes from elsewhere, such as a model. A ``classes.json`` of the folder may then give the
             same names other ids or another order, and its own `ignore_index` holds for its masks.
@@ -116,30 +178,20 @@ def _own_meaning(layout: Layout, classes: ClassTable, *, given: bool) -> tuple[C
     Raises:
         FileError: the folder's ``classes.json`` has a class that `classes` lacks.
     """
-    if layout.by_name:
+    if labels.by_name:
         return classes, None
-    if layout.classes is None:
+    if labels.classes is None:
         # Colors that are made up here say nothing of those in the masks.
-        return (classes if given or layout.legend is not None else NO_CLASSES), None
-    own = ClassTable.from_json(layout.classes)
+        return (classes if given or labels.legend else NO_CLASSES), None
+    own = ClassTable.from_json(labels.classes)
     if not given or (own.ids, own.names, own.ignore_index) == (classes.ids, classes.names, classes.ignore_index):
         return own, None
-    if _nameless(own) or _nameless(classes):
+    if own.nameless or classes.nameless:
         return ClassTable(classes.ids, classes.names, classes.colors, own.ignore_index), None
-    missing = [name for name in own.names if name not in classes.names]
-    if missing:
-        message = (
-            f"has classes that the model lacks: {listing(missing)}; the model has: {listing(list(classes.names), 20)}"
-        )
-        raise FileError(layout.classes, message, "rename them as the model does, or take them out")
-    translation = np.full(NOT_ANNOTATED + 1, NOT_ANNOTATED, np.uint8)
-    translation[: len(own)] = [classes.names.index(name) for name in own.names]
-    return own, translation
-
-
-def _nameless(table: ClassTable) -> bool:
-    """Whether the names of a table were made up from its ids."""
-    return table.names == tuple(f"class {i}" for i in table.ids)
+    try:
+        return own, own.positions_in(classes)
+    except ValueError as error:
+        raise FileError(labels.classes, str(error), RENAME) from None
 
 
 def check_annotated(data: SegmentationFolder, progress: Progress = silent) -> None:
@@ -155,7 +207,7 @@ def check_annotated(data: SegmentationFolder, progress: Progress = silent) -> No
 def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path, mask: tuple[int, ...]) -> None:
     """`FileError` where an image and its mask, given as (H, W), differ in size."""
     if image != mask:
-        message = f"the mask is {mask[1]}x{mask[0]} (width x height), the image {image[1]}x{image[0]}"
+        message = f"the mask is {mask[0]}x{mask[1]} (height x width), the image {image[0]}x{image[1]}"
         remedy = f"export the mask at the size of {image_path.name}, without smoothing"
         if mask == image[::-1]:
             message += ", as if it lay on its side: its file says so in its EXIF orientation, or the mask was turned"
@@ -163,14 +215,11 @@ def require_same_size(image_path: Path, image: tuple[int, ...], mask_path: Path,
         raise FileError(mask_path, message, remedy)
 
 
-def unknown_ids(mask_path: Path, message: str, classes: ClassTable) -> FileError:
-    """The error for a mask that holds ids outside `classes`."""
+def unknown_ids(mask_path: Path, message: str, classes: ClassTable, *, given: bool = False) -> FileError:
+    """The error for a mask that holds ids outside `classes`, which the folder has itself or which were `given`."""
     known = listing(list(classes.ids), 20)
-    return FileError(
-        mask_path,
-        f"{message} (known: {known}; not annotated: {classes.ignore_index})",
-        "add them to classes.json or correct the mask",
-    )
+    remedy = f"correct the mask, or {TAKE_ANOTHER}" if given else "add them to classes.json or correct the mask"
+    return FileError(mask_path, f"{message} (known: {known}; not annotated: {classes.ignore_index})", remedy)
 
 
 def folder_classes(opened: OpenedFolder) -> ClassTable:

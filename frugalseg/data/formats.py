@@ -12,6 +12,7 @@ from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.mask_folder import mask_folder, published_folder
 from frugalseg.support.files import FileError, read_json
+from frugalseg.support.paths import as_path
 
 FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
     mask_folder,
@@ -35,7 +36,7 @@ def find_layout(path: str | Path) -> Layout:
     Raises:
         FileError: the folder is missing, or is none of these; or what should index it cannot be read.
     """
-    root = Path(path)
+    root = as_path(path, "data folder")
     beside = images_in(root)
     for recognise in FORMATS:
         if (layout := recognise(root)) is not None:

@@ -2,11 +2,9 @@
 
 import logging
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from frugalseg.data.decoders import HEIF, decoders, quiet_decoders
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import count, listing, quoted
 
 log = logging.getLogger(__name__)
-
-HEIF = "pillow_heif"
-"""The optional package that lets Pillow read HEIC files, the photographs of many phones."""
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -61,28 +58,13 @@ BAND = 2**22
 """Pixels that are converted at a time."""
 
 
-@cache
-def decoders() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read.
-
-    No other decoder may run, whatever a file's name says: Pillow would hand a disguised EPS file to Ghostscript.
-    """
-    formats = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
-    if find_spec(HEIF) is None:
-        return formats
-    from pillow_heif import register_heif_opener
-
-    register_heif_opener()
-    return (*formats, "HEIF")
-
-
 def list_images(folder: str | Path) -> list[Path]:
     """The image files directly in a folder, by name; hidden files are left out. A path of one image is a list of one.
 
     Raises:
         FileError: there is no such folder, or no image in it.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder of images")
     if folder.is_file() and folder.suffix.lower() in IMAGE_SUFFIXES:
         return [folder]
     paths = images_in(folder)
@@ -257,14 +239,11 @@ def opened(path: str | Path, pixels_a_byte: int = PIXELS_A_BYTE) -> Iterator[Ima
         path: the file.
         pixels_a_byte: how many pixels a byte of the file may stand for.
     """
-    path, limit = Path(path), max_pixels()
+    path, limit = as_path(path, "image"), max_pixels()
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of large and of slightly broken files; one clear error is enough.
-            warnings.filterwarnings("ignore", module="PIL")
-            with Image.open(path, formats=decoders()) as image:
-                check_claim(image, path, limit, pixels_a_byte)
-                yield image
+        with quiet_decoders(), Image.open(path, formats=decoders()) as image:
+            check_claim(image, path, limit, pixels_a_byte)
+            yield image
     except InputError:
         raise
     except FileNotFoundError:
@@ -308,7 +287,8 @@ def check_claim(image: Image.Image, path: Path, limit: int, pixels_a_byte: int) 
     if pixels > limit:
         raise too_large(path, limit)
     if pixels > max(FREE_PIXELS, pixels_a_byte * size):
-        message = f"claims {image.width}x{image.height} pixels in {size} bytes: cut short, empty, or made to do harm"
+        claimed = f"{image.height}x{image.width} pixels (height x width)"
+        message = f"claims {claimed} in {size} bytes: cut short, empty, or made to do harm"
         raise FileError(path, message, "export it again, with 8 bits if it has fewer, or remove it")
 
 
@@ -321,15 +301,14 @@ def too_large(path: Path, limit: int) -> FileError:
 def tiff_kind(path: Path) -> str | None:
     """What a TIFF that Pillow does not know holds, such as ``32-bit float values in 3 channels``; None for others."""
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
+        with quiet_decoders(), path.open("rb") as file:
             header = file.read(8)
             if header[:4] not in (b"II*\0", b"MM\0*"):
                 return "BigTIFF" if header[:4] in (b"II+\0", b"MM\0+") else None
             tags = TiffImagePlugin.ImageFileDirectory_v2(header)
             file.seek(tags.next)
             tags.load(file)
-        bits, kind, channels = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(277, 1)
+            bits, kind, channels = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(277, 1)
     except Exception:  # as broken as it likes: the kind only makes a message clearer
         return "damaged"
     names = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}

@@ -10,6 +10,7 @@ from frugalseg.data.classes import MAX_ID, ClassTable
 from frugalseg.data.images import MASK_PIXELS_A_BYTE, full_pages, max_pixels, opened, upright
 from frugalseg.data.mask_colors import ids_of_colors, ids_of_palette
 from frugalseg.support.files import FileError, atomic_path
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import quoted, reason, shortened
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
@@ -32,7 +33,7 @@ def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np
         FileError: missing, unreadable, truncated, giant, in colors of no class, lossily compressed, of several pages,
             or not whole ids.
     """
-    path = Path(path)
+    path = as_path(path, "mask")
     suffix = path.suffix.lower()
     if suffix in LOSSY_SUFFIXES:
         raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or grey PNG")

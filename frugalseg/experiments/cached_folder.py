@@ -1,5 +1,6 @@
 """Data folders whose decoded images stay in memory, as long as they are not too many."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -42,6 +43,13 @@ class CachedFolder(SegmentationFolder):
         self.memory = memory
         # By name, because slices share it.
         self.kept: dict[str, Example] = {}
+
+    def in_classes(self, classes: ClassTable) -> Sequence[Example]:
+        """See `SegmentationFolder.in_classes`; nothing that is kept is in the other classes."""
+        part = super().in_classes(classes)
+        if isinstance(part, CachedFolder):
+            part.kept = {}
+        return part
 
     @overload
     def __getitem__(self, index: int) -> Example: ...

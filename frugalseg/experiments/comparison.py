@@ -10,7 +10,8 @@ from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
 from frugalseg.experiments.results import Comparison, Run
 from frugalseg.experiments.rows import Context, Row, build
-from frugalseg.support.files import write_json
+from frugalseg.support.files import remove_leftovers, write_json
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.runs import alone
 
@@ -30,11 +31,13 @@ def run_comparison(
         progress: told of the trainings, then of each method: (name, per cent of all its runs, total).
 
     Raises:
-        InputError: the data, a checkpoint or an option is wrong, which is found before the first run; or another
-            process is at work in `folder`.
+        InputError: the data, a checkpoint or an option is wrong, which is found before the first run; `folder` is one
+            of them, or lies inside; or another process is at work in it.
     """
     folder = Path(folder)
+    spare_inputs(folder, *recipe.inputs(), holding=True)
     with alone(folder):
+        remove_leftovers(folder)
         recipe = with_networks(recipe, folder, device=device, progress=progress)
         data = open_data(recipe.data, folder)
         data.check()

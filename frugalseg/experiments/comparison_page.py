@@ -101,7 +101,7 @@ def _networks(page: Page, networks: Sequence[TrainingFacts]) -> None:
     ]
     header = ("network", "family", "image size", "weights", "images seen", "compute, PFLOP", "minutes")
     caption = (
-        "What the networks learnt from unlabelled images took. Compute: matrix products, convolutions and attention, "
+        "What the networks learned from unlabeled images took. Compute: matrix products, convolutions and attention, "
         "forward and backward, two operations a multiply-add; minutes on the machine that trained each."
     )
     page.heading("Pretraining").table(header, rows, caption=caption)

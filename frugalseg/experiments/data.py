@@ -1,5 +1,6 @@
 """The data of a comparison: how a recipe describes them, and the opened folders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -50,6 +51,10 @@ class ToyData(Strict):
             write_toy_folder(places[-1], count, seed, size=self.size)
         return places[0], {MAIN: places[1]}
 
+    def inputs(self, images: Sequence[str]) -> list[Path]:
+        """None: all of them are made below the run's folder."""
+        return []
+
     def photographs(self, images: str | None, count: int, folder: Path) -> Path:
         """The folder of `count` images of a third set, without masks; written below `folder`."""
         place = folder / "data" / f"photographs-{self.size}px-seed{PHOTOGRAPHS_SEED}-{count}"
@@ -86,6 +91,10 @@ class FolderData(Strict):
             raise InputError(f"{root}: no such data folder; give its place with --data")
         tests = {MAIN: self.test, **self.tests}
         return root / self.train, {name: root / place for name, place in tests.items()}
+
+    def inputs(self, images: Sequence[str]) -> list[Path]:
+        """The data folders, and those of the names `images` in `path`."""
+        return [Path(self.path) / part for part in (self.train, self.test, *self.tests.values(), *images)]
 
     def photographs(self, images: str | None, count: int, folder: Path) -> Path:
         """The folder of images that `images` names in `path`; `InputError` where it is not named or holds none."""

@@ -10,10 +10,11 @@ from frugalseg.backbones.registry import FAMILIES
 from frugalseg.experiments.data import DATA_KINDS, Data
 from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
-from frugalseg.experiments.rows import KINDS, AnyRow
+from frugalseg.experiments.rows import KINDS, AnyRow, checkpoint_of
 from frugalseg.experiments.validation import Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 
 
 class NetworkRecipe(Strict):
@@ -66,6 +67,13 @@ class Recipe(Strict):
     note: str = ""
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
 
+    def inputs(self) -> list[Path]:
+        """The user's folders and files that are read: data, photographs and checkpoints."""
+        networks = {image for network in self.networks.values() for image in network.images}
+        photographs = {images for row in self.rows if (images := getattr(row, "images", None))}
+        checkpoints = {place for row in self.rows if (place := checkpoint_of(row)) and place not in self.networks}
+        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(checkpoints))]
+
 
 def load_recipe(
     path: str | Path, *, data: str | Path | None = None, checkpoint: Sequence[str] = (), runs: int | None = None
@@ -82,7 +90,7 @@ def load_recipe(
     Raises:
         InputError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
     """
-    path = Path(path)
+    path = as_path(path, "recipe")
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; expected {', '.join(Recipe.model_fields)}")

@@ -80,7 +80,7 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.images} images, seen by the network at {sizes_text(self.seen)}, "
+            f"{count(self.images, 'image')}, seen by the network at {sizes_text(self.seen)}, "
             f"{self.dim} features a pixel: {size_text(self.stored)} for the features "
             f"(a vector for each pixel would take {size_text(self.literal)}), "
             f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train; "
@@ -198,17 +198,17 @@ def least_seconds(run: Callable[[], None], segmenter: Segmenter) -> float:
 def sizes_text(sizes: list[tuple[int, int]]) -> str:
     """Sizes (h, w) as people read them, the first one of many."""
     height, width = sizes[0]
-    others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+    others = f" and {count(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
     return f"{height}x{width}{others} (height x width)"
 
 
-def size_text(count: float) -> str:
+def size_text(size: float) -> str:
     """Bytes as people read them."""
     for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def time_text(seconds: float) -> str:

@@ -8,10 +8,11 @@ from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.files import write_json
-from frugalseg.support.folders import RECORD, spare_inputs
+from frugalseg.support.folders import spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record
-from frugalseg.support.runs import own_folder
+from frugalseg.support.runs import own_folder, require_ready
 
 
 def evaluate_folder(
@@ -32,7 +33,7 @@ def evaluate_folder(
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
         batch_size: see `Model.predict`.
-        overwrite: replace `out` if it holds something else.
+        overwrite: replace `out` if it holds something that frugalseg has written.
         progress: told of each image.
 
     Raises:
@@ -44,10 +45,12 @@ def evaluate_folder(
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
     dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT), predictor.classes)
-    check_annotated(dataset, progress)
     if out is None:
+        check_annotated(dataset, progress)
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
     command = {"command": "evaluate", **predictor.stamps(folder, Record(out / RECORD)), "data": str(data)}
+    require_ready(out, command, overwrite)  # before all data is read
+    check_annotated(dataset, progress)
     with own_folder(out, command, overwrite):
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
 

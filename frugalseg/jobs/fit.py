@@ -18,12 +18,15 @@ from frugalseg.jobs.request import FitRequest
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate
+from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
-from frugalseg.support.folders import RECORD, require_new, spare_inputs
+from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
 from frugalseg.support.runs import FINISHED, alone, in_place, may_be_in_place, put_in_place, scratch, work_folder
+from frugalseg.support.text import count
 
 __all__ = ["FitRequest", "fit_folder"]
 
@@ -50,8 +53,8 @@ def fit_folder(
     Args:
         request: what to fit.
         out: folder of the model.
-        overwrite: replace `out` if it exists.
-        findings: told what the check of the data folder found, before anything else.
+        overwrite: replace `out` if it holds something that frugalseg has written.
+        findings: told what the check of the data folder found, once the network is loaded.
         planned: told what the fit will need, before it starts.
         compared: told which backbone was chosen, where the request leaves that open.
         validated: told how good the model can be expected to be, where the request asks for that.
@@ -65,9 +68,20 @@ def fit_folder(
     place, work = out.resolve(), work_folder(out)
     if not may_be_in_place(work):
         require_new(out, overwrite)
-    dataset = checked(request, findings)
+    opened = OpenedFolder.of(request.data, keep=KEPT)
+    settings = Settings.of(request.settings)  # before the network, which may have to be fetched
+    # Before all images are read and checked: this finds wrong options.
+    segmenter = None if request.family == AUTO else new_segmenter(request)
+    dataset = checked(opened, settings.small_region, findings)
     with with_choice(request, dataset, work, compared, progress) as (decided, choice):
-        return Fit(decided, dataset, place, work, choice).run(overwrite, planned, validated, progress)
+        fit = Fit(decided, segmenter or new_segmenter(decided), dataset, place, work, choice)
+        return fit.run(overwrite, planned, validated, progress)
+
+
+def new_segmenter(request: FitRequest) -> Segmenter:
+    """The model of a request, not fitted yet."""
+    backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+    return Segmenter(backbone, device=request.device, **request.settings)
 
 
 @dataclass(frozen=True)
@@ -76,13 +90,15 @@ class Fit:
 
     Attributes:
         request: see `fit_folder`.
-        dataset: its images.
+        segmenter: not fitted yet.
+        dataset: the images.
         place: of the model.
         work: the scratch folder.
         choice: how the backbone was chosen, if it was.
     """
 
     request: FitRequest
+    segmenter: Segmenter
     dataset: SegmentationFolder
     place: Path
     work: Path
@@ -96,10 +112,8 @@ class Fit:
         progress: Progress,
     ) -> Segmenter:
         """The fitted model, which is in its place; see `fit_folder`."""
-        request, work = self.request, self.work
-        backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
-        segmenter = Segmenter(backbone, device=request.device, **request.settings)
-        command = describe(request, backbone, self.dataset, earlier(work))
+        request, segmenter, work = self.request, self.segmenter, self.work
+        command = describe(request, segmenter.backbone, self.dataset, earlier(work))
         with alone(work):
             if not overwrite and in_place(work, MODEL, self.place, command):
                 return Segmenter.from_pretrained(self.place, device=request.device)
@@ -110,21 +124,20 @@ class Fit:
                 estimate = estimate_fit(segmenter, self.dataset)
                 log.info("%s", estimate)
                 planned(estimate)
-                self.train(segmenter, log, validated, progress)
+                self.train(log, validated, progress)
             shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
             put_in_place(work, MODEL, self.place)
         return segmenter
 
     def train(
         self,
-        segmenter: Segmenter,
         log: logging.Logger,
         validated: Callable[[CrossValidation], None],
         progress: Progress,
     ) -> None:
         """Fit the model and save it in the scratch folder, with what is known of it."""
-        model = self.work / MODEL
-        found = self.cross_validated(segmenter, log, progress)
+        segmenter, model = self.segmenter, self.work / MODEL
+        found = self.cross_validated(log, progress)
         # The record of `scratch` says already which network and images the work is of.
         segmenter.fit(self.dataset, work=self.work, made_from="", progress=steady(progress, log))
         log.info("saving to %s", self.place)
@@ -135,26 +148,24 @@ class Fit:
             write_json(model / "cross_validation.json", found.to_json())
             validated(found)
 
-    def cross_validated(self, segmenter: Segmenter, log: logging.Logger, progress: Progress) -> CrossValidation | None:
+    def cross_validated(self, log: logging.Logger, progress: Progress) -> CrossValidation | None:
         """The estimate of the model's quality, if it is asked for."""
         if self.request.folds is None:
             return None
         found = cross_validate(
-            segmenter, self.dataset, self.request.folds, work=self.work / "folds", progress=steady(progress, log)
+            self.segmenter, self.dataset, self.request.folds, work=self.work / "folds", progress=steady(progress, log)
         )
         log.info("%s", found)
         return found
 
 
-def checked(request: FitRequest, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
+def checked(opened: OpenedFolder, small_regions: int, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
     """The data folder, once the data doctor has seen no error in it."""
-    small_regions = request.settings.get("small_region", Settings.small_region)
-    opened = OpenedFolder.of(request.data, keep=KEPT)
     found = check_folder(opened, small_regions=small_regions)
     findings(found)
     errors = [f for f in found if f.level == "error"]
     if errors:
-        more = f" (and {len(errors) - 1} more errors, listed above)" if len(errors) > 1 else ""
+        more = f" (and {count(len(errors) - 1, 'more error')}, listed above)" if len(errors) > 1 else ""
         raise InputError(f"{errors[0].where}: {errors[0].message}; {errors[0].remedy}{more}")
     return SegmentationFolder(opened)
 

@@ -17,7 +17,7 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.students.student import Student
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
-from frugalseg.support.folders import require_writable, spare_inputs
+from frugalseg.support.folders import spare_inputs
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.runs import open_run
@@ -81,7 +81,7 @@ class GenerateRequest:
             raise InputError("--longest-side is for photographs; images are drawn at the network's own size")
         if self.images is not None and self.options:
             names = ", ".join("--" + name.replace("_", "-") for name in self.options)
-            raise InputError(f"{names}: for images that are drawn; photographs given with --images are only labelled")
+            raise InputError(f"{names}: for images that are drawn; photographs given with --images are only labeled")
 
 
 def generate_folder(
@@ -99,7 +99,7 @@ def generate_folder(
     Args:
         request: what to generate.
         out: gets shards, ``synthetic.json``, ``classes.json``, ``index.html`` and ``generate.log``.
-        overwrite: empty `out` first.
+        overwrite: empty `out` first, if it holds something that frugalseg has written.
         progress: told of each image.
 
     Returns:
@@ -112,6 +112,8 @@ def generate_folder(
     if overwrite and share.processes > 1:
         raise InputError("--overwrite: only with a single process; empty the folder first")
     spare_inputs(out, request.model, request.images)
+    if request.npz is not None:
+        spare_inputs(request.npz.parent, request.model, request.images, holding=True)
     model = load_model(request.model, device=own_device(request.device))
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
@@ -154,7 +156,7 @@ def annotation_folder(
     assert request.for_annotation is not None
     if overwrite:
         raise InputError(f"--overwrite: would delete masks that somebody has painted; delete {out} yourself")
-    require_writable(out)
+    spare_inputs(out, request.model, request.classes)
     backbone, own, network = network_and_classes(request)
     source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
     table = own if request.classes is None else ClassTable.from_json(request.classes)

@@ -14,7 +14,8 @@ from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.errors import WorkError
 from frugalseg.support.files import FileError, atomic_path
-from frugalseg.support.folders import RECORD, spare_inputs
+from frugalseg.support.folders import spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record
 from frugalseg.support.runs import own_folder
@@ -56,7 +57,7 @@ def predict_folder(
         device: where to run.
         batch_size: see `Model.predict`.
         strict: stop at the first image that cannot be read. A single image is always treated so.
-        overwrite: replace a folder that is not empty.
+        overwrite: replace `out` if it holds something that frugalseg has written.
         progress: told of each image, and of the windows or rows of a large one.
 
     Returns:

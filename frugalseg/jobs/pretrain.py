@@ -16,7 +16,7 @@ from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support import digests
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.folders import require_writable
+from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import AFRESH, RunFolder, continued
@@ -51,12 +51,14 @@ def pretrain(
         Whether the last step was reached (else the time was up).
 
     Raises:
-        InputError: no images, an unsuitable size, `out` holds something else, or a run of other settings or images.
+        InputError: no images, an unsuitable size, `out` holds something else, a run of other settings or images, or
+            an input, or lies inside one.
         WorkError: the loss is no longer finite.
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
-    require_writable(run.path)
+    if not run.resumable:
+        spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images))
     settings = settings or stored_settings(family, out)
     machine = Machine.of(options.device)
     paths = images_of(images)
@@ -65,6 +67,9 @@ def pretrain(
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
     if run.last_progress()["step"] >= chosen.steps:
+        if run.lock.exists():  # that of a run that was killed at its very end
+            with run.alone():
+                pass
         return True
     assert found.pretraining is not None
     module: PretrainingModule = found.load("pretrain", found.pretraining)(chosen, options.wants_channels_last)

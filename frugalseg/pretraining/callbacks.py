@@ -47,6 +47,7 @@ class RunLog(TrainingLog):
         self.compute = compute
         self.seconds_before = float(run.last_progress()["seconds"])
         self._told_flops = self._foreseen = False
+        self.start = time.monotonic()  # begins anew with the training, if there are steps left
 
     def totals(self, trainer: Trainer) -> dict[str, Any]:
         """What `RunFolder.progress` holds."""
@@ -126,6 +127,11 @@ class Checkpoints(Callback):
             trainer.should_stop = True
             if trainer.is_global_zero:
                 self.run.say(f"the time is up; stopped after step {trainer.global_step}, to be continued")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the last step where a kill came between its state and the note, and no step was left to be done."""
+        if trainer.is_global_zero and trainer.global_step > self.run.last_progress()["step"]:
+            write_json(self.run.progress, self.run_log.totals(trainer))
 
     def save(self, trainer: Trainer) -> None:
         """Write the network, then the state that continues from here; a kill in between costs the interval, no more."""

@@ -11,6 +11,7 @@ from PIL import Image
 
 from frugalseg.data.images import image_size, read_image
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.text import count
 
 CACHE_LIMIT = 4 * 2**30
 """Bytes of decoded images that are kept in memory."""
@@ -77,9 +78,9 @@ class TrainingImages:
         """One line on what was found and what is done to it."""
         sizes = Counter(self.sizes)
         (height, width), _ = sizes.most_common(1)[0]
-        others = f" and {len(sizes) - 1} other sizes" if len(sizes) > 1 else ""
+        others = f" and {count(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
         kept = "decoded once, kept in memory" if self.cached else "decoded again for each batch"
-        return f"{len(self)} images of {height}x{width}{others} (height x width), {self.treatment()}; {kept}"
+        return f"{count(len(self), 'image')} of {height}x{width}{others} (height x width), {self.treatment()}; {kept}"
 
     def treatment(self) -> str:
         """What is done to the images, in words."""
@@ -124,8 +125,8 @@ class ImageWindows(TrainingImages):
 
 def sizes_of(paths: Sequence[Path], most: int = 1000) -> list[tuple[int, int]]:
     """(height, width) of each image, or of `most` of them spread evenly where there are more."""
-    count = min(most, len(paths))
-    return [image_size(paths[i * len(paths) // count]) for i in range(count)]
+    looked_at = min(most, len(paths))
+    return [image_size(paths[i * len(paths) // looked_at]) for i in range(looked_at)]
 
 
 def median_size(paths: Sequence[Path], longest: int) -> tuple[int, int]:

@@ -23,9 +23,11 @@ from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_
 from frugalseg.students.network import NetworkSpec, StudentNetwork
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.version import __version__
 
@@ -72,7 +74,7 @@ class Student(Model):
     ) -> None:
         self.classes = classes
         self.view = view
-        self.device = torch.device(device)
+        self.device = as_device(device)
         self.network = network.eval().to(self.device)
 
     @property
@@ -119,9 +121,12 @@ class Student(Model):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
 
-        The folder appears whole or not at all; one that exists is replaced.
+        The folder appears whole or not at all; one that is empty or holds a model is replaced.
+
+        Raises:
+            InputError: the folder cannot be written, or holds something else.
         """
-        with whole_folder(folder) as partial_folder:
+        with whole_folder(folder, (MODEL,)) as partial_folder:
             weights = {k: v.detach().cpu().contiguous() for k, v in self.network.body.state_dict().items()}
             save_tensors(weights, partial_folder / self.weights_file)
             self.classes.to_json(partial_folder / "classes.json")

@@ -1,9 +1,9 @@
 """Dataclasses from JSON values, each value checked by the annotation of its field."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import brief
@@ -32,6 +32,31 @@ def from_json(cls: type[T], values: Any) -> T:
     except ValidationError as error:
         raise InputError(_explained(error.errors(include_url=False)[0])) from None
     return found
+
+
+def from_arguments(cls: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass of options that were given in Python, checked as `from_json` does.
+
+    For a tuple any sequence may be given, or one value for a tuple of one; for a number also one of NumPy.
+
+    Raises:
+        InputError: see `from_json`.
+    """
+    types = get_type_hints(cls)
+    return from_json(cls, {name: _plain(value, types.get(name)) for name, value in values.items()})
+
+
+def _plain(value: Any, wanted: Any) -> Any:
+    """A value as JSON has it."""
+    parts = (wanted, *get_args(wanted))
+    several = any(get_origin(part) is tuple for part in parts)
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy
+        value = value.tolist()
+    if several and isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each, None) for each in value]
+    if several and value is not None and not isinstance(value, str):
+        return [value]
+    return value if isinstance(value, str | int | float | list | tuple | dict | None) else repr(value)
 
 
 @cache

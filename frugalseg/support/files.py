@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the error that names a file and its mend."""
 
+import errno
 import json
 import os
 import re
@@ -12,10 +13,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.locks import locked
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import printable, shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more: it is full, the user's share of it is, or a file may not become so large."""
 
 RANDOM = "[a-z0-9_]{8}"
 """What `tempfile` puts into names."""
@@ -46,6 +51,37 @@ class FileError(InputError):
         return type(self), (self.where, self.message, self.remedy)
 
 
+def disk_error(error: BaseException) -> OSError | None:
+    """The error of a disk that takes no more, behind an exception; None where that is not its cause.
+
+    Some libraries say it in an exception of their own: raised from that error, or with its number in words. NumPy only
+    says how many values it could write.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, OSError) and each.errno in FULL:
+            return each
+        named = re.search(r"\(os error (\d+)\)", str(each))
+        if named and int(named[1]) in FULL:
+            return OSError(int(named[1]), os.strerror(int(named[1])))
+        if isinstance(each, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(each)):
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        each = each.__cause__ or each.__context__
+    return None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Where the disk takes no more while the block runs, the error is an OSError that names `path`."""
+    try:
+        yield
+    except Exception as error:
+        full = disk_error(error)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, str(path)) from error
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name in the folder of `path`, renamed to `path` when the block ends well and removed when it fails.
@@ -53,10 +89,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, because many writers choose the format by it, and begins with a dot,
     so that no listing of images or masks takes an unfinished file for a finished one. The folder is created. What a
     killed process leaves, `remove_leftovers` finds.
+
+    Raises:
+        OSError: among others where the disk is full, whatever the block has raised then; its `filename` is `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _unfinished(path) as temporary:
+    with _naming(path), _unfinished(path) as temporary:
         yield temporary
         usual_permissions(temporary)
         temporary.replace(path)
@@ -116,7 +155,7 @@ def is_leftover(name: str, *known: str) -> bool:
     return any(re.fullmatch(rf"\.{stem}\.{RANDOM}{suffix}", name) for stem, suffix in parts)
 
 
-def remove_leftovers(folder: Path, *known: str) -> None:
+def remove_leftovers(folder: Path, *known: str, below: bool = True) -> None:
     """Remove what killed processes left of the files that they were writing in a folder and below it.
 
     What another process is writing at this moment stays.
@@ -124,17 +163,20 @@ def remove_leftovers(folder: Path, *known: str) -> None:
     Args:
         folder: of our own output.
         known: see `is_leftover`.
+        below: whether its sub-folders are ours, too.
     """
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder):
         for name in names:
             if is_leftover(name, *known):
                 _remove_unlocked(Path(place, name))
+        if not below:
+            folders.clear()
 
 
 def remove_leftovers_of(path: Path) -> None:
     """`remove_leftovers` of one file, for one that lies in a folder of the user's."""
     pattern = rf"\.{re.escape(path.stem[:80])}\.partial-{RANDOM}{re.escape(path.suffix)}"
-    for other in path.parent.iterdir():
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if re.fullmatch(pattern, other.name):
             _remove_unlocked(other)
 
@@ -176,7 +218,7 @@ def read_json(path: str | Path, megabytes: int = JSON_MEGABYTES) -> Any:
     Raises:
         FileError: the file is missing, unreadable, too large, or not JSON.
     """
-    path = Path(path)
+    path = as_path(path, "file")
     try:
         if path.stat().st_size > megabytes * 2**20:
             raise FileError(path, f"larger than {megabytes} MB", "export it in parts, a folder for each")

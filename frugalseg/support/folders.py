@@ -3,17 +3,17 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import is_leftover, usual_permissions
+from frugalseg.support.files import FULL, is_leftover, usual_permissions
+from frugalseg.support.marks import MARKS, RECORD, Mark, is_ours
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import printable
 
 LOCK = ".lock"
-RECORD = "run.json"
-"""In an output folder, what the command was asked for."""
 
 
 def require_writable(folder: Path) -> None:
@@ -33,7 +33,7 @@ def require_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise
         reason = (error.strerror or "no access").lower()
         raise InputError(f"{_shown(folder)}: cannot be written ({reason}); choose another output folder") from None
@@ -65,15 +65,16 @@ def _shown(folder: Path) -> str:
     return name if len(name) <= 200 else f"{name[:100]}...{name[-20:]}"
 
 
-def spare_inputs(out: Path, *inputs: str | Path | None) -> None:
-    """Refuse an output folder that cannot be written, and one that is an input or holds one, which replacing deletes.
+def spare_inputs(out: Path, *inputs: str | Path | None, holding: bool = False) -> None:
+    """Refuse an output folder that cannot be written, and one that is an input, lies inside one, or holds one.
 
     Args:
         out: the output folder.
         inputs: folders and files; None, and names of things that are not on this machine, are left out.
+        holding: let it hold an input, where the command deletes nothing that it has not made.
 
     Raises:
-        InputError: see `require_writable`; or `out` is one of the inputs or above it.
+        InputError: see `require_writable`; or `out` is one of the inputs, inside one, or above one.
     """
     require_writable(out)
     target = out.resolve()
@@ -81,9 +82,15 @@ def spare_inputs(out: Path, *inputs: str | Path | None) -> None:
         if given is None or not Path(given).exists():
             continue
         place = Path(given).resolve()
-        if place.is_relative_to(target):
-            what = "an input itself" if place == target else f"holds {given}"
-            raise InputError(f"{out}: {what}, which this command reads; choose another output folder")
+        if place == target:
+            what = "an input itself"
+        elif target.is_relative_to(place):
+            what = f"lies inside {given}"
+        elif place.is_relative_to(target) and not holding:
+            what = f"holds {given}"
+        else:
+            continue
+        raise InputError(f"{_shown(out)}: {what}, which this command reads; choose another output folder")
 
 
 def require_new(folder: Path, overwrite: bool) -> None:
@@ -91,12 +98,36 @@ def require_new(folder: Path, overwrite: bool) -> None:
 
     What a command leaves that was killed before it wrote anything does not count.
 
+    Args:
+        folder: which need not exist.
+        overwrite: let it be replaced if frugalseg has written it. Nothing else ever is.
+
     Raises:
-        InputError: `folder` is a file, cannot be written, or is not empty and `overwrite` is false.
+        InputError: `folder` is a file, cannot be written, or is not empty and may not be replaced.
     """
     require_writable(folder)
-    if not overwrite and folder.is_dir() and any(not is_trace(path) for path in folder.iterdir()):
+    if not _holds_something(folder):
+        return
+    if not is_ours(folder):
+        raise _foreign(folder)
+    if not overwrite:
         raise InputError(f"{folder}: exists and is not empty; choose another folder or add --overwrite")
+
+
+def require_replaceable(folder: Path, marks: Collection[Mark] = MARKS) -> None:
+    """Refuse a folder that holds something else than an output with one of `marks`; raises as `require_new` does."""
+    require_writable(folder)
+    if _holds_something(folder) and not is_ours(folder, marks):
+        raise _foreign(folder)
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(not is_trace(path) for path in folder.iterdir())
+
+
+def _foreign(folder: Path) -> InputError:
+    what = "is not empty and holds something else than what would be replaced here"
+    return InputError(f"{_shown(folder)}: {what}; choose another folder, or delete this one yourself")
 
 
 def is_trace(path: Path) -> bool:
@@ -105,12 +136,20 @@ def is_trace(path: Path) -> bool:
 
 
 @contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
+def whole_folder(folder: str | Path, marks: Collection[Mark] = MARKS) -> Iterator[Path]:
     """A new folder that takes the place of `folder` when the block ends well; else that one stays.
 
     Killed between two renamings, the old folder is ``.NAME.old``, and the next call puts it back.
+
+    Args:
+        folder: which need not exist.
+        marks: one of which it carries if it holds something.
+
+    Raises:
+        InputError: `folder` cannot be written, or holds something else.
     """
-    folder = Path(folder).resolve()  # "." has no name
+    folder = as_path(folder, "folder").resolve()  # "." has no name
+    require_replaceable(folder, marks)
     partial_folder = folder.with_name(f".{folder.name}.partial")
     _put_back(folder)
     shutil.rmtree(partial_folder, ignore_errors=True)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 """``owner/name``. Names may hold dots (``model-v1.5``), but neither they nor owners begin with one."""
@@ -39,7 +40,7 @@ def local_or_downloaded(name: str | Path, what: str) -> Path:
     Raises:
         InputError: there is no such folder, and `name` is no Hub id or the repository cannot be downloaded.
     """
-    folder = Path(name)
+    folder = as_path(name, what)
     if folder.is_dir():
         return folder
     if not is_hub_id(name):

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
-from frugalseg.support.ranges import Range, check_range
+from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import Range, check_range, require_number
+from frugalseg.support.text import quoted
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ def options_of(cls: type) -> list[Option]:
 
 
 def check_ranges(options: Any) -> None:
-    """`InputError` for the first field of a dataclass of options that lies outside of its range."""
+    """`InputError` for the first field of a dataclass of options that lies outside of its range.
+
+    Of a field that is one number a list is, and of one that is true or false anything else.
+    """
+    types = get_type_hints(type(options))
     for each in fields(options):
-        check_range(f"{each.name} is", getattr(options, each.name), each.metadata.get("within"))
+        value, within, kind = getattr(options, each.name), each.metadata.get("within"), types[each.name]
+        if kind is bool and not isinstance(value, bool):
+            raise InputError(f"{each.name} is {quoted(value)}; give True or False")
+        if kind in (int, float) and within is not None:
+            require_number(f"{each.name} is", value, within)
+        else:
+            check_range(f"{each.name} is", value, within)

@@ -1,8 +1,11 @@
 """How long work tells of its progress: a function of (stage, done, total). What shows it is the caller's choice."""
 
+import math
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, runtime_checkable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -72,9 +75,46 @@ class Bars:
         self._shown.console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
+SECONDS = 30.0
+"""Between two lines about one stage."""
+
+
+class Lines:
+    """A line for the beginning and the end of each stage, and one now and then between them, for logs.
+
+    Args:
+        file: that they are written to, each at once.
+        clock: gives the time in seconds.
+    """
+
+    def __init__(self, file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._clock = file, clock
+        self._last: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._notes: dict[str, str] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Write a line, unless one about `stage` was written a moment ago. Of stages that recur, one end is told."""
+        ends, now = done >= total and stage not in self._ended, self._clock()
+        if not ends and now - self._last.get(stage, -math.inf) < SECONDS:
+            return
+        self._last[stage] = now
+        self._ended |= {stage} if ends else set()
+        words = self._notes.get(stage)
+        self.line(f"{stage} {done}/{total}" + (f"  {words}" if words else ""))
+
+    def note(self, stage: str, words: str) -> None:
+        """Write `words` beside `stage` from its next line on."""
+        self._notes[stage] = words
+
+    def line(self, words: str) -> None:
+        """Write a line."""
+        print(words, file=self._file, flush=True)
+
+
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Progress bars on standard error."""
+def bars() -> Iterator[Bars | Lines]:
+    """Progress bars on standard error; plain lines where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as RichProgress
@@ -88,7 +128,11 @@ def bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    shown = RichProgress(*columns, console=Console(stderr=True))
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines(sys.stderr)
+        return
+    shown = RichProgress(*columns, console=console)
     try:
         yield Bars(shown)
     finally:

@@ -87,6 +87,12 @@ SHARE = Range(0, 1, whole=False, below=True)
 MINUTES = Range(0, 10**7, whole=False)
 
 
+def require_number(what: str, value: Any, within: Range) -> None:
+    """`InputError` where a value is not a single number within its range; see `check_range`."""
+    if not isinstance(value, Real) or not within.holds(value):
+        raise InputError(f"{what} {quoted(value)}; give {within}")
+
+
 def check_range(what: str, value: Any, within: Range | None) -> None:
     """`InputError` where a value lies outside of its range; None lies in each.
 

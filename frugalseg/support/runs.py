@@ -9,14 +9,20 @@ from typing import Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import remove_leftovers
-from frugalseg.support.folders import LOCK, RECORD, is_trace, require_new, require_writable, take_place
+from frugalseg.support.folders import LOCK, is_trace, require_new, require_writable, take_place
 from frugalseg.support.locks import holding
+from frugalseg.support.marks import LAST, RECORD
 from frugalseg.support.records import Record, differences, plain
 
 log = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
 """In a scratch folder, whose result is about to be put in its place, or has been."""
+
+
+def _mark(work: Path) -> Path:
+    """`FINISHED` beside a scratch folder, from when its result has its place until the folder is gone, too."""
+    return work.with_name(f".{work.name}.{FINISHED}")
 
 
 def work_folder(out: Path) -> Path:
@@ -35,7 +41,7 @@ def own_folder(folder: Path, command: Mapping[str, Any], overwrite: bool) -> Ite
     Args:
         folder: made where it is missing.
         command: JSON values that the results depend on.
-        overwrite: replace whatever is there, also what an earlier run of the same command has written.
+        overwrite: replace what frugalseg has written there, also in an earlier run of the same command.
 
     Yields:
         Whether an earlier run of the same command has been here.
@@ -55,15 +61,23 @@ def open_run(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
 
 def _begun(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
     """Whether the command has begun in a folder; if not, it begins now."""
-    record = Record(folder / RECORD)
-    known = not overwrite and record.says(command)
-    if not known:
-        require_new(folder, overwrite)
+    known = require_ready(folder, command, overwrite)
     remove_leftovers(folder, RECORD)
     if overwrite:
         empty(folder)
     if not known:
-        record.write(command)
+        Record(folder / RECORD).write(command)
+    return known
+
+
+def require_ready(folder: Path, command: Mapping[str, Any], overwrite: bool) -> bool:
+    """Whether `own_folder` would take up an earlier run of a command; raises `InputError` where it would refuse.
+
+    For commands that read much before they begin to write.
+    """
+    known = not overwrite and Record(folder / RECORD).says(command)
+    if not known:
+        require_new(folder, overwrite)
     return known
 
 
@@ -89,6 +103,7 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
         if not wait:  # others may wait for the lock in it
             with suppress(OSError):  # not empty: a run to go on with
                 folder.rmdir()
+                _mark(folder).unlink(missing_ok=True)
 
 
 def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
@@ -101,6 +116,7 @@ def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
         InputError: the folder is not a scratch folder of such a command.
     """
     change = changed(folder, command)
+    _mark(folder).unlink(missing_ok=True)
     if change == "":
         remove_leftovers(folder)
         return True
@@ -136,11 +152,11 @@ def changed(folder: Path, command: Mapping[str, Any]) -> str | None:
 
 
 def empty(folder: Path) -> None:
-    """Delete what a scratch folder holds but its lock.
+    """Delete what a folder holds but its lock.
 
     What says whose it is goes last: without that, what a kill leaves would look like something of the user's.
     """
-    last = (RECORD, FINISHED)
+    last = (*LAST, FINISHED)
     for path in sorted(folder.iterdir(), key=lambda path: last.index(path.name) if path.name in last else -1):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -151,18 +167,20 @@ def empty(folder: Path) -> None:
 def put_in_place(work: Path, name: str, out: Path) -> None:
     """Put the finished folder `name` of a scratch folder in the place of `out`, and delete the rest of the scratch.
 
-    Killed on the way, a rerun of the command finds the folder where it was, or `in_place`.
+    Killed on the way, or before `alone` has removed the scratch folder, a rerun of the command finds the folder where
+    it was, or `in_place`.
     """
     command = Record(work / RECORD).read()
     assert command is not None
     Record(work / FINISHED).write(command)
     take_place(work / name, out)
+    (work / FINISHED).replace(_mark(work))
     empty(work)
 
 
 def may_be_in_place(work: Path) -> bool:
     """Whether it is worth asking `in_place`, which needs to know all that the command depends on."""
-    return (work / FINISHED).is_file()
+    return (work / FINISHED).is_file() or _mark(work).is_file()
 
 
 def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bool:
@@ -170,8 +188,10 @@ def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bo
 
     If so, the scratch folder is emptied now.
     """
-    if not out.is_dir() or (work / name).exists() or not Record(work / FINISHED).says(command):
+    said = any(Record(path).says(command) for path in (work / FINISHED, _mark(work)))
+    if not out.is_dir() or (work / name).exists() or not said:
         return False
     log.warning("%s: is complete; an earlier run of the same command has written it", out)
+    Record(_mark(work)).write(command)
     empty(work)
     return True

@@ -45,7 +45,7 @@ def generate(
         batch_size: images drawn at once; batches never reach from one shard into the next. They are labelled at once,
             too, on a GPU `LABELLED` at a time.
         shard_size: images a shard.
-        overwrite: empty `out` first, whatever it holds.
+        overwrite: empty `out` first, if it holds something that frugalseg has written.
         progress: told of each image.
 
     Raises:

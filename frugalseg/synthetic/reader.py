@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
 from frugalseg.synthetic.npz import PublishedArrays
 from frugalseg.synthetic.record import RECORD
 from frugalseg.synthetic.shard_reader import ShardFolder
@@ -49,7 +50,7 @@ class SyntheticSet(Sequence[Sample]):
         Raises:
             FileError: neither of the two, or an unfinished or damaged one.
         """
-        self.path = Path(path)
+        self.path = as_path(path, "synthetic set")
         if self.path.is_dir() and not (self.path / RECORD).is_file():
             raise FileError(self.path, f"no {RECORD} in it: not what generate writes", "give the folder of a set")
         self.source = ShardFolder(self.path) if self.path.is_dir() else PublishedArrays(self.path, classes)

@@ -3,14 +3,13 @@
 What is not a shard is written by one process at a time.
 """
 
-import shutil
 from pathlib import Path
 
 from frugalseg.model import Model
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import remove_leftovers
-from frugalseg.support.folders import require_writable
-from frugalseg.support.runs import alone
+from frugalseg.support.folders import require_new, require_writable
+from frugalseg.support.runs import alone, empty
 from frugalseg.synthetic.record import RECORD, SetRecord
 from frugalseg.synthetic.set_gallery import gallery_page
 from frugalseg.synthetic.shard_reader import ShardFolder
@@ -29,11 +28,12 @@ def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = Fa
             that is asked for.
     """
     require_writable(out)
-    if overwrite:
-        shutil.rmtree(out, ignore_errors=True)
-    elif out.is_dir() and not (out / RECORD).is_file() and any(foreign(path) for path in out.iterdir()):
-        raise InputError(f"{out}: holds something else; choose another folder or add --overwrite")
+    resumed = not overwrite and (out / RECORD).is_file()
+    if not resumed and out.is_dir() and any(foreign(path) for path in out.iterdir()):
+        require_new(out, overwrite)
     with alone(out, wait=True):
+        if overwrite:
+            empty(out)
         remove_leftovers(out, RECORD, CLASSES, PAGE)
         if (out / RECORD).is_file():
             there = SetRecord.read(out)

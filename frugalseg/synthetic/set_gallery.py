@@ -39,7 +39,7 @@ def gallery_page(found: ShardFolder, record: SetRecord) -> Page:
     """
     settings = flat(record.settings)
     kind = "generated images" if settings.get("kind") == "generated" else "photographs"
-    lead = f"{len(found)} {kind}, labelled by a model with {len(found.classes)} classes."
+    lead = f"{len(found)} {kind}, labeled by a model with {len(found.classes)} classes."
     page = Page("Synthetic set", lead=lead)
     tiles = {kind: f"{len(found)}", "median uncertainty, nats": f"{np.median(found.uncertainties):.3f}"}
     if record.count > len(found):

@@ -1,7 +1,6 @@
 """A folder of shards, read sample by sample."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.data.decoders import quiet_decoders
 from frugalseg.data.images import max_pixels
 from frugalseg.support.files import FileError
 from frugalseg.support.text import reason
@@ -75,8 +75,7 @@ class ShardFolder:
             with shard_path(self.folder, int(self._shards[place])).open("rb") as file:
                 file.seek(offset)
                 content = file.read(length)
-            with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-                warnings.filterwarnings("ignore", module="PIL")
+            with quiet_decoders(), Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 if (image.height, image.width) != tuple(self.sizes[place]):
                     raise ValueError(f"a picture of {image.height}x{image.width}")
                 if image.width * image.height > max_pixels():

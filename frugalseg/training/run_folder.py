@@ -10,7 +10,7 @@ from typing import Any
 
 from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import atomic_path, read_json, write_json
+from frugalseg.support.files import atomic_path, is_leftover, read_json, remove_leftovers, write_json
 from frugalseg.support.locks import holding
 from frugalseg.support.records import differences
 from frugalseg.training.hardware import is_first_process
@@ -89,8 +89,12 @@ class RunFolder:
         """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path} is a file; give a folder for the result")
-        if self.path.is_dir() and any(path.is_file() and path != self.lock for path in self.path.rglob("*")):
+        if self.path.is_dir() and any(path.is_file() and not self._is_trace(path) for path in self.path.rglob("*")):
             raise InputError(f"{self.path} is not empty and holds no run to continue; give a new or empty folder")
+
+    def _is_trace(self, path: Path) -> bool:
+        """Whether a file only shows that a run was killed before it had written down its settings."""
+        return path == self.lock or (path.parent == self.training and is_leftover(path.name))
 
     def begin(self, settings: dict[str, Any]) -> None:
         """Make the folder a run with these settings, or give them to the run that is in it.
@@ -99,6 +103,7 @@ class RunFolder:
         """
         if not self.resumable:
             self.require_free()
+        remove_leftovers(self.path)
         write_json(self.settings, settings)
 
     def say(self, line: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from frugalseg.backbones import Backbone
+from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
@@ -113,3 +113,34 @@ def test_images_of_any_size_meet_a_network_of_one(tile: bool) -> None:
     segmenter.fit(examples, classes=ClassTable.from_ids([0, 1]))
     for example, found in zip(examples, segmenter.predict([one.image for one in examples]), strict=True):
         assert (found.mask == example.target).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "timesteps"),
+    [(50, (50,)), ([50, 150], (50, 150)), (range(50, 52), (50, 51)), (np.array([3, 4]), (3, 4)), (np.int64(7), (7,))],
+)
+def test_options_of_a_backbone_are_taken_as_python_programs_have_them(
+    given: Any, timesteps: tuple[int, ...], tiny_ddpm: Path
+) -> None:
+    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=given, blocks=(1,))
+    assert tuple(backbone.config()["timesteps"]) == timesteps
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "said"),
+    [
+        ("ddpm", {"timesteps": "50"}, "timesteps: .* not '50'"),
+        ("ddpm", {"timesteps": (50.5,)}, "timesteps.0: .* not 50.5"),
+        ("ddpm", {"noise_draws": "2"}, "noise_draws: .* not '2'"),
+        ("ddpm", {"noise_draws": True}, "noise_draws"),
+        ("ddpm", {"precision": "fp64"}, "precision: "),
+        ("ddpm", {"blocks": [[1, 2]]}, "blocks"),
+        ("ddpm", {"inputs": torch.zeros(2, 2)}, "inputs"),
+        ("ddpm", {"compile": object()}, "compile"),
+        ("colour", {"native_size": 24}, "native_size"),
+        ("colour", {"native_size": (24, -1)}, "native_size is .* height and width in pixels"),
+    ],
+)
+def test_options_of_another_type_are_refused(family: str, options: Any, said: str, tiny_ddpm: Path) -> None:
+    with pytest.raises(InputError, match=f"^the {family} backbone: {said}"):
+        load_backbone(family, tiny_ddpm if family == "ddpm" else None, **options)

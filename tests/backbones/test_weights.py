@@ -186,3 +186,9 @@ def test_a_network_is_built_no_larger_than_its_tensors_say():
         network_with(lambda: nn.Linear(10**6, 10**6, bias=False), {"weight": torch.ones(2, 3)}, "f")
     found = network_with(lambda: nn.Linear(3, 2), {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, "f")
     assert found.weight.eq(1).all() and found.bias.eq(0).all()
+
+
+def test_nothing_is_said_beside_the_one_line(tmp_path, recwarn):
+    path = tmp_path / "new.pt"
+    path.write_bytes(pickle.dumps({"weight": 1}, protocol=4))
+    assert refusal(lambda: read_tensors(path)) and not recwarn

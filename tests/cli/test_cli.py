@@ -17,6 +17,7 @@ from PIL import Image
 from frugalseg.backbones.registry import FAMILIES
 from frugalseg.data.toy.dataset import write_toy_folder
 from tests.cli.helpers import mistake, run
+from tests.data.exports.helpers import box, labelme
 
 
 def image(path, size=(8, 8), value=7, mode="RGB"):
@@ -50,11 +51,103 @@ def test_the_whole_way(data, tmp_path, capsys):
     assert "--overwrite" in mistake("fit", data, "--backbone", "colour", "-o", model, capsys=capsys)
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def model(data, tmp_path, capsys):
+    code, _, err = run("fit", data, "--backbone", "colour", "-o", tmp_path / "model", "--members", 1, capsys=capsys)
+    assert code == 0, err
+    return tmp_path / "model"
+
+
+def test_overwrite_never_deletes_what_is_the_users(data, model, tmp_path, capsys, monkeypatch):
+    """Inputs, what lies around and below them, and folders that frugalseg has not written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs" / "sub").mkdir(parents=True)
+    (tmp_path / "docs" / "sub" / "thesis.txt").write_text("all of it")
+    (tmp_path / "recipe.yaml").write_text(
+        "{title: t, data: {kind: folder, path: ., train: data, test: data}, "
+        "rows: [{kind: features, name: a, backbone: colour}]}"
+    )
+    before = contents(tmp_path)
+    commands = {
+        "fit": ["fit", data, "--backbone", "colour", "--members", "1"],
+        "evaluate": ["evaluate", model, data],
+        "predict": ["predict", model, data / "images"],
+        "generate": ["generate", model, "--images", data / "images"],
+        "distill": ["distill", data, "--validation", data],
+    }
+    for name, command in commands.items():
+        places = [data / "images", data / "images" / "new", ".", "docs", "docs/sub"]
+        places += [model, model / "new"] if model in command else [data, data / "masks", data / "new"]
+        for out in places:
+            line = mistake(*command, "-o", out, "--overwrite", capsys=capsys)
+            assert "choose another" in line and "--overwrite" not in line, (name, line)
+            assert contents(tmp_path) == before
+    line = mistake(*commands["predict"], "-o", data / "masks", "--overwrite", capsys=capsys)
+    assert "holds something else" in line and contents(tmp_path) == before
+    for out in (data, data / "new"):
+        assert "which this command reads" in mistake("benchmark", "recipe.yaml", "-o", out, capsys=capsys)
+        assert "which this command reads" in mistake("pretrain", "mae", data, "-o", out, capsys=capsys)
+    assert "no toy images" in mistake("toy", "-o", data, "-n", 1, capsys=capsys)
+    assert contents(tmp_path) == before
+
+
+def test_a_missing_overwrite_is_advised_only_where_it_helps(data, model, tmp_path, capsys):
+    again = ["fit", data, "--backbone", "colour", "--members", 1, "-o"]
+    assert "add --overwrite" in mistake(*again, model, capsys=capsys)
+    assert run(*again, model, "--overwrite", capsys=capsys)[0] == 0
+    masks = ["predict", model, data / "images", "-o"]
+    assert run(*masks, tmp_path / "masks", capsys=capsys)[0] == 0
+    assert "add --overwrite" in mistake(*again, tmp_path / "masks", capsys=capsys)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.png").touch()
+    assert "--overwrite" not in mistake(*masks, tmp_path / "mine", capsys=capsys)
+
+
+def test_options_are_refused_before_the_data_are_read(data, model, tmp_path, capsys):
+    (data / "images" / "a.png").write_bytes(b"broken")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").touch()
+    fit = ["fit", data, "-o", tmp_path / "new"]
+    for command, words in (
+        ([*fit, "--backbone", "ddpm"], "needs a checkpoint"),
+        ([*fit, "--backbone", "mae"], "needs a checkpoint"),
+        ([*fit, "--backbone", "colour", "--protocol", "papr"], "no training protocol 'papr'"),
+        ([*fit, "--checkpoint", "builtin:toy_ddpm", "--timesteps", "5000"], "timesteps 0 to 999"),
+        (["evaluate", model, data, "-o", tmp_path / "mine"], "holds something else"),
+        (["evaluate", model, data, "-o", model], "which this command reads"),
+    ):
+        code, out, err = run(*command, capsys=capsys)
+        (line,) = err.splitlines()
+        assert code == 2 and words in line and not out
+
+
+def test_a_class_that_the_model_lacks(model, tmp_path, capsys):
+    """In an export without classes.json, nothing can be added to that."""
+    labelme(tmp_path / "lm", "x", [box("dog", 0, 0, 4, 4)])
+    line = mistake("evaluate", model, tmp_path / "lm", capsys=capsys)
+    assert "label 'dog' is none of the classes" in line and "classes.json" not in line
+    assert line.endswith("correct the label, or use a model, or training images, that have this class")
+    (tmp_path / "lm" / "classes.json").write_text('{"classes": [{"id": 0, "name": "cat"}]}')
+    code, out, _ = run("check", tmp_path / "lm", capsys=capsys)
+    assert code == 2 and "correct the label, or add it to classes.json" in out
+
+
+def test_a_file_of_something_else_is_not_to_be_downloaded_again(tmp_path, capsys):
+    (tmp_path / "classes.json").write_text('{"classes": [{"id": 0, "name": "cat"}]}')
+    line = mistake("convert", tmp_path / "classes.json", "-o", tmp_path / "out", capsys=capsys)
+    assert "not a torch checkpoint" in line and "give the file of the weights; if this is it" in line
+
+
 def test_check_says_what_is_wrong(data, capsys):
     image(data / "images" / "lonely.png")
-    code, _, err = run("check", data, capsys=capsys)
-    assert code == 2
-    assert "lonely" in err
+    code, out, err = run("check", data, capsys=capsys)
+    assert code == 2 and not err
+    (line,) = [line for line in out.splitlines() if "lonely" in line]
+    assert line.startswith("error ") and "1 image without a mask: lonely.png; " in line
 
 
 @pytest.mark.parametrize(
@@ -86,7 +179,10 @@ def test_fit_names_what_is_wrong_with_the_data(spoil, words, data, tmp_path, cap
         (["--blocks", "a"], "whole numbers"),
         (["--backbone", "colour", "--size", "12"], "height x width"),
         (["--backbone", "colour", "--protocol", "fast"], "known: default, paper"),
-        (["--backbone", "colour", "--device", "tpu"], "not available"),
+        (
+            ["--backbone", "colour", "--device", "gpu"],
+            "--device gpu: not the name of a device; give auto, cpu, cuda, cuda:1",
+        ),
         (["--backbone", "colour", "--device", "meta"], "not available"),
         (["--seed", "-1"], "'--seed': -1; give a whole number from 0"),
         (["--seed", str(2**32)], "give a whole number from 0 to 4294967295"),
@@ -181,13 +277,13 @@ def test_names_in_square_brackets_are_printed_as_they_are(tmp_path, capsys):
     for entry, name in zip(table["classes"], NAMES, strict=False):
         entry["name"] = name
     (data / "classes.json").write_text(json.dumps(table))
-    code, _, err = run("check", data, capsys=capsys)
-    assert code == 0 and all(name in err for name in NAMES)
+    code, out, _ = run("check", data, capsys=capsys)
+    assert code == 0 and all(name in out for name in NAMES)
     fitted = run("fit", data, "--backbone", "colour", "--members", 1, "-o", model, capsys=capsys)
     assert fitted[0] == 0 and str(model) in fitted[1]
     code, out, err = run("evaluate", model, data, capsys=capsys)
     assert code == 0 and all(name in out for name in NAMES)
-    assert "check [data]" in err  # on the progress bar
+    assert "check [data]" in err  # the progress
     assert "[/x]: no such folder" in mistake("check", "[/x]", capsys=capsys)
 
 

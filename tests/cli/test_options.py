@@ -1,7 +1,7 @@
 """Options of the command line that come from dataclasses: their types, their help, what families may share."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -98,7 +98,7 @@ SETTINGS = (
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_every_setting_is_an_option(settings: Any) -> None:
-    assert [option.name for option in options_of(settings)] == list(settings.__dataclass_fields__)
+    assert [option.name for option in options_of(settings)] == [field.name for field in fields(settings)]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

@@ -24,7 +24,7 @@ def test_a_sound_folder_has_only_information(tmp_path: Path) -> None:
     data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
     findings = check_folder(tmp_path)
     assert {f.level for f in findings} == {"info"}
-    assert find(findings, "2 images: 2 of 16x12")
+    assert find(findings, "2 images: 2 of 12x16 (height x width)")
     assert find(findings, "share of pixels: class 0 50.0%, class 1 50.0%; not annotated 0.0%")
 
 
@@ -44,7 +44,7 @@ def test_every_broken_pair_is_found_not_only_the_first(tmp_path: Path) -> None:
     assert find(errors, "1 mask without an image: orphan.png")
     assert find(errors, "names clash: 005.npy and 005.png")
     assert "000.png" in find(errors, "not an image of a known format").where
-    assert "002.png" in find(errors, "the mask is 5x5 (width x height), the image 16x12").where
+    assert "002.png" in find(errors, "the mask is 5x5 (height x width), the image 12x16").where
     colored = find(errors, "in color")
     assert "001.png" in colored.where and "003.png" in colored.where
     assert len(errors) == 6
@@ -84,7 +84,7 @@ def test_rare_and_missing_classes(tmp_path: Path) -> None:
     findings = check_folder(tmp_path)
     assert find(findings, "no pixel of: class 3").level == "warning"
     assert find(findings, "in one image only: class 2 (000)").level == "warning"
-    assert find(findings, "class 2 has fewer than 20 pixels in 1 image: 000").level == "info"
+    assert find(findings, "fewer than 20 pixels of a class in an image: class 2 in 1 image (000)").level == "info"
     assert "003.png" in find(findings, "nothing is annotated").where
     assert find(findings, "not annotated 37.5%")
     assert not [f for f in check_folder(tmp_path, small_regions=10) if "fewer than" in f.message]
@@ -189,4 +189,14 @@ def test_many_rare_classes_are_one_line(tmp_path: Path) -> None:
     data_folder(tmp_path, [mask])
     findings = check_folder(tmp_path)
     assert len(findings) < 10 and max(len(str(finding)) for finding in findings) < 1000
-    assert find(findings, "254 classes have fewer than 20 pixels in some images: class 0, class 1")
+    assert (
+        "and 244 more"
+        in find(findings, "fewer than 20 pixels of a class in an image: class 0 in 1 image (000), class 1").message
+    )
+
+
+def test_a_finding_stays_short_whatever_the_names_are(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1)])
+    names = [{"id": 0, "name": "n" * 9000}, {"id": 1, "name": "m" * 9000}]
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": names}))
+    assert all(len(str(finding)) < 3100 and str(finding).isprintable() for finding in check_folder(tmp_path))

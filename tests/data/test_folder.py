@@ -172,7 +172,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_sizes_that_differ_are_told_when_read(tmp_path: Path) -> None:
     data_folder(tmp_path, [halves(0, 1)])
     save_image(tmp_path / "masks" / "000.png", halves(0, 1, 10, 20))
-    with pytest.raises(InputError, match=r"the mask is 20x10 \(width x height\), the image 16x12; export the mask at"):
+    with pytest.raises(InputError, match=r"the mask is 10x20 \(height x width\), the image 12x16; export the mask at"):
         SegmentationFolder(tmp_path)[0]
 
 

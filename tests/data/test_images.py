@@ -155,7 +155,7 @@ def test_a_few_kilobytes_that_claim_many_megapixels_are_refused(folder: Path, su
     Image.new("1", (5000, 5000)).save(path, **({"compression": "group4"} if suffix == "tif" else {}))
     for content in (path.read_bytes(), path.read_bytes()[:-200]):
         path.write_bytes(content)
-        with pytest.raises(FileError, match=r"claims 5000x5000 pixels in \d+ bytes|not an image of a known format"):
+        with pytest.raises(FileError, match=r"claims 5000x5000 pixels .* in \d+ bytes|not an image of a known format"):
             read_image(path)
 
 

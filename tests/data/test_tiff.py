@@ -1,5 +1,6 @@
 """TIFFs as microscopes and ImageJ write them: few bits, inverted tables, pages."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,21 @@ def test_a_kind_of_tiff_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(FileError, match=r"a TIFF of a kind that cannot be read \(64-bit values in 1 channel\)"):
         read_image(path)
+
+
+def test_damage_is_told_by_the_exception_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    """Pillow warns and logs, and libtiff prints, of tags that do not fit."""
+    Image.fromarray(picture(0)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    sound = (tmp_path / "a.tif").read_bytes()
+    directory = int.from_bytes(sound[4:8], "little")
+    for tag, count in ((256, 9), (277, 9), (258, 1)):
+        entry = sound.index(tag.to_bytes(2, "little"), directory)
+        (tmp_path / "a.tif").write_bytes(sound[: entry + 4] + count.to_bytes(4, "little") + sound[entry + 8 :])
+        with suppress(FileError):
+            read_image(tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_bytes(sound[:40] + bytes(200) + sound[240:])
+    with suppress(FileError):
+        read_image(tmp_path / "a.tif")
+    assert not recwarn and capfd.readouterr() == ("", "")

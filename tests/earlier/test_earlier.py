@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from frugalseg import SegmentationFolder, load_backbone, load_model
 from frugalseg.cli import app
+from frugalseg.support.marks import is_ours
 from frugalseg.synthetic import SyntheticSet
 from tests.earlier.commands import CLASS, FEATURE, IMAGE, arguments
 
@@ -59,6 +60,19 @@ def kept(before, folder):
 def seen_in(model, image=IMAGE):
     (found,) = load_model(model).predict([np.asarray(Image.open(image).convert("RGB"))])
     return found
+
+
+OUTPUTS = (
+    *("models/ddpm", "models/student", "predict/whole", "predict/part", "generate/whole", "generate/part"),
+    *("pretrain/ddpm", "pretrain/mae", "models/mae/backbone"),
+)
+
+
+def test_what_may_be_replaced():
+    """All outputs, whole or not, but neither data nor the masks of annotators."""
+    assert all(is_ours(Path(out)) for out in OUTPUTS)
+    assert not [p for p in ("inputs/study/train", "inputs/photos", "inputs/ddpm") if is_ours(Path(p))]
+    assert not is_ours(Path("generate", "annotation")) and not is_ours(Path("generate", "annotation-part"))
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -156,7 +156,7 @@ def test_options_of_a_generator_are_those_of_the_family() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"stepz": 1}, "networks.mine: unknown key 'settings.stepz'; known there: image_size, steps"),
+        ({"stepz": 1}, "networks.mine: unknown key 'settings.stepz'; known there: image_size, crop, steps"),
         ({"image_size": 48}, "networks.mine: settings.image_size: input should be a valid tuple"),
         ({"steps": 0}, "networks.mine: steps is 0"),
     ],

@@ -25,7 +25,7 @@ def dying(real):
 if moment == "after":
     from frugalseg.support import runs
     real = runs.empty
-    runs.empty = lambda work: os._exit(9) if (work / runs.FINISHED).exists() else real(work)
+    runs.empty = lambda work: os._exit(9) if runs.may_be_in_place(work) else real(work)
 else:
     Path.replace = dying(Path.replace)
 sys.argv = ["frugalseg", *command]
@@ -74,7 +74,7 @@ def test_a_fit_that_is_complete_says_so(data, request_, tmp_path):
     out = tmp_path / "model"
     command = ["fit", data, "--backbone", "colour", "--members", 1, "-o", out]
     killed("", "after", *command)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.work"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.work.finished.json", "model", "model.work"]
     with pytest.raises(InputError, match="exists and is not empty"):
         fit_folder(request_, out)
     again = subprocess.run(

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from frugalseg.data import images, masks, opened
-from frugalseg.data.exports import documents
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.predict import predict_folder
+from frugalseg.support.files import read_json
 from tests.data.exports.helpers import coco, square
 from tests.data.helpers import picture, save_image
 from tests.jobs.test_resume import QUICK
@@ -87,8 +87,8 @@ def test_a_coco_file_is_parsed_once(tmp_path, monkeypatch):
     names = [f"{number}.png" for number in range(3)]
     file = coco(tmp_path / "data" / "_annotations.coco.json", names, objects, {1: "cell", 2: "axon"})
     parsed: list[Path] = []
-    real = documents.read_json
-    monkeypatch.setattr(documents, "read_json", lambda path: (parsed.append(path), real(path))[1])
+    counted = "frugalseg.data.exports.coco.read_json"
+    monkeypatch.setattr(counted, lambda path: (parsed.append(path), read_json(path))[1])
     searched: list[Path] = []
     find = opened.find_layout
     monkeypatch.setattr(opened, "find_layout", lambda path: (searched.append(path), find(path))[1])

@@ -186,7 +186,8 @@ def test_two_runs_never_share_an_output_folder(model, toy_test, tmp_path):
             for overwrite in (False, True):
                 with pytest.raises(InputError, match="another run is at work here"):
                     command(overwrite)
-            (out / "first.png").touch()
+        command(True)
+        (out / "first.png").touch()
         command(True)
         assert not (out / ".lock").exists() and not (out / "first.png").exists()
         command(False)

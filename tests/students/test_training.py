@@ -103,7 +103,8 @@ def test_a_single_sample_is_enough_for_batch_normalisation():
 
 
 def test_a_loss_that_explodes_ends_the_training():
-    settings = StudentSettings(epochs=1, least_steps=20, batch_size=2, learning_rate=1e30, one_cycle=False, dice=0)
+    wild = {"learning_rate": 1e3, "weight_decay": 1e6, "one_cycle": False}  # each step multiplies the weights by -1e9
+    settings = StudentSettings(epochs=1, least_steps=20, batch_size=2, dice=0, **wild)
     with pytest.raises(WorkError, match="no longer finite"):
         train_student(toy(2), toy(1), TOY_CLASSES, settings)
 

@@ -121,7 +121,13 @@ def test_what_spare_inputs_refuses(tmp_path, monkeypatch):
     for out in (Path(), Path(".."), tmp_path / "link", tmp_path / "data" / "images"):
         with pytest.raises(InputError, match="choose another output folder"):
             spare_inputs(out, None, "nothing", tmp_path / "data" / "images")
-    spare_inputs(tmp_path / "data" / "images" / "student", tmp_path / "data" / "images")
+    with pytest.raises(InputError, match=r"lies inside .*images, which this command reads"):
+        spare_inputs(Path("images", "model", "new"), tmp_path / "link" / "images")
+    spare_inputs(Path(".."), "images", holding=True)
+    for out in (Path("images"), Path("images", "new")):
+        with pytest.raises(InputError, match="choose another output folder"):
+            spare_inputs(out, "images", holding=True)
+    spare_inputs(Path("results"), "images", "masks")
     spare_inputs(tmp_path / "dat", tmp_path / "data", None, "google/ddpm-cat-256")
 
 
@@ -130,7 +136,16 @@ def test_what_is_new(tmp_path):
     for trace in (".lock", ".run.partial-abcd1234.json", ".run.abcd1234.json"):
         (tmp_path / trace).touch()
     require_new(tmp_path, overwrite=False)
-    (tmp_path / ".gitignore").touch()
+    (tmp_path / "config.json").write_text('{"frugalseg": "0.1.0"}')
     with pytest.raises(InputError, match="exists and is not empty; choose another folder or add --overwrite"):
         require_new(tmp_path, overwrite=False)
     require_new(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("there", ["a.png", ".gitignore", "sub"])
+def test_what_is_of_others_is_never_replaced(there, tmp_path):
+    (tmp_path / there).mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="choose another folder, or delete this one yourself") as caught:
+            require_new(tmp_path, overwrite)
+        assert "--overwrite" not in str(caught.value)

@@ -138,35 +138,47 @@ elif moment == "after":
     shutil.rmtree = lambda path, **more: end() if pathlib.Path(path).name == "maps" else None
 else:
     pathlib.Path.unlink = lambda path, **more: end() if path.name == moment else unlink(path, **more)
-runs.put_in_place(folder, "model", out)
+with runs.alone(folder):
+    runs.put_in_place(folder, "model", out)
 """
 
 
-@pytest.mark.parametrize("moment", ["before", "after", "run.json", "finished.json"])
+@pytest.mark.parametrize("moment", ["before", "after", "run.json", ".lock", ".model.work.finished.json"])
 def test_a_kill_as_the_result_is_put_in_its_place(moment, tmp_path, caplog):
     out = tmp_path / "model"
     work = finished_work(out)
     killed(PLACE, work, "none", out, moment)
     assert may_be_in_place(work)
-    assert not in_place(work, "model", out, {"command": "fit", "seed": 1})
-    assert in_place(work, "model", out, {"command": "fit", "seed": 0}) == (moment != "before")
-    if moment == "before":
-        put_in_place(work, "model", out)
-    else:
-        assert "is complete" in caplog.text
-    assert read_json(out / "model.json") == 0 and not names(work) and not may_be_in_place(work)
+    with alone(work):
+        assert not in_place(work, "model", out, {"command": "fit", "seed": 1})
+        assert in_place(work, "model", out, {"command": "fit", "seed": 0}) == (moment != "before")
+        if moment == "before":
+            put_in_place(work, "model", out)
+        else:
+            assert "is complete" in caplog.text
+    assert read_json(out / "model.json") == 0 and names(tmp_path) == ["model"]
 
 
 def test_an_older_model_in_the_place_is_not_taken_for_the_result(tmp_path):
     """Killed before the new one has its place, the old one is there."""
     out = tmp_path / "model"
-    put_in_place(finished_work(out), "model", out)
+    with alone(work_folder(out)):
+        put_in_place(finished_work(out), "model", out)
     work = finished_work(out, seed=1)
     killed(PLACE, work, "none", out, "before")
     assert not in_place(work, "model", out, {"command": "fit", "seed": 1})
     assert read_json(out / "model.json") == 0
-    put_in_place(work, "model", out)
-    assert read_json(out / "model.json") == 1 and names(tmp_path) == ["model", "model.work"]
+    with alone(work):
+        put_in_place(work, "model", out)
+    assert read_json(out / "model.json") == 1 and names(tmp_path) == ["model"]
+
+
+def test_a_newer_result_is_not_taken_for_that_of_an_earlier_command(tmp_path):
+    """The earlier run was killed at its very end; another command has replaced its result, or was about to."""
+    out = tmp_path / "model"
+    killed(PLACE, finished_work(out), "none", out, ".model.work.finished.json")
+    work = finished_work(out, seed=1)
+    assert not in_place(work, "model", out, {"command": "fit", "seed": 0}) and not may_be_in_place(work)
 
 
 def test_traces_of_a_finished_run_are_in_nobodys_way(tmp_path):

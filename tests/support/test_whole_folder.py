@@ -5,12 +5,15 @@ import sys
 
 import pytest
 
+from frugalseg.support.errors import InputError
 from frugalseg.support.folders import whole_folder
+from frugalseg.support.marks import BACKBONE, MODEL
 
 
 def save(folder, text):
     with whole_folder(folder) as place:
         (place / "model").write_text(text)
+        (place / "config.json").write_text('{"frugalseg": "0.1.0"}')
 
 
 def content(folder):
@@ -45,9 +48,25 @@ def test_a_block_that_fails_leaves_what_was_there(there, tmp_path):
 
 def test_a_file_in_the_way_stays(tmp_path):
     (tmp_path / "model").write_text("mine")
-    with pytest.raises(OSError, match="model"):
+    with pytest.raises(InputError, match="a file of that name is in the way"):
         save(tmp_path / "model", "new")
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("model", "mine")]
+
+
+@pytest.mark.parametrize("there", ["thesis.txt", "config.json", ".git", "run.json"])
+def test_a_folder_of_something_else_stays(there, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / there).write_text('{"hidden_size": 768, "command": "predict"}')
+    with pytest.raises(InputError, match="delete this one yourself"), whole_folder(tmp_path / "docs", (MODEL,)):
+        raise AssertionError
+    assert [path.name for path in tmp_path.rglob("*")] == ["docs", there]
+
+
+def test_only_an_output_of_the_same_kind_is_replaced(tmp_path):
+    save(tmp_path / "model", "mine")
+    with pytest.raises(InputError, match="something else"), whole_folder(tmp_path / "model", (BACKBONE,)):
+        raise AssertionError
+    assert content(tmp_path) == {"model": "mine"}
 
 
 KILLED = """
@@ -57,6 +76,7 @@ end = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 folder, moment = sys.argv[1:]
 with whole_folder(folder) as place:
     (place / "model").write_text("new")
+    (place / "config.json").write_text('{"frugalseg": "0.1.0"}')
     real = pathlib.Path.rename
     if moment == "tidying":
         shutil.rmtree = end

@@ -253,10 +253,17 @@ def test_another_model_is_refused_and_a_reloaded_one_is_not(segmenter, drawn, wr
 
 
 def test_a_folder_of_something_else_is_refused_unless_it_may_go(segmenter, drawn, tmp_path):
-    (tmp_path / "thesis.tex").write_text("all of it")
-    with pytest.raises(InputError, match="holds something else"):
-        make(segmenter, drawn(2), tmp_path)
-    assert len(make(segmenter, drawn(2), tmp_path, overwrite=True)) == 2
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("all of it")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds something else"):
+            make(segmenter, drawn(2), mine, overwrite=overwrite)
+    assert (mine / "thesis.tex").read_text() == "all of it"
+    (mine / "run.json").write_text('{"command": "predict"}')
+    with pytest.raises(InputError, match="add --overwrite"):
+        make(segmenter, drawn(2), mine)
+    assert len(make(segmenter, drawn(2), mine, overwrite=True)) == 2 and not (mine / "thesis.tex").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="in the way"):
         make(segmenter, drawn(2), tmp_path / "file")

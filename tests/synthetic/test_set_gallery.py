@@ -8,7 +8,7 @@ from tests.report.reading import check_offline
 def test_the_page_shows_every_image_of_a_small_set(written):
     page = check_offline((written.path / "index.html").read_text())
     words = " ".join(page.words)
-    assert "10 generated images, labelled by a model with 10 classes." in words
+    assert "10 generated images, labeled by a model with 10 classes." in words
     order = [f"{number:08d}" for number in np.argsort(written.uncertainties)]
     places = [words.index(name) for name in order]
     assert places == sorted(places)

@@ -89,8 +89,10 @@ def load_unet(name: str) -> Any:
 
 
 def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
-    """The config of a part of a pipeline; `InputError` where it asks for sizes that no network has."""
-    config: dict[str, Any] = cls.load_config(name, subfolder=part)
+    """The config of a part of a pipeline; `InputError` where it is none, or asks for sizes that no network has."""
+    config = cls.load_config(name, subfolder=part)
+    if not isinstance(config, dict):  # diffusers would take it for the name of a repository, and ask the Hub for it
+        raise InputError(f"the config of the {part} is no object in braces")
     require_modest(config)
     return config
 

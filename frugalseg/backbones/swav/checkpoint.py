@@ -75,7 +75,7 @@ def inferred_shape(tensors: Mapping[str, Tensor], source: str | Path) -> ResNetS
         raise foreign(source, f"not a ResNet (no {missing}), so no SwAV checkpoint", NEEDED, tensors)
     if stem.dim() != 4 or tuple(stem.shape[1:]) != (3, 7, 7):
         raise InputError(
-            f"{source}: a stem of shape {tuple(stem.shape)}, for 7x7 convolutions of colour images; "
+            f"{source}: a stem of shape {tuple(stem.shape)}, for 7x7 convolutions of color images; "
             "if pretrain swav wrote this file, give its folder"
         )
     depths = []

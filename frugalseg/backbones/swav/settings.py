@@ -121,7 +121,7 @@ class SwAVPretrainSettings(TrainingSettings):
     small_crops: int = option(6, "The number of small crops.", within=Range(0, 1000))
     split_area: float = option(
         0.14,
-        "Large crops show at least this share of the image, and small crops at most.",
+        "Large crops show at least this share of the image, and small crops show at most this share.",
         within=Range(SMALLEST_AREA, 1, whole=False),
     )
     colour: float = option(

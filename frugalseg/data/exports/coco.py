@@ -14,7 +14,7 @@ from frugalseg.data.exports.coco_index import CocoIndex, ImageEntry, is_coco
 from frugalseg.data.exports.coco_outlines import Outline
 from frugalseg.data.exports.documents import json_files, require_size
 from frugalseg.data.exports.labelme import is_labelme
-from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary
+from frugalseg.data.exports.labels import UnknownClassError, Vocabulary
 from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, classes_file, image_names, name_clashes, plain_files
@@ -56,7 +56,7 @@ class CocoImage:
             try:
                 value = vocabulary.id_of(label)
             except ValueError as error:
-                raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+                raise UnknownClassError(self.path, error) from None
             try:
                 found.append((Outline.of(segmentation, size), value))
             except ValueError as error:

@@ -22,5 +22,5 @@ def require_size(path: Path, image: str, claimed: tuple[int, int] | None, size: 
     if claimed is None or claimed == size:
         return
     turned = ", as if it lay on its side (EXIF)" if claimed == size[::-1] else ""
-    message = f"{image} is {claimed[1]}x{claimed[0]} (width x height) in it, the image itself {size[1]}x{size[0]}"
+    message = f"{image} is {claimed[0]}x{claimed[1]} (height x width) in it, the image itself {size[0]}x{size[1]}"
     raise FileError(path, f"{message}{turned}", "annotate the image as it is now, or put the annotated one back")

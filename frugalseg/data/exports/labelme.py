@@ -13,7 +13,14 @@ from PIL import Image
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.exports.documents import json_files, require_size, whole_size
 from frugalseg.data.exports.labelme_shapes import draw_shape
-from frugalseg.data.exports.labels import IGNORED, UNKNOWN_LABEL, Vocabulary, is_background, named_table, require_label
+from frugalseg.data.exports.labels import (
+    IGNORED,
+    UnknownClassError,
+    Vocabulary,
+    is_background,
+    named_table,
+    require_label,
+)
 from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
@@ -49,7 +56,7 @@ class LabelmeFile:
             try:
                 value = vocabulary.id_of(label)
             except ValueError as error:
-                raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+                raise UnknownClassError(self.path, error) from None
             try:
                 draw_shape(canvas, shape, value)
             except ValueError as error:

@@ -2,7 +2,6 @@
 
 import base64
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from frugalseg.data.decoders import quiet_decoders
 from frugalseg.data.exports.shapes import points_of, require_points
 
 Points = NDArray[np.float64]
@@ -102,8 +102,7 @@ def _paste(canvas: Image.Image, encoded: Any, corners: Points, value: int) -> No
 def _decoded(encoded: Any, box: tuple[int, int]) -> Image.Image:
     """A grey picture of (width, height) `box`; one of another size is not decoded, since it may claim any."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")
+        with quiet_decoders():
             image = Image.open(BytesIO(base64.b64decode(encoded)), formats=["PNG"])
             size = image.size
             if size == box:

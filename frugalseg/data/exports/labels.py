@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from frugalseg.data.classes import ClassTable, distinct_colors
 from frugalseg.support.files import FileError
@@ -45,7 +46,28 @@ class Vocabulary:
         return found
 
 
-UNKNOWN_LABEL = "correct the label, or add it to classes.json"
+TAKE_ANOTHER = "use a model, or training images, that have this class"
+
+
+class UnknownClassError(FileError):
+    """An annotation names a class that is not in the table.
+
+    Args:
+        path: of the annotation.
+        error: what `Vocabulary.id_of` has raised.
+    """
+
+    def __init__(self, path: Path, error: ValueError, remedy: str = "add it to classes.json") -> None:
+        super().__init__(path, str(error), f"correct the label, or {remedy}")
+        self._path, self._error = path, error
+
+    def of_model(self) -> "UnknownClassError":
+        """The same error where the table is not that of the folder, but of a model or of other images."""
+        return UnknownClassError(self._path, self._error, TAKE_ANOTHER)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """See `FileError`."""
+        return FileError, (self.where, self.message, self.remedy)
 
 
 def named_table(path: Path, names: Mapping[int, str]) -> ClassTable:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import MAX_ID, NOT_ANNOTATED, ClassTable, distinct_colors
-from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary, is_background, require_label
+from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background, require_label
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout, classes_file, plain_files
 from frugalseg.data.mask_folder import name_of, pairing_errors
@@ -45,7 +45,7 @@ class RoboflowMask:
         try:
             return vocabulary.id_of(label)
         except ValueError as error:
-            raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+            raise UnknownClassError(self.path, error) from None
 
 
 def roboflow_export(root: Path) -> Layout | None:

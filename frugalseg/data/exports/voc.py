@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.exports.labels import UNKNOWN_LABEL, Vocabulary, is_background
+from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background
 from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
 from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
@@ -55,7 +55,7 @@ class VocMask:
         try:
             return vocabulary.id_of(name)
         except ValueError as error:
-            raise FileError(self.path, str(error), UNKNOWN_LABEL) from None
+            raise UnknownClassError(self.path, error) from None
 
     def labels(self) -> NDArray[np.int64]:
         """(H, W) int64: places in the legend, or ids; 255 where it is void."""
@@ -93,7 +93,7 @@ class VocMask:
         if strange.any():
             red, green, blue = colors[strange][0].tolist()
             remedy = f"give the folder a labelmap.txt with a line name:{red},{green},{blue}::"
-            raise FileError(self.path, f"the colour {red},{green},{blue} is that of no label", remedy)
+            raise FileError(self.path, f"the color {red},{green},{blue} is that of no label", remedy)
         if self.legend is not None:
             labels = np.where(labels == len(self.legend.colors), VOID, labels)
         return labels.astype(np.int64)
@@ -187,7 +187,7 @@ def _table_of(root: Path, found: set[int]) -> ClassTable:
     try:
         table = ClassTable.from_ids(found)
     except ValueError as error:
-        raise FileError(root, f"in the masks, {error}", "export masks of class ids or of a legend's colours") from None
+        raise FileError(root, f"in the masks, {error}", "export masks of class ids or of a legend's colors") from None
     if not table.ids:
         raise FileError(root, "no pixel of any mask is annotated (all are 255)", "annotate at least two classes")
     if max(table.ids) >= len(VOC_NAMES):

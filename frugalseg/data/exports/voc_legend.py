@@ -76,5 +76,5 @@ def _label(path: Path, line: str, place: int) -> tuple[str, Color]:
         return name, voc_colors()[place % 256]
     values = [int(part) if part.strip().isdecimal() else -1 for part in numbers.split(",")]
     if len(values) != 3 or not all(0 <= value <= 255 for value in values):
-        raise FileError(path, f"the colour of {name!r} is {numbers[:40]!r}", "write it as red,green,blue from 0 to 255")
+        raise FileError(path, f"the color of {name!r} is {numbers[:40]!r}", "write it as red,green,blue from 0 to 255")
     return name, (values[0], values[1], values[2])

@@ -4,6 +4,7 @@ Pose, proportions, colours, textures, light and background are all drawn at rand
 one material: a part can only be told by its shape and place in the animal, not by its colour or place in the frame.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from frugalseg.data.example import Example
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.animal import LABELS, draw_animal
 from frugalseg.data.toy.drawing import Canvas, Ellipse, Limb, Material, Polygon, Shape
-from frugalseg.support.files import atomic_path
+from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError, atomic_path, remove_leftovers, remove_leftovers_of
 from frugalseg.support.folders import require_writable
 
 TOY_CLASSES = ClassTable(
@@ -64,11 +66,14 @@ def write_toy_folder(
         folder: gets ``images/``, ``masks/`` and ``classes.json``; without `masks`, the images themselves.
 
     Raises:
-        InputError: `folder` cannot be written.
+        InputError: `folder` cannot be written, or with `masks` it holds images that are no toy images.
     """
     folder = Path(folder)
     require_writable(folder)
+    if masks:
+        _require_toys(folder)
     images = folder / "images" if masks else folder
+    _remove_leftovers(images, folder)
     for index in range(first, first + count):
         path = images / f"{index:06d}.png"
         if path.exists():
@@ -81,6 +86,31 @@ def write_toy_folder(
             Image.fromarray(example.image).save(temporary)
     if masks:
         TOY_CLASSES.to_json(folder / "classes.json")
+
+
+def _require_toys(folder: Path) -> None:
+    """Raise `InputError` for a data folder of somebody else: its classes would be replaced, and masks added."""
+    table = folder / "classes.json"
+    if table.is_file():
+        try:
+            ours = ClassTable.from_json(table) == TOY_CLASSES
+        except FileError:
+            ours = False
+    else:  # a killed run has not come to the classes
+        there = [*folder.glob("images/[!.]*"), *folder.glob("masks/[!.]*")]
+        ours = all(re.fullmatch(r"\d{6,}\.png", path.name) for path in there)
+    if not ours:
+        raise InputError(f"{folder}: holds images that are no toy images; choose another output folder")
+
+
+def _remove_leftovers(images: Path, folder: Path) -> None:
+    """Remove what a killed run was just writing; `folder` may hold more than toy images, which nobody walks through."""
+    if images == folder:
+        remove_leftovers(folder, below=False)
+        return
+    remove_leftovers(images)
+    remove_leftovers(folder / "masks")
+    remove_leftovers_of(folder / "classes.json")
 
 
 def _material(rng: Generator) -> Material:

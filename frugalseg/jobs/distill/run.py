@@ -34,7 +34,7 @@ def distill_folder(
     Args:
         request: what to train.
         out: folder of the student.
-        overwrite: replace `out` if it exists.
+        overwrite: replace `out` if it holds something that frugalseg has written.
         progress: told of each step and image.
 
     Returns:

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -196,3 +197,13 @@ def test_heads_that_do_not_divide(tiny_guided, tmp_path):
     torch.save(tiny_guided, tmp_path / "t.pt")
     with pytest.raises(InputError, match="heads of 48 channels"):
         load_guided_diffusion(tmp_path / "t.pt", head_channels=48)
+
+
+@pytest.mark.parametrize("part", ["unet", "scheduler"])
+@pytest.mark.parametrize("content", ['"google/ddpm-cat-256"', "1.5", "[1]", "null"])
+def test_a_config_that_is_no_object_is_never_looked_for_on_the_hub(part, content, tiny_ddpm, tmp_path, recwarn):
+    folder = shutil.copytree(tiny_ddpm, tmp_path / "pipeline")
+    (folder / part / ("config.json" if part == "unet" else "scheduler_config.json")).write_text(content)
+    with pytest.raises(InputError, match=f"pipeline: .*{part}"):
+        load_backbone("ddpm", folder)
+    assert not recwarn

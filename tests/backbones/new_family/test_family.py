@@ -118,7 +118,7 @@ def test_a_bare_checkpoint_draws_images_for_annotators(family, segmenter, tmp_pa
 @pytest.mark.parametrize(("family", "message"), [("mae", "a mae backbone cannot generate"), ("gan", "no backbone fam")])
 def test_a_checkpoint_of_a_family_that_does_not_draw(family, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        annotation_folder(GenerateRequest(str(tmp_path), for_annotation=2, family=family), tmp_path / "out")
+        annotation_folder(GenerateRequest(str(tmp_path / "ddpm"), for_annotation=2, family=family), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -44,7 +44,7 @@ class TestSwAVPretraining(PretrainingChecks):
         ({"queue": -1}, "queue is -1"),
         ({"colour": 1.5}, "colour is 1.5"),
         ({"split_area": 0.01}, "split_area is 0.01"),
-        ({"temperature": 0.0}, "temperature and epsilon"),
+        ({"temperature": 0.0}, r"temperature is 0\.0; give a number from above 0"),
         ({"optimizer": "sgd"}, "'sgd'"),
         ({"batch_size": 1}, "batch_size is 1"),
         ({"small_crop": (0, 4)}, "small_crop"),

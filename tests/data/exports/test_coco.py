@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from frugalseg.data.check import check_folder
-from frugalseg.data.exports import documents
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json
 from tests.data.exports.helpers import classes_json, coco, square, write_json
 from tests.data.helpers import picture, save_image
 
@@ -96,8 +96,7 @@ def test_the_file_is_read_once_and_its_images_travel_light(tmp_path: Path, monke
         CATEGORIES,
     )
     read: list[Path] = []
-    original = documents.read_json
-    monkeypatch.setattr(documents, "read_json", lambda path: (read.append(path), original(path))[1])
+    monkeypatch.setattr("frugalseg.data.exports.coco.read_json", lambda path: (read.append(path), read_json(path))[1])
     packed = pickle.dumps(SegmentationFolder(tmp_path))
     assert read.count(file) == 1 and len(packed) < 5000
     folder = pickle.loads(packed)
@@ -148,7 +147,7 @@ BOX = {"image_id": 1, "category_id": 1, "segmentation": [], "bbox": [0, 0, 3, 3]
         (changed(images=[{"id": 1, "file_name": "../b.png"}]), "which leads out of the data folder"),
         (changed(images=[{"id": 1, "file_name": "b\0" + "x" * 300}]), "which is not there"),
         (changed(images=[{"id": i, "file_name": f"{i}.png"} for i in (1, 2)]), "2 of its images are not in the folder"),
-        (changed(images=[{"id": 1, "file_name": "a.png", "width": 9, "height": 9}]), "a.png is 9x9 (width x height)"),
+        (changed(images=[{"id": 1, "file_name": "a.png", "width": 9, "height": 9}]), "a.png is 9x9 (height x width)"),
         (changed(annotations=[{**BOX, "segmentation": [[1, 1]]}]), "an object ('cell') of a.png: it has 1 points"),
     ],
 )

@@ -128,8 +128,8 @@ def test_wrong_files_are_all_found(tmp_path: Path) -> None:
     write_json(tmp_path / "twin.json", {"shapes": [], "imagePath": "good.png"})
     told = [str(finding) for finding in check_folder(tmp_path) if finding.level == "error"]
     for text in (
-        "large.json: large.png is 16x99 (width x height) in it, the image itself 16x12; annotate",
-        "turned.png is 12x16 (width x height) in it, the image itself 16x12, as if it lay on its side (EXIF)",
+        "large.json: large.png is 99x16 (height x width) in it, the image itself 12x16; annotate",
+        "turned.png is 16x12 (height x width) in it, the image itself 12x16, as if it lay on its side (EXIF)",
         "other.json: was drawn on another.png, but lies beside other.png",
         "broken.json: not JSON",
         "lost.json: names the image 'lost.png', which is not there",

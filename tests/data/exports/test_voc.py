@@ -104,10 +104,10 @@ def test_without_a_legend_masks_hold_ids(tmp_path: Path) -> None:
     [
         (
             None,
-            r"a\.png: the colour 1,2,3 is that of no label; give the folder a labelmap\.txt with a line name:1,2,3::",
+            r"a\.png: the color 1,2,3 is that of no label; give the folder a labelmap\.txt with a line name:1,2,3::",
         ),
-        (LABELMAP, "the colour 1,2,3 is that of no label"),
-        ("cell:1,2::", r"labelmap\.txt: the colour of 'cell' is '1,2'"),
+        (LABELMAP, "the color 1,2,3 is that of no label"),
+        ("cell:1,2::", r"labelmap\.txt: the color of 'cell' is '1,2'"),
         ("cell:1,2,3::\ncell:3,2,1::", "name 'cell' is used by more than one class"),
         ("cell:1,2,3::\naxon:1,2,3::", "two labels have the same colour"),
         ("# nothing", "has 0 labels"),

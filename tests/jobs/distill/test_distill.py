@@ -246,7 +246,7 @@ def test_a_kill_before_what_was_under_way_is_deleted(request_, finished, tmp_pat
     real = runs.empty
 
     def stop(work):
-        if (work / runs.FINISHED).exists():
+        if runs.may_be_in_place(work):
             raise Stop
         real(work)
 
@@ -254,7 +254,11 @@ def test_a_kill_before_what_was_under_way_is_deleted(request_, finished, tmp_pat
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(runs, "empty", stop)
         distill_folder(replace(request_, test=None), out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["student", "student.work"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".student.work.finished.json",
+        "student",
+        "student.work",
+    ]
     changed = replace(request_, settings=replace(QUICK, seed=1))
     with pytest.raises(InputError, match="exists and is not empty"):
         distill_folder(changed, out)

@@ -1,0 +1,93 @@
+"""The choice of features: the best candidate wins, the same one each time, and a kill costs one candidate."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frugalseg.classifier.protocol import PROTOCOLS
+from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.selection.candidates import Candidate, candidates_for
+from frugalseg.selection.choice import choose
+from frugalseg.selection.settings import AUTO, ChoiceSettings
+from frugalseg.support.errors import InputError
+from tests.data.helpers import save_image
+
+SMALL = {"native_size": (16, 16)}
+BLIND = Candidate("blind", "colour", None, {"native_size": (2, 2)})
+SEEING = Candidate("seeing", "colour", None, {"native_size": (48, 48)})
+SETTINGS = {"protocol": PROTOCOLS["default"], "members": 1, "small_region": 0}
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """Images whose upper or lower part, of another height each time, is red; a color tells the class."""
+    folder = tmp_path_factory.mktemp("halves")
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
+    for number in range(6):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8 + 2 * number :] = 1
+        mask = mask if number % 2 else mask[::-1]
+        image = np.where(mask[..., None] == 1, (200, 30, 30), (30, 30, 200)).astype(np.uint8)
+        save_image(folder / "images" / f"{number}.png", image)
+        Image.fromarray(np.ascontiguousarray(mask)).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def choice_of(dataset, candidates, **options):
+    return choose(candidates, dataset, dataset.classes, ChoiceSettings(), SETTINGS, **options)
+
+
+def test_the_candidate_that_sees_most_wins(halves, tmp_path):
+    dataset = SegmentationFolder(halves)
+    found = choice_of(dataset, [BLIND, SEEING], work=tmp_path)
+    assert found.best == 1 and found.scores[1].miou > 0.9 > found.scores[0].miou
+    assert found.scores[1].low <= found.scores[1].miou <= found.scores[1].high
+    assert found.images == (6, 6)
+    # What is finished is taken from the folder: a killed comparison goes on behind it.
+    record = json.loads((tmp_path / "score-0.json").read_text())
+    (tmp_path / "score-0.json").write_text(json.dumps({**record, "miou": 1.0}))
+    assert choice_of(dataset, [BLIND, SEEING], work=tmp_path).best == 0
+
+
+def test_little_time_is_enough_for_some_of_the_images(halves):
+    found = choose(
+        [SEEING], (dataset := SegmentationFolder(halves)), dataset.classes, ChoiceSettings(minutes=1e-6), SETTINGS
+    )
+    assert found.images == (6, 6)  # two a fold are the least
+    many = [toy_example(1, index, 16) for index in range(24)]
+    few = choose([SEEING], many, TOY_CLASSES, ChoiceSettings(minutes=1e-6), SETTINGS)
+    assert few.images == (6, 24)
+
+
+def test_what_is_compared_depends_on_the_images():
+    small, large = (candidates_for([size]) for size in ((100, 100), (900, 1200)))
+    assert {each.name for each in large} - {each.name for each in small} == {"ImageNet features, tiled"}
+    own = candidates_for([(100, 100)], Candidate("mine", "ddpm", "builtin:toy_ddpm"))
+    assert own[0].name == "mine" and own[1:] == small
+
+
+@pytest.mark.slow
+def test_fit_chooses_and_estimates(halves, tmp_path):
+    chosen = []
+    request = FitRequest(halves, AUTO, None, {}, {"members": 2, "small_region": 0}, folds=3)
+    fit_folder(request, tmp_path / "model", compared=chosen.append)
+    (choice,) = chosen
+    assert [score.name for score in choice.scores][0] == "ImageNet features"
+    written = json.loads((tmp_path / "model" / "choice.json").read_text())
+    assert written["scores"][choice.best]["miou"] == choice.scores[choice.best].miou
+    estimate = json.loads((tmp_path / "model" / "cross_validation.json").read_text())
+    assert estimate["interval"][0] <= estimate["miou"] <= estimate["interval"][1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_what_cannot_be_chosen_is_refused(halves, tmp_path):
+    with pytest.raises(InputError, match="auto chooses tile itself"):
+        fit_folder(FitRequest(halves, AUTO, None, {}, {"tile": True}), tmp_path / "model")
+    with pytest.raises(InputError, match="7 folds of 6 annotated images; give from 2 to 6 folds"):
+        fit_folder(FitRequest(halves, "colour", None, SMALL, {"members": 1}, folds=7), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
