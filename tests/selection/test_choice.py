@@ -77,7 +77,7 @@ def test_fit_chooses_and_estimates(halves, tmp_path):
     request = FitRequest(halves, AUTO, None, {}, {"members": 2, "small_region": 0}, folds=3)
     fit_folder(request, tmp_path / "model", compared=chosen.append)
     (choice,) = chosen
-    assert [score.name for score in choice.scores][0] == "ImageNet features"
+    assert choice.scores[0].name == "ImageNet features"
     written = json.loads((tmp_path / "model" / "choice.json").read_text())
     assert written["scores"][choice.best]["miou"] == choice.scores[choice.best].miou
     estimate = json.loads((tmp_path / "model" / "cross_validation.json").read_text())
