@@ -26,8 +26,8 @@ ROWS: tuple[dict[str, Any], ...] = (
 )
 
 NOTE = (
-    "The U-Net learns from the same annotated images, with augmentation, for 400 steps, about twice as long as the fit on "
-    "the features takes. It gains from more: 1500 steps of 10 images, seven times the work, once gave 45 % mIoU."
+    "The U-Net learns from the same annotated images, with augmentation, for 400 steps, about twice as long as the fit "
+    "on the features takes. It gains from more: 1500 steps of 10 images, seven times the work, once gave 45 % mIoU."
 )
 
 

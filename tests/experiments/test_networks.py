@@ -70,7 +70,7 @@ def test_facts_are_those_of_the_run(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        ({"settings": {"stepz": 1}}, r"networks\.mine: unknown key 'settings\.stepz'; known there: image_size, steps"),
+        ({"settings": {"stepz": 1}}, r"unknown key 'settings\.stepz'; known there: image_size, crop, steps"),
         ({"settings": {"steps": 0}}, "steps is 0"),
         ({"family": "colour"}, "cannot be trained from scratch; known: ddpm"),
         ({"images": ["unlabelled"]}, "unlabelled"),

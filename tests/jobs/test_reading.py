@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from frugalseg.data import images, masks, opened
-from frugalseg.data.exports import documents
+from frugalseg.data.exports import coco as reader
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
@@ -87,8 +87,8 @@ def test_a_coco_file_is_parsed_once(tmp_path, monkeypatch):
     names = [f"{number}.png" for number in range(3)]
     file = coco(tmp_path / "data" / "_annotations.coco.json", names, objects, {1: "cell", 2: "axon"})
     parsed: list[Path] = []
-    real = documents.read_json
-    monkeypatch.setattr(documents, "read_json", lambda path: (parsed.append(path), real(path))[1])
+    real = reader.read_json
+    monkeypatch.setattr(reader, "read_json", lambda path: (parsed.append(path), real(path))[1])
     searched: list[Path] = []
     find = opened.find_layout
     monkeypatch.setattr(opened, "find_layout", lambda path: (searched.append(path), find(path))[1])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class UNetRow(Row):
-    """A U-Net and its training. The defaults suit some twenty images of 48x48 and take less than half a minute on a CPU.
+    """A U-Net and its training. The defaults suit some twenty images of 48x48 and take under half a minute on a CPU.
 
     Attributes:
         encoder: name in segmentation-models-pytorch; its weights are always random.
