@@ -56,5 +56,7 @@ def check_ranges(options: Any) -> None:
         value, within, kind = getattr(options, each.name), each.metadata.get("within"), types[each.name]
         if kind is bool and not isinstance(value, bool):
             raise InputError(f"{each.name} is {quoted(value)}; give True or False")
-        check = require_number if kind in (int, float) and within is not None else check_range
-        check(f"{each.name} is", value, within)
+        if kind in (int, float) and within is not None:
+            require_number(f"{each.name} is", value, within)
+        else:
+            check_range(f"{each.name} is", value, within)
