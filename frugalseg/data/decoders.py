@@ -6,8 +6,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
+
+from PIL import _imaging
 
 HEIF = "pillow_heif"
 """The optional package that lets Pillow read HEIC files, the photographs of many phones."""
@@ -46,6 +47,6 @@ def _silence_tiff() -> None:
     logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
     # Found through Pillow's module, to which it is linked; on Windows it is a part of that and cannot be reached.
     with suppress(OSError, AttributeError):
-        library = ctypes.CDLL(import_module("PIL._imaging").__file__)
+        library = ctypes.CDLL(_imaging.__file__)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)

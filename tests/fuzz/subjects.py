@@ -314,8 +314,10 @@ MAKERS: dict[str, Callable[[], Subject]] = {
 }
 """Makes each subject by its name."""
 
-HEAVY = ("model ddpm", "model swav", "model mae", "model timm", "model student")
-"""Subjects whose reading takes long; some of their damage is tried by tests/test_damaged.py in any case."""
+SLOW = ("model ddpm", "model swav", "model mae", "model timm", "model student")
+"""Subjects for the slow tests alone; some damage to them is tried by tests/test_damaged.py in any case."""
+HEAVY = (*SLOW, "ddpm folder", "timm folder")
+"""Subjects whose reading takes long."""
 
 
 class Sample:

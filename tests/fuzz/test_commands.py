@@ -13,7 +13,7 @@ from tests.fuzz.damage import damaged
 from tests.fuzz.subjects import LONGEST_FINDING, MAKERS, RECIPE, Files, Sample, Subject, coco_export, files_of, masks
 from tests.fuzz.test_readers import LONGEST_LINE, LONGEST_TIME, tried
 
-QUICK, THOROUGH = 10, 150
+QUICK, THOROUGH = 8, 150
 Arguments = Callable[[Path, Path], list[object]]
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from frugalseg.support.errors import InputError, WorkError
 from tests.fuzz.damage import damaged
-from tests.fuzz.subjects import HEAVY, MAKERS, Sample
+from tests.fuzz.subjects import HEAVY, MAKERS, SLOW, Sample
 
-QUICK, THOROUGH, THOROUGH_WHERE_HEAVY = 40, 600, 150
-"""Examples of damage to each subject."""
+QUICK, THOROUGH = 30, 600
+"""Examples of damage to each subject; a quarter of them where each takes long."""
 LONGEST_LINE = 2000
 LONGEST_TIME = timedelta(seconds=20)
 MEMORY = 300 * 2**20
@@ -29,16 +29,16 @@ MEMORY = 300 * 2**20
 NOT_HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name not in HEAVY])
+@pytest.mark.parametrize("name", [name for name in MAKERS if name not in SLOW])
 def test_damage_is_read_or_refused_in_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    try_damage(name, QUICK, None, tmp_path, capfd)
+    try_damage(name, QUICK // (4 if name in HEAVY else 1), None, tmp_path, capfd)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MAKERS)
 def test_much_damage(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = peak_memory(reset=True)
-    try_damage(name, THOROUGH_WHERE_HEAVY if name in HEAVY else THOROUGH, LONGEST_TIME, tmp_path, capfd)
+    try_damage(name, THOROUGH // (4 if name in HEAVY else 1), LONGEST_TIME, tmp_path, capfd)
     assert peak_memory() - before < MEMORY
 
 

@@ -1,6 +1,11 @@
 """From whatever names a diffusion model to its UNet and its forward process."""
 
+import inspect
+import logging
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,9 @@ from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.hub import BUILTIN, is_hub_id
-from frugalseg.support.text import brief, kind_and_reason
+from frugalseg.support.text import brief, kind_and_reason, listing
+
+log = logging.getLogger(__name__)
 
 COPY = "copy or download it again"
 
@@ -54,8 +61,9 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
     from diffusers import DDPMScheduler
 
     try:
-        scheduler = DDPMScheduler.from_config(modest_config(DDPMScheduler, name, "scheduler"))
-        unet = load_unet(name)
+        with quiet_diffusers():
+            scheduler = DDPMScheduler.from_config(modest_config(DDPMScheduler, name, "scheduler"))
+            unet = load_unet(name)
     except InputError as error:
         raise FileError(name, f"cannot be read as a diffusers pipeline ({brief(error)})", COPY) from None
     except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user
@@ -63,6 +71,21 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
     if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
         raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
     return unet.eval(), scheduler
+
+
+@contextmanager
+def quiet_diffusers() -> Iterator[None]:
+    """Within the block diffusers says nothing beside the exceptions that it raises."""
+    from diffusers.utils import logging as diffusers_logging
+
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        diffusers_logging.set_verbosity(before)
 
 
 def load_unet(name: str) -> Any:
@@ -94,6 +117,10 @@ def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
     if not isinstance(config, dict):  # diffusers would take it for the name of a repository, and ask the Hub for it
         raise InputError(f"the config of the {part} is no object in braces")
     require_modest(config)
+    known = inspect.signature(cls.__init__).parameters
+    unknown = [brief(key, 40) for key in config if key not in known and not key.startswith("_")]
+    if unknown:
+        log.warning("%s: left out of the config of the %s, for they are unknown: %s", name, part, listing(unknown))
     return config
 
 

@@ -160,6 +160,17 @@ def test_a_truncated_pipeline_folder(tiny_ddpm, tmp_path):
         load_backbone("ddpm", tmp_path / "cut")
 
 
+def test_unknown_settings_of_a_pipeline_are_left_out_and_told(tiny_ddpm, tmp_path, capfd, caplog):
+    folder = shutil.copytree(tiny_ddpm, tmp_path / "pipeline")
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "block_padding": 1}))
+    load_backbone("ddpm", folder)
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "left out of the config of the unet, for they are unknown: block_padding"
+    ]
+    assert not capfd.readouterr().err
+
+
 def test_options_of_another_kind_are_refused(tiny_ddpm):
     with pytest.raises(InputError, match="no option layers"):
         load_backbone("ddpm", tiny_ddpm, layers=(1,))

@@ -125,11 +125,11 @@ def test_another_precision_begins_anew(request_, tmp_path, caplog):
     assert "changed: precision: bf16 before, fp32 now" in caplog.text
 
 
-def test_a_student_within_its_data_goes_on(request_, folders, tmp_path):
+def test_a_student_within_its_data_is_refused(request_, folders, tmp_path):
     data = copied(folders, tmp_path, "validation")
-    inside = replace(request_, validation=data)
-    interrupted(inside, data / "student")
-    assert steps_of(inside, data / "student") == [5, 6, 7, 8]
+    with pytest.raises(InputError, match=r"lies inside .*, which this command reads"):
+        distill_folder(replace(request_, validation=data), data / "student")
+    assert not list(data.glob("student*"))
 
 
 def test_a_set_is_known_by_its_checksums(request_, finished, folders, tmp_path):
@@ -215,12 +215,13 @@ def test_what_appears_meanwhile_is_not_replaced(moment, trained, request_, tmp_p
             out.mkdir()
             (out / "notes.txt").write_text("mine")
 
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="delete this one yourself"):
         distill_folder(request_, out, progress=meanwhile)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
     assert (tmp_path / "student.work").exists() == trained
     if trained:
-        assert steps_of(request_, out, overwrite=True) == []
+        (out / "notes.txt").unlink()
+        assert steps_of(request_, out) == []
 
 
 def test_a_kill_as_the_student_is_put_into_its_place(request_, finished, tmp_path, monkeypatch):
