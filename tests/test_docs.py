@@ -118,7 +118,7 @@ def test_commands_are_right(document: Path) -> None:
 WRONG = [
     ("fit DATA --chekpoint my_ddpm -o MODEL", "No such option"),
     ("fit DATA --checkpoint my_ddpm", "Missing option"),
-    ("fit DATA --layers 1 -o MODEL", "an option of swav and timm"),
+    ("fit DATA --blocks 1 -o MODEL", "an option of ddpm and mae"),
     ("predict MODEL", "Missing"),
     ("pretrain gan PHOTOS -o my_gan", "not a backbone family"),
     ("generate MODEL -n many -o SYNTHETIC", "Invalid value"),
@@ -201,7 +201,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the docs take for given, under the names that they use."""
     place = tmp_path_factory.mktemp("docs")
     for name in ("photos", "DATA"):
-        write_toy_folder(place / name, 3, seed=1)
+        write_toy_folder(place / name, 5, seed=1)
     for name in ("test_photos", "photos_test"):
         write_toy_folder(place / name, 2, seed=1, first=100)
     for name, count in (("photos_unlabeled", 3), ("more_photos", 2), ("PHOTOS", 50)):

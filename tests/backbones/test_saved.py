@@ -53,5 +53,5 @@ def test_the_family_that_a_folder_names(tmp_path, tiny_ddpm):
     for content, family in (([], None), ({"family": 3}, None), ({"family": "mae"}, "mae")):
         (tmp_path / "config.json").write_text(json.dumps(content))
         assert family_in(tmp_path) == family
-    load_backbone("colour").save_pretrained(tmp_path)
-    assert family_in(tmp_path) == "colour"
+    load_backbone("colour").save_pretrained(tmp_path / "backbone")
+    assert family_in(tmp_path / "backbone") == "colour"

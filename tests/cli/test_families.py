@@ -70,8 +70,8 @@ def test_the_help_of_fit_shows_the_options_of_the_family_alone(name):
 
 def test_the_help_of_fit_without_a_family_is_that_of_the_default():
     shown, below = flags_in_help("fit")
-    assert "--timesteps" in shown and "--layers" not in shown
-    assert "fit --backbone swav --help" in below
+    assert "--layers" in shown and "--timesteps" not in shown
+    assert "fit --backbone ddpm --help" in below
 
 
 @pytest.mark.parametrize("family", generating(), ids=lambda family: family.name)
@@ -97,7 +97,7 @@ def test_a_family_may_be_registered_at_any_time(stripes):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fit", "x", "-o", "y", "--layers", "1"], ["--layers", "swav and timm", "--timesteps", "fit --backbone swav"]),
+        (["fit", "x", "-o", "y", "--blocks", "1"], ["--blocks", "ddpm and mae", "--layers", "fit --backbone ddpm"]),
         (["fit", "x", "-o", "y", "--backbone", "mae", "--timesteps=5"], ["ddpm", "of mae", "--blocks, --inputs"]),
         (["fit", "x", "-o", "y", "--backbone", "colour", "--outputs"], ["ddpm and swav and mae", "--native-size"]),
         (["generate", "x", "-o", "y", "-n", "1", "--truncation", "1"], ["of stripes", "--sampler, --sampling-steps"]),

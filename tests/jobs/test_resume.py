@@ -177,20 +177,20 @@ def test_an_image_that_changed_is_segmented_again(keep_time, model, toy_test, tm
 
 def test_two_runs_never_share_an_output_folder(model, toy_test, tmp_path):
     """Whoever comes second is told so, and does not disturb the first one."""
-    out = tmp_path / "out"
-    for command in (
-        lambda overwrite: predict_folder(model, toy_test / "images", out, overwrite=overwrite),
-        lambda overwrite: evaluate_folder(model, toy_test, out, overwrite=overwrite),
-    ):
+    commands = {
+        tmp_path / "masks": lambda out, **given: predict_folder(model, toy_test / "images", out, **given),
+        tmp_path / "report": lambda out, **given: evaluate_folder(model, toy_test, out, **given),
+    }
+    for out, command in commands.items():
         with alone(out):
             for overwrite in (False, True):
                 with pytest.raises(InputError, match="another run is at work here"):
-                    command(overwrite)
-        command(True)
+                    command(out, overwrite=overwrite)
+        command(out, overwrite=True)
         (out / "first.png").touch()
-        command(True)
+        command(out, overwrite=True)
         assert not (out / ".lock").exists() and not (out / "first.png").exists()
-        command(False)
+        command(out, overwrite=False)
 
 
 KILLED = """

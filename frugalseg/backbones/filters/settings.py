@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
+from frugalseg.support.ranges import Range
 
 KINDS = {"gaussian": 1, "laplacian": 1, "gradient": 1, "difference": 1, "structure": 2, "hessian": 2}
 """The filters by name, with the maps that each gives for an image channel and a scale."""
@@ -29,21 +30,26 @@ class FilterOptions:
         outer: the scale at which the structure tensor is averaged, relative to that of its gradients, from 0.1 to 10.
     """
 
-    scales: tuple[float, ...] = option(SCALES, "The scales of the filters: standard deviations in pixels.")
+    scales: tuple[float, ...] = option(
+        SCALES,
+        "The scales of the filters: standard deviations in pixels.",
+        within=Range(SMALLEST, LARGEST, whole=False),
+    )
     kinds: tuple[str, ...] = option(tuple(KINDS), f"The filters: any of {', '.join(KINDS)}.")
-    outer: float = option(OUTER, "The scale of the structure tensor's average, relative to that of its gradients.")
+    outer: float = option(
+        OUTER,
+        "The scale of the structure tensor's average, relative to that of its gradients.",
+        within=Range(0.1, 10, whole=False),
+    )
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         scales, kinds = self.scales, self.kinds
         names = {f"{scale:g}" for scale in scales}  # of the taps
-        if not scales or len(names) < len(scales) or not all(SMALLEST <= scale <= LARGEST for scale in scales):
-            raise InputError(
-                f"scales {listed(scales)}: give one or more, each once and from {SMALLEST} to {LARGEST:g} pixels"
-            )
+        if not scales or len(names) < len(scales):
+            raise InputError(f"scales {listed(scales)}: give one or more, each once")
         if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(KINDS):
             raise InputError(f"kinds {listed(kinds)}: give one or more of {', '.join(KINDS)}, each once")
-        if not 0.1 <= self.outer <= 10:
-            raise InputError(f"outer is {self.outer}; give 0.1 to 10 times the scale, ilastik's is 0.5")
 
 
 def listed(values: tuple[object, ...]) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from frugalseg.backbones.ddpm.pretrain import DDPMPretraining
 from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.jobs.pretrain import pretrain, stored_settings
 from frugalseg.support.errors import WorkError
+from tests.data.helpers import save_image
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, log, losses, progress, state
 
 TINY = DDPMPretrainSettings(
@@ -110,9 +110,9 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     for i in range(4):
         image = np.zeros((8, 8, 3), np.uint8)
         image[: 2 * i, :] = 255
-        Image.fromarray(image).save(tmp_path / f"{i}.png")
+        save_image(tmp_path / "photos" / f"{i}.png", image)
     out = tmp_path / "run"
     settings = replace(TINY, image_size=(8, 8), steps=100, batch_size=16, learning_rate=3e-3, precision="fp32")
-    pretrain("ddpm", tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
+    pretrain("ddpm", tmp_path / "photos", out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
     found = losses(out)
     assert found[-1] < found[0] / 2

@@ -161,12 +161,12 @@ def test_the_same_model_comes_back(fitted: Segmenter, tmp_path: Any) -> None:
     [
         ("weights.pt", {}, "no weights"),
         (None, {"scales": ()}, "scales empty: give one or more"),
-        (None, {"scales": (1.0, 0.1)}, "scales 1.0,0.1: .* from 0.3 to 50 pixels"),
+        (None, {"scales": (1.0, 0.1)}, r"scales is \(1\.0, 0\.1\); give a number from 0\.3 to 50"),
         (None, {"scales": (1.0, float("nan"))}, "scales"),
         (None, {"scales": (2.0, 2.0)}, "each once"),
         (None, {"kinds": ("gauss",)}, "kinds gauss: give one or more of gaussian, laplacian"),
         (None, {"kinds": ("hessian", "hessian")}, "each once"),
-        (None, {"outer": 0.0}, "outer is 0.0; give 0.1 to 10"),
+        (None, {"outer": 0.0}, "outer is 0.0; give a number from 0.1 to 10"),
     ],
 )
 def test_wrong_options_are_named(checkpoint: str | None, options: dict[str, object], said: str) -> None:

@@ -156,7 +156,7 @@ def test_the_first_missing_keys_are_listed(published, tmp_path):
         ({"blocks": (-1,)}, "from 0"),
         ({"heads": 0}, "heads is 0"),
         ({"heads": 5}, "64 channels cannot be split over 5 attention heads"),
-        ({"precision": "fp8"}, "precision 'fp8' is unknown"),
+        ({"precision": "fp8"}, "precision: should be 'fp32', 'bf16' or 'fp16', not 'fp8'"),
         ({"layers": (1,)}, "no option layers"),
     ],
 )

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.mae.network import from_patches, position_embedding, to_patches
@@ -16,6 +15,7 @@ from frugalseg.backbones.mae.pretrain import MAEPretraining
 from frugalseg.backbones.mae.settings import MAEPretrainSettings
 from frugalseg.jobs.pretrain import pretrain
 from frugalseg.training.run_folder import RunFolder
+from tests.data.helpers import save_image
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses
 
 TINY = MAEPretrainSettings(
@@ -141,11 +141,11 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     for i in range(4):
         ramp = np.linspace(0, 255, 16)[:, None] if i % 2 else np.linspace(255, 0, 16)[None, :]
         image = np.repeat(np.broadcast_to(ramp, (16, 16))[..., None], 3, axis=2).astype(np.uint8)
-        Image.fromarray(image).save(tmp_path / f"{i}.png")
+        save_image(tmp_path / "photos" / f"{i}.png", image)
     settings = replace(
         TINY, image_size=(16, 16), patch=4, steps=80, batch_size=16, learning_rate=3e-3, precision="fp32", flip=False
     )
     out = tmp_path / "run"
-    pretrain("mae", tmp_path, out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
+    pretrain("mae", tmp_path / "photos", out, settings, replace(OPTIONS, log_steps=20, checkpoint_steps=None))
     found = losses(out)
     assert found[-1] < found[0] / 3

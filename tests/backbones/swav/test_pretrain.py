@@ -14,6 +14,7 @@ from frugalseg.backbones.swav.lars import LARS
 from frugalseg.backbones.swav.pretrain import SwAVPretraining
 from frugalseg.backbones.swav.settings import SwAVPretrainSettings
 from frugalseg.jobs.pretrain import pretrain
+from tests.data.helpers import save_image
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, losses, state
 
 TINY = SwAVPretrainSettings(
@@ -149,12 +150,12 @@ def test_learning_tells_images_apart(tmp_path: Path) -> None:
         image = rng.integers(0, 60, (16, 16, 3))
         image[:, :: 2 if i % 2 else 8] += 180
         image[:: 2 if i % 4 < 2 else 8] += 15
-        Image.fromarray(image.astype(np.uint8)).save(tmp_path / f"{i:02d}.png")
+        save_image(tmp_path / "photos" / f"{i:02d}.png", image.astype(np.uint8))
     settings = replace(
         TINY, image_size=(16, 16), steps=60, batch_size=16, learning_rate=3e-3, precision="fp32", colour=0.5, queue=0
     )
     out = tmp_path / "run"
-    pretrain("swav", tmp_path, out, settings, replace(OPTIONS, log_steps=10, checkpoint_steps=None))
+    pretrain("swav", tmp_path / "photos", out, settings, replace(OPTIONS, log_steps=10, checkpoint_steps=None))
     found = losses(out)
     assert found[0] > 0.9 * np.log(6)
     assert found[-1] < 0.8 * found[0]
