@@ -1,5 +1,6 @@
 # make demo: set up and see it work.   make test: set up and test.   make lint: ruff and mypy.
-# make slow: full-size parity checks.   make gpu: the tests that need an accelerator.
+# make slow: full-size parity checks and larger samples.   make exhaustive: everything of what is sampled; hours.
+# make gpu: the tests that need an accelerator.
 # make test-oldest: the tests with the oldest versions that pyproject.toml allows.
 PYTHON ?= python3
 VENV := .venv
@@ -9,22 +10,25 @@ OLDEST := .venv-oldest
 # Two processes with a thread each: most tests are too small for two threads. A file's tests stay in one process.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: demo test test-oldest slow gpu lint setup clean
+.PHONY: demo test test-oldest slow exhaustive gpu lint setup clean
 
 demo: setup
 	$(BIN)/frugalseg demo
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not exhaustive and not gpu"
 
 slow: setup
-	$(BIN)/python -m pytest -m "slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "slow and not gpu"
+
+exhaustive: setup
+	$(BIN)/python -m pytest -m exhaustive
 
 gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
 test-oldest: $(OLDEST)/ready
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not slow and not exhaustive and not gpu"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -256,7 +256,7 @@ def smaller(words: list[str]) -> list[str]:
     more = {
         "toy": "-n 3",
         "pretrain": f"{PRETRAINING} {TINY.get(rest[0], '')}",
-        "fit": "--members 1 --overwrite",
+        "fit": "--members 1 --overwrite" + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
         "evaluate": "--overwrite",
         "predict": "--overwrite",
         "generate": drawing,

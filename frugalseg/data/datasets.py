@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, overload, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
+from frugalseg.data.view import View
 from frugalseg.support.errors import InputError
 
 RENAME = "rename them as the model does, or take them out"
@@ -33,7 +34,7 @@ def targets_of(dataset: Sequence[Example]) -> Iterator[NDArray[np.uint8]]:
         yield target_of(dataset, index)
 
 
-class Translated(Sequence[Example]):
+class Translated(View):
     """The examples of a dataset in the class positions of another table; classes go by their names.
 
     Args:
@@ -54,13 +55,8 @@ class Translated(Sequence[Example]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def example(self, index: int) -> Example:
+        """See `View`."""
         example = self.dataset[index]
         return replace(example, target=self._table[example.target])
 

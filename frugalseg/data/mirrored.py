@@ -1,16 +1,16 @@
 """A dataset seen in a mirror as well."""
 
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.datasets import target_of
 from frugalseg.data.example import Example
+from frugalseg.data.view import View
 
 
-class Mirrored(Sequence[Example]):
+class Mirrored(View):
     """The examples of a dataset, then the same mirrored left to right."""
 
     def __init__(self, dataset: Sequence[Example]) -> None:
@@ -19,13 +19,8 @@ class Mirrored(Sequence[Example]):
     def __len__(self) -> int:
         return 2 * len(self.dataset)
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
+    def example(self, index: int) -> Example:
+        """See `View`."""
         number, mirrored = self._place(index)
         example = self.dataset[number]
         if not mirrored:

@@ -1,16 +1,16 @@
 """Some of the examples of a dataset, as a dataset."""
 
 from collections.abc import Sequence
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.datasets import target_of
 from frugalseg.data.example import Example
+from frugalseg.data.view import View
 
 
-class Subset(Sequence[Example]):
+class Subset(View):
     """The examples of a dataset at some positions, read from it when they are asked for.
 
     Args:
@@ -24,13 +24,8 @@ class Subset(Sequence[Example]):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
-        if isinstance(index, slice):
-            return [self.dataset[place] for place in self.chosen[index]]
+    def example(self, index: int) -> Example:
+        """See `View`."""
         return self.dataset[self.chosen[index]]
 
     def target(self, index: int) -> NDArray[np.uint8]:

@@ -72,6 +72,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(life(killed), 0)[1]) == 0
 """
 
 
+@pytest.mark.slow
 def test_killed_at_ten_random_moments(model, tmp_path):
     shares = [random.uniform(0.05, 0.5) for _ in range(10)]
     print(shares)  # for when it fails

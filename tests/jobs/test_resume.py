@@ -271,6 +271,7 @@ def test_a_full_disk_leaves_nothing_half_written(model, toy_test, tmp_path, monk
     assert predict_folder(model, toy_test / "images", tmp_path / "masks") == 2
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_fitting(tiny_ddpm, tmp_path):
     """SIGKILL, from outside, with features under way."""
     write_toy_folder(tmp_path / "data", 12, seed=5)

@@ -1,6 +1,7 @@
 """The choice of features: the best candidate wins, the same one each time, and a kill costs one candidate."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.data.helpers import save_image
 SMALL = {"native_size": (16, 16)}
 BLIND = Candidate("blind", "colour", None, {"native_size": (2, 2)})
 SEEING = Candidate("seeing", "colour", None, {"native_size": (48, 48)})
-SETTINGS = {"protocol": PROTOCOLS["default"], "members": 1, "small_region": 0}
+SETTINGS = {"protocol": replace(PROTOCOLS["default"], steps=50), "members": 1, "small_region": 0}
 
 
 @pytest.fixture(scope="module")

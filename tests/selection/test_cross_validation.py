@@ -1,9 +1,12 @@
 """Cross-validation gives what fitting and evaluating by hand gives, fold by fold, and sees no image twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from frugalseg import Segmenter, load_backbone
+from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.metrics.confusion import ConfusionMatrix
@@ -17,13 +20,14 @@ class Folder(list):
     classes = TOY_CLASSES
 
 
+QUICK = replace(PROTOCOLS["default"], steps=30)
 IMAGES = Folder(toy_example(3, index, 24) for index in range(5))
 
 
 @pytest.mark.parametrize("settings", [{}, {"mirror": True}, {"tile": True, "network_size": (16, 16)}])
 def test_each_image_is_predicted_by_a_model_of_the_other_folds(settings):
     def segmenter():
-        return Segmenter(load_backbone("colour", native_size=(24, 24)), members=2, seed=1, **settings)
+        return Segmenter(load_backbone("colour", native_size=(24, 24)), members=2, seed=1, protocol=QUICK, **settings)
 
     found = cross_validate(segmenter(), IMAGES, 2)
     for held_out in folds_of([each.target for each in IMAGES], 2, seed=1):
@@ -42,7 +46,7 @@ def test_the_network_sees_each_image_once(tmp_path):
             seen.append(len(images))
             return super().features(images)
 
-    segmenter = Counting(load_backbone("colour", native_size=(24, 24)), members=1)
+    segmenter = Counting(load_backbone("colour", native_size=(24, 24)), members=1, protocol=QUICK)
     first = cross_validate(segmenter, IMAGES, 5, work=tmp_path / "maps")
     assert sum(seen) == len(IMAGES)
     again = cross_validate(segmenter, IMAGES, 5, work=tmp_path / "maps")

@@ -1,6 +1,7 @@
 """Stopped at any operation on a file, a command that is run again ends with what an undisturbed run leaves.
 
-The default tests stop each command at some operations, chosen by chance from a fixed seed; the slow ones at every one.
+The default tests stop the cheaper commands at some operations, chosen by chance from a fixed seed, the slow ones all
+commands at some more, and those marked ``exhaustive``, which take hours, at every one.
 """
 
 import random
@@ -13,6 +14,8 @@ from tests.jobs.kills.trial import Life, Trial
 
 SAMPLES = {"toy": 3, "predict": 3}
 """How many operations the default tests choose for a command; of the costlier ones, 1."""
+MORE = 4
+"""How many the slow tests choose."""
 
 ENDS = {"SIGINT": (130, "stopped; run the same command again"), "full": (1, "error: ")}
 """How a command ends that can still say why, and with which words."""
@@ -20,9 +23,10 @@ ENDS = {"SIGINT": (130, "stopped; run the same command again"), "full": (1, "err
 Trials = Callable[[str], Trial]
 
 
-def chosen(name: str, how: str, trial: Trial) -> list[int]:
+def chosen(name: str, how: str, trial: Trial, count: int | None = None) -> list[int]:
     """Some operations, the last two always among them, where a command that is nearly done may take itself for done."""
-    numbers = random.Random(f"{name} {how}").sample(range(1, trial.operations - 1), SAMPLES.get(name, 1))
+    wanted = min(count or SAMPLES.get(name, 1), trial.operations - 2)
+    numbers = random.Random(f"{name} {how} {count or ''}").sample(range(1, trial.operations - 1), wanted)
     return [*sorted(numbers), *((trial.operations - 1, trial.operations) if how == "kill" else ())]
 
 
@@ -57,6 +61,14 @@ def test_killed_at_some_operations(name: str, trial: Trials) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", ["kill", "torn", "SIGINT", "SIGTERM", "full"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_stopped_at_more_operations(name: str, how: str, trial: Trials) -> None:
+    each = trial(name)
+    assert not faults(each, how, chosen(name, how, each, MORE))
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", ["kill", "torn"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_at_every_operation(name: str, how: str, trial: Trials) -> None:
@@ -69,7 +81,7 @@ def test_stopped_at_some_operations(how: str, trial: Trials) -> None:
     assert not faults(each, how, chosen("predict", how, each))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "full"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_stopped_at_every_operation(name: str, how: str, trial: Trials) -> None:
