@@ -314,6 +314,7 @@ def test_what_is_not_run_is_in_the_docs() -> None:
 SHORTER = {
     'student_settings(encoder="resnet34")': "student_settings(epochs=1, least_steps=0, validations=1, size=(32, 32))",
     "Segmenter(backbone)": "Segmenter(backbone, members=1)",
+    "Segmenter(load_backbone())": "Segmenter(load_backbone(), members=1, network_size=(64, 64))",
     "torch.rand(1, 3, 256, 256)": "torch.rand(1, 3, 64, 64)",
     "40_000": "4_000",
     'Segmenter(load_backbone("ddpm", "my_ddpm"))': 'Segmenter(load_backbone("ddpm", "NETWORK"), members=1)',
