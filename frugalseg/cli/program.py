@@ -17,11 +17,13 @@ from frugalseg.cli.synthetic import GENERATE_OPTIONS, STUDENT_FLAGS, distill, ge
 from frugalseg.support.device import NO_MEMORY, out_of_memory
 from frugalseg.support.errors import LONGEST, InputError, WorkError
 from frugalseg.support.files import disk_error
-from frugalseg.support.text import printable, shortened
+from frugalseg.support.text import brief, printable, shortened
 from frugalseg.support.threads import limit_threads
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """The exit codes; the last is the shell's for what Ctrl-C has ended."""
+LONGEST_VALUE = 300
+"""Characters of what typer says; it repeats values of any length."""
 
 # typer has moved this class from one package to another, and exports only one that derives from it.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -119,7 +121,7 @@ def full_disk(error: OSError) -> str:
 
 def usage(error: Exception) -> str:
     """The line for arguments that typer refuses."""
-    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    message = brief(error.format_message(), LONGEST_VALUE)  # type: ignore[attr-defined]
     sentence = message if message.endswith((".", "?")) else f"{message}."
     context = error.ctx  # type: ignore[attr-defined]
     return f"error: {sentence} See {context.command_path} --help." if context else f"error: {sentence}"
