@@ -23,7 +23,7 @@ FOLDS = 3
 """Parts of the images, each predicted by a classifier of the others."""
 MEMBERS = 3
 """Of each classifier: fewer than a model has, for the order of candidates hardly depends on it."""
-PREDICTED, SEEN, TRAINED, LOADED = 3e-6, 5e-7, 1.5, 1.0
+PREDICTED, SEEN, TRAINED, LOADED = 6e-6, 1e-6, 3.0, 1.0
 """Seconds on two cores: for a pixel to be predicted, for a pixel to be seen by a network, for a classifier of `MEMBERS`
 to train, for a network to be loaded.
 

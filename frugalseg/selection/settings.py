@@ -19,5 +19,5 @@ class ChoiceSettings:
 
     minutes: float = option(
         2.0,
-        "How long the comparison may take on two CPU cores. If that is too short for all images, some are left out.",
+        "About how long the comparison may take on two CPU cores. If that is too short, some images are left out.",
     )
