@@ -61,7 +61,7 @@ def disk_error(error: BaseException) -> OSError | None:
     while each is not None:
         if isinstance(each, OSError) and each.errno in FULL:
             return each
-        named = re.search(r"(?:\(os error |Os \{ code: )(\d+)", str(each))
+        named = re.search(r"(?:\(os error |Os \{ code: |\[Errno )(\d+)", str(each))
         if named and int(named[1]) in FULL:
             return OSError(int(named[1]), os.strerror(int(named[1])))
         if isinstance(each, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(each)):

@@ -54,6 +54,10 @@ def test_the_error_names_the_file_and_nothing_is_left(name: str, tmp_path: Path,
 def test_other_errors_are_not_of_the_disk() -> None:
     assert disk_error(FileNotFoundError(errno.ENOENT, "no such file")) is None
     assert disk_error(ValueError("of the system (os error 2)")) is None
-    for words in ("I/O error: No space left on device (os error 28)", "IoError(Os { code: 28, kind: StorageFull })"):
+    for words in (
+        "I/O error: No space left on device (os error 28)",
+        "IoError(Os { code: 28, kind: StorageFull })",
+        "[('a', 'b', '[Errno 28] x')]",
+    ):
         full = disk_error(ValueError(words))
         assert full is not None and full.errno == errno.ENOSPC

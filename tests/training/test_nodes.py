@@ -69,7 +69,7 @@ def test_two_machines_train_in_one_folder(torchrun: bool, tmp_path: Path) -> Non
     for number in range(6):
         Image.fromarray(rng.integers(0, 256, (24, 16, 3), dtype=np.uint8)).save(photos / f"{number}.png")
     first, second = run_on_two_nodes(PRETRAINING, tmp_path, photos, tmp_path / "two", torchrun=torchrun)
-    assert "reports 16" in first and "reports 0" in second  # twice six images and in all four steps
+    assert "reports 18" in first and "reports 0" in second  # twice six images and the start, and in all four steps
     run = RunFolder(tmp_path / "two")
     assert run.log.read_text().count("2 process(es)") == 2 and run.last_progress()["step"] == 4
     for steps in (3, 4):
