@@ -13,7 +13,7 @@ from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 
-KINDS = ("colour", "ddpm", "swav", "mae", "timm", "student")
+KINDS = ("colour", "filters", "ddpm", "swav", "mae", "timm", "student")
 
 
 def backbone(family, folder, ddpm):
@@ -29,6 +29,8 @@ def backbone(family, folder, ddpm):
     if family == "timm":
         save_timm(folder)
         return load_backbone("timm", folder)
+    if family == "filters":
+        return load_backbone("filters", scales=(1.0,), kinds=("gaussian", "hessian"))
     return load_backbone("colour", native_size=(16, 16))
 
 

@@ -1,6 +1,5 @@
 """``fit --backbone auto``: candidates are compared on the annotated images, and the fit goes on with the best one."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -15,7 +14,7 @@ from frugalseg.selection.settings import AUTO, ChoiceSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress
 from frugalseg.support.records import files_read, plain, stamps
-from frugalseg.support.runs import alone, scratch
+from frugalseg.support.runs import alone, empty, scratch
 
 CHOSEN = ("tile", "network_size")
 """Settings that belong to what is chosen."""
@@ -71,7 +70,7 @@ def with_choice(
             ),
             choice,
         )
-        shutil.rmtree(place)
+        empty(place)
 
 
 def candidates_of(request: FitRequest, dataset: SegmentationFolder) -> list[Candidate]:

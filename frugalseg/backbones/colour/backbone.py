@@ -1,19 +1,16 @@
 """Raw colour and position as features: what any representation has to beat."""
 
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.colour.settings import ColourOptions
+from frugalseg.backbones.weightless import WeightlessBackbone
 from frugalseg.features.taps import Tap
-from frugalseg.support.checked import from_json
-from frugalseg.support.errors import InputError
 
 
-class ColourBackbone(Backbone):
+class ColourBackbone(WeightlessBackbone):
     """Two maps at full resolution: ``colour`` (red, green, blue) and ``position`` (x, y), all in [-1, 1].
 
     The position is that of a pixel's centre relative to the image, so it does not change when an image is resized.
@@ -23,6 +20,7 @@ class ColourBackbone(Backbone):
         native_size: (height, width) that other images are resized to, each at least 1.
     """
 
+    options_class = ColourOptions
     family: ClassVar[str] = "colour"
 
     def __init__(self, native_size: tuple[int, int] = (256, 256)) -> None:
@@ -30,14 +28,6 @@ class ColourBackbone(Backbone):
         self.taps = (Tap("colour", 3, 1), Tap("position", 2, 1))
         self.stride = 1
         self.native_size = native_size
-        # Nothing else tells where `.to(device)` has put a module without weights.
-        self.register_buffer("anchor", torch.empty(0), persistent=False)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the maps are computed."""
-        anchor: Tensor = self.get_buffer("anchor")
-        return anchor.device
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) in [0, 1] -> colour (B, 3, H, W) and position (B, 2, H, W), float32 in [-1, 1]."""
@@ -50,23 +40,9 @@ class ColourBackbone(Backbone):
         """``native_size``: all there is."""
         return {"native_size": list(self.native_size)}
 
-    def save_weights(self, folder: Path) -> None:
-        """Nothing: the family has no weights."""
-
     @classmethod
-    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
-        """The inverse of `config`; nothing is read from `folder`."""
-        return cls.from_checkpoint(None, from_json(ColourOptions, config))
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None, options: ColourOptions) -> Self:
-        """Build the baseline.
-
-        Raises:
-            InputError: a checkpoint is given; there are no weights.
-        """
-        if checkpoint is not None:
-            raise InputError(f"the backbone 'colour' has no weights: give no checkpoint, not {str(checkpoint)!r}")
+    def with_options(cls, options: ColourOptions) -> Self:
+        """See `WeightlessBackbone`."""
         return cls(options.native_size)
 
 

@@ -1,23 +1,20 @@
 """Filter responses at several scales as features."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor
 
-from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.filters.network import filtered, inside, reach
 from frugalseg.backbones.filters.settings import KINDS, OUTER, SCALES, FilterOptions
+from frugalseg.backbones.weightless import WeightlessBackbone
 from frugalseg.features.taps import Tap
-from frugalseg.support.errors import InputError
 
 WINDOW = (384, 384)
 """Images are seen through windows of this size: large beside the margin of the largest scale, small in memory."""
 
 
-class FiltersBackbone(Backbone):
+class FiltersBackbone(WeightlessBackbone):
     """A map for each scale at full resolution; it holds the responses of all filters to all image channels.
 
     The filters have no weights: a saved folder holds the settings only.
@@ -29,6 +26,7 @@ class FiltersBackbone(Backbone):
         channels: of the images.
     """
 
+    options_class = FilterOptions
     family: ClassVar[str] = "filters"
     own_resolution: ClassVar[bool] = True
 
@@ -47,14 +45,6 @@ class FiltersBackbone(Backbone):
         self.native_size = WINDOW
         self.reaches = [reach(scale, kinds, outer) for scale in scales]
         self.margin = max(self.reaches)
-        # Nothing else tells where `.to(device)` has put a module without weights.
-        self.register_buffer("anchor", torch.empty(0), persistent=False)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the maps are computed."""
-        anchor: Tensor = self.get_buffer("anchor")
-        return anchor.device
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """(B, C, H + 2m, W + 2m) in [0, 1] -> (B, channels, H, W) float32 for each scale; m is `margin`."""
@@ -68,22 +58,7 @@ class FiltersBackbone(Backbone):
         """``scales``, ``kinds`` and ``outer``."""
         return {"scales": list(self.scales), "kinds": list(self.kinds), "outer": self.outer}
 
-    def save_weights(self, folder: Path) -> None:
-        """Nothing: the family has no weights."""
-
     @classmethod
-    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
-        """The inverse of `config`; nothing is read from `folder`."""
-        options = FilterOptions(tuple(config["scales"]), tuple(config["kinds"]), config["outer"])
-        return cls.from_checkpoint(None, options)
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None, options: FilterOptions) -> Self:
-        """Build the filters.
-
-        Raises:
-            InputError: a checkpoint is given; there are no weights.
-        """
-        if checkpoint is not None:
-            raise InputError(f"the backbone 'filters' has no weights: give no checkpoint, not {str(checkpoint)!r}")
+    def with_options(cls, options: FilterOptions) -> Self:
+        """See `WeightlessBackbone`."""
         return cls(options.scales, options.kinds, options.outer)
