@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
+from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,11 +17,13 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
 from frugalseg.classifier.pixel_set import PixelSet
-from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
+from frugalseg.classifier.smoothing import smoothed
 from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
+from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
@@ -201,8 +203,8 @@ class Segmenter(Model):
 
     @property
     def greatest_uncertainty(self) -> float:
-        """log(members)."""
-        return math.log(max(2, self.settings.members))
+        """log(M) of M members; with `mirrored_views` each of them counts twice."""
+        return math.log(max(2, self.settings.members * (2 if self.settings.mirrored_views else 1)))
 
     def predict_rows(
         self,
@@ -215,26 +217,86 @@ class Segmenter(Model):
         """See `Model.predict_rows`."""
         predictor = self._predictor()
         for shape, group in groupby(images, key=lambda image: image.shape):
-            every, size = self.windows(shape), (shape[0], shape[1])
+            every = self.windows(shape)
             while batch := list(islice(group, batch_size)):
-                if self.tiled:
-                    yield from (self._tiled(image, every, predictor, wanted, progress) for image in batch)
-                else:
-                    maps = self.features([cut(image, every[0]) for image in batch]).on(size)
-                    each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
-                    yield from (told_of_rows(rows, size, progress) for rows in each)
+                yield from self._batch_rows(batch, every, predictor, wanted, progress)
 
-    def predict_maps(self, maps: Iterable[FeatureMaps]) -> Iterator[PixelPrediction]:
+    def _batch_rows(
+        self,
+        batch: list[NDArray[np.uint8]],
+        every: list[Window],
+        predictor: EnsemblePredictor,
+        wanted: Wanted,
+        progress: Progress,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """The rows of each of some images of one size."""
+        found = self._raw_rows(batch, every, predictor, self.wanted_of_members(wanted), progress)
+        if self.settings.mirrored_views:
+            mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in batch]
+            others = self._raw_rows(mirrored, every, predictor, self.wanted_of_members(wanted), silent)
+            found = map(averaged, found, others)
+        yield from map(self.finished, found, batch)
+
+    def _raw_rows(
+        self,
+        batch: list[NDArray[np.uint8]],
+        every: list[Window],
+        predictor: EnsemblePredictor,
+        wanted: Wanted,
+        progress: Progress,
+    ) -> Iterator[Iterator[PixelRows]]:
+        """What the members say of each image, seen one way."""
+        size = (batch[0].shape[0], batch[0].shape[1])
+        if self.tiled:
+            yield from (self._tiled(image, every, predictor, wanted, progress) for image in batch)
+            return
+        maps = self.features([cut(image, every[0]) for image in batch]).on(size)
+        each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
+        yield from (told_of_rows(rows, size, progress) for rows in each)
+
+    def wanted_of_members(self, wanted: Wanted) -> Wanted:
+        """What the members must give for an answer with what is `wanted`."""
+        if not self.settings.mirrored_views and not self.settings.smoothing:
+            return wanted
+        return Wanted(probabilities=True, uncertainty=wanted.uncertainty)
+
+    def finished(self, rows: Iterator[PixelRows], image: NDArray[np.uint8]) -> Iterator[PixelRows]:
+        """A prediction of an image (H, W, 3) as the setting `smoothing` says, its rows from the top.
+
+        Args:
+            rows: with what `wanted_of_members` says.
+            image: that they are of.
+        """
+        radius = self.smoothing_radius(image.shape)
+        return smoothed(rows, image, radius) if radius else rows
+
+    def smoothing_radius(self, shape: tuple[int, ...]) -> int:
+        """Pixels of an image (H, W) that the setting `smoothing` stands for."""
+        if not self.settings.smoothing:
+            return 0
+        window = self.windows(shape)[0]
+        step = min(tap.stride for tap in self.backbone.taps) * window.size[0] / window.network[0]
+        return max(1, round(self.settings.smoothing * step))
+
+    def predict_maps(
+        self, maps: Iterable[FeatureMaps], images: Iterable[NDArray[np.uint8]] | None = None
+    ) -> Iterator[PixelPrediction]:
         """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
 
         Args:
             maps: of one image each, at the taps of the backbone, stretched over the pixels to predict.
+            images: (H, W, 3) uint8, those that the maps are of; only the setting `smoothing` needs them.
 
         Raises:
-            InputError: the model was never fitted.
+            InputError: the model was never fitted; or its settings need images that are not given, or the maps of
+                mirrored ones.
         """
         predictor = self._predictor()
-        yield from (predictor.predict(one.to(self.device)) for one in maps)
+        if self.settings.mirrored_views or (self.settings.smoothing and images is None):
+            raise InputError("maps alone are not enough for the settings mirrored_views and smoothing: give the images")
+        for one, image in zip(maps, repeat(None) if images is None else images, strict=False):
+            rows = predictor.rows(one.to(self.device), self.wanted_of_members(EVERYTHING))
+            yield whole(rows if image is None else self.finished(rows, image), one.size[0])
 
     def _predictor(self) -> EnsemblePredictor:
         self.require_fitted()
@@ -293,7 +355,7 @@ class Segmenter(Model):
         """See `Model.fingerprint`."""
         self.require_fitted()
         parts = {"backbone": self.backbone, "classifier": self.classifier}
-        return model_digest(self.classes, [self.settings, None, self.native], parts)
+        return model_digest(self.classes, [self.settings, None, self.native, *self.settings.afterwards], parts)
 
     def _require_shape(self, shape: ClassifierShape) -> None:
         """Raise `ValueError` unless a classifier of this shape reads this backbone's maps and knows these classes."""

@@ -1,14 +1,14 @@
 """The settings of a `Segmenter`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, ranged
-from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
+from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE, STEPS
 from frugalseg.support.text import quoted
 
 
@@ -26,6 +26,9 @@ class Settings:
         mirror: train on each image mirrored left to right as well; not for classes that tell left from right.
         network_size: (h, w) to use instead of the size that the network was trained on.
         small_region: a class with fewer pixels than this in a training image is ignored there (20 as published).
+        smoothing: radius, in steps of the finest feature map, of a filter that makes predictions follow the edges of
+            the image; 0 leaves them as they are. See `frugalseg.classifier.smoothing`.
+        mirrored_views: predict each image mirrored left to right as well, and average. It takes twice the time.
     """
 
     protocol: TrainingProtocol = PROTOCOLS["default"]
@@ -36,11 +39,19 @@ class Settings:
     mirror: bool = False
     network_size: tuple[int, int] | None = ranged(None, SIZE)
     small_region: int = ranged(20, AMOUNT)
+    smoothing: float = ranged(0.0, STEPS, in_repr=False)
+    mirrored_views: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if not isinstance(self.protocol, TrainingProtocol):
             raise InputError(f"protocol is {quoted(self.protocol)}; give a TrainingProtocol, or the name of one")
+
+    @property
+    def afterwards(self) -> tuple[str, ...]:
+        """What happens to predictions, if anything does. `Model.fingerprint` takes the text of all other settings."""
+        given = {"smoothing": self.smoothing, "mirrored_views": self.mirrored_views}
+        return tuple(f"{name}={value!r}" for name, value in given.items() if value)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -54,7 +65,7 @@ class Settings:
         Raises:
             InputError: an unknown setting or protocol, or one out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = [each.name for each in fields(cls)]
         unknown = [name for name in given if name not in known]
         if unknown:
             raise InputError(f"a Segmenter has no setting {', '.join(unknown)}; known: {', '.join(known)}")

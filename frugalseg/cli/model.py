@@ -12,7 +12,7 @@ from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.selection.settings import AUTO
-from frugalseg.support.ranges import MEMBERS, SHARE
+from frugalseg.support.ranges import MEMBERS, SHARE, STEPS
 from frugalseg.support.text import count as counted
 
 AT_HAND = (
@@ -75,6 +75,22 @@ def fit(
             "--mirror", help="Train on mirrored images too. Do not use this if classes differ between left and right."
         ),
     ] = False,
+    smoothing: Annotated[
+        float,
+        typer.Option(
+            help="How far predictions are moved to the edges of the image, in steps of the finest feature map. 0 turns "
+            "this off.",
+            callback=within(STEPS),
+        ),
+    ] = 0.0,
+    mirrored_views: Annotated[
+        bool,
+        typer.Option(
+            "--mirrored-views",
+            help="Predict each image mirrored as well, and average. This takes twice the time. Do not use it if "
+            "classes differ between left and right.",
+        ),
+    ] = False,
     size: Annotated[
         str | None,
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
@@ -116,6 +132,8 @@ def fit(
         "mirror": mirror,
         "network_size": network_size,
         "small_region": small_regions,
+        "smoothing": smoothing,
+        "mirrored_views": mirrored_views,
     }
     request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds)
     if checkpoint is None and family == "timm" and not given.get("model"):

@@ -34,9 +34,9 @@ def option(default: Any, help: str, flag: str | None = None, within: Range | Non
     return field(default=default, metadata={"help": help, "flag": flag, "within": within})
 
 
-def ranged(default: Any, within: Range) -> Any:
-    """A dataclass field with a default and a range that `check_ranges` knows."""
-    return field(default=default, metadata={"within": within})
+def ranged(default: Any, within: Range, *, in_repr: bool = True) -> Any:
+    """A dataclass field with a default and a range that `check_ranges` knows; `in_repr` as `dataclasses.field` has it."""
+    return field(default=default, metadata={"within": within}, repr=in_repr)
 
 
 def options_of(cls: type) -> list[Option]:
