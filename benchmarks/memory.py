@@ -134,7 +134,7 @@ def predict_large(options: argparse.Namespace, *, tile: bool, extras: Extras) ->
     device = begin(options)
     height, width = options.large
     colors = np.random.default_rng(0).integers(0, 256, (height // 64 + 1, width // 64 + 1, 3), np.uint8)
-    segmenter = Segmenter(load_backbone("colour"), device=device, members=options.members, tile=tile)
+    segmenter = Segmenter(load_backbone("colour"), device=device, members=options.members, tile=tile, smoothing=0)
     channels = [tap.channels for tap in segmenter.backbone.taps]
     segmenter.classifier = trained_looking(channels, LARGE_CLASSES, options.members, device)
     segmenter.classes = ClassTable.from_ids(range(LARGE_CLASSES))

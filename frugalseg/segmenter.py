@@ -20,7 +20,7 @@ from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.smoothing import smoothed
+from frugalseg.classifier.smoothing import MOST_RADIUS, smoothed
 from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
@@ -256,7 +256,7 @@ class Segmenter(Model):
 
     def wanted_of_members(self, wanted: Wanted) -> Wanted:
         """What the members must give for an answer with what is `wanted`."""
-        if not self.settings.mirrored_views and not self.settings.smoothing:
+        if not self.settings.afterwards:
             return wanted
         return Wanted(probabilities=True, uncertainty=wanted.uncertainty)
 
@@ -271,12 +271,9 @@ class Segmenter(Model):
         return smoothed(rows, image, radius) if radius else rows
 
     def smoothing_radius(self, shape: tuple[int, ...]) -> int:
-        """Pixels of an image (H, W) that the setting `smoothing` stands for."""
-        if not self.settings.smoothing:
-            return 0
-        window = self.windows(shape)[0]
-        step = min(tap.stride for tap in self.backbone.taps) * window.size[0] / window.network[0]
-        return max(1, round(self.settings.smoothing * step))
+        """Pixels of an image (H, W) that the setting `smoothing` stands for; 0 for none."""
+        share = self.settings.smoothing_share
+        return max(1, min(MOST_RADIUS, round(share * min(self.windows(shape)[0].size)))) if share else 0
 
     def predict_maps(
         self, maps: Iterable[FeatureMaps], images: Iterable[NDArray[np.uint8]] | None = None
@@ -292,7 +289,7 @@ class Segmenter(Model):
                 mirrored ones.
         """
         predictor = self._predictor()
-        if self.settings.mirrored_views or (self.settings.smoothing and images is None):
+        if self.settings.mirrored_views or (self.settings.afterwards and images is None):
             raise InputError("maps alone are not enough for the settings mirrored_views and smoothing: give the images")
         for one, image in zip(maps, repeat(None) if images is None else images, strict=False):
             rows = predictor.rows(one.to(self.device), self.wanted_of_members(EVERYTHING))

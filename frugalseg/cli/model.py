@@ -12,11 +12,11 @@ from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.selection.settings import AUTO
-from frugalseg.support.ranges import MEMBERS, SHARE, STEPS
+from frugalseg.support.ranges import MEMBERS, SHARE
 from frugalseg.support.text import count as counted
 
 AT_HAND = (
-    "The features are those of EfficientNet-Lite0, which was trained on ImageNet. Features of a larger network are "
+    "The features are those of EfficientNet-Lite2, which was trained on ImageNet. Features of a larger network are "
     "better: --backbone timm --model vit_small_patch14_reg4_dinov2.lvd142m downloads one. For images unlike "
     "photographs, a network trained on your own images can be better: see frugalseg pretrain --help."
 )
@@ -76,13 +76,13 @@ def fit(
         ),
     ] = False,
     smoothing: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="How far predictions are moved to the edges of the image, in steps of the finest feature map. 0 turns "
-            "this off.",
-            callback=within(STEPS),
+            help="How far predictions are moved to the edges of the image, as a share of its shorter side. By default "
+            "0.015; 0 with the paper protocol, which turns this off.",
+            callback=within(SHARE),
         ),
-    ] = 0.0,
+    ] = None,
     mirrored_views: Annotated[
         bool,
         typer.Option(
@@ -132,8 +132,9 @@ def fit(
         "mirror": mirror,
         "network_size": network_size,
         "small_region": small_regions,
-        "smoothing": smoothing,
-        "mirrored_views": mirrored_views,
+        # Records of earlier versions do not name these, and their fits go on.
+        **({} if smoothing is None else {"smoothing": smoothing}),
+        **({"mirrored_views": True} if mirrored_views else {}),
     }
     request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds)
     if checkpoint is None and family == "timm" and not given.get("model"):

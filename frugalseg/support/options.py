@@ -35,7 +35,7 @@ def option(default: Any, help: str, flag: str | None = None, within: Range | Non
 
 
 def ranged(default: Any, within: Range, *, in_repr: bool = True) -> Any:
-    """A dataclass field with a default and a range that `check_ranges` knows; `in_repr` as `dataclasses.field` has it."""
+    """A dataclass field with a default and a range that `check_ranges` knows; with `in_repr` it is shown."""
     return field(default=default, metadata={"within": within}, repr=in_repr)
 
 

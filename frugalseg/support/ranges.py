@@ -84,8 +84,6 @@ WEIGHT = Range(0, 10**6, whole=False)
 POSITIVE = Range(0, 10**6, whole=False, above=True)
 SHARE = Range(0, 1, whole=False, below=True)
 """A share that is never all."""
-STEPS = Range(0, 100, whole=False)
-"""Distances in steps of a feature map."""
 MINUTES = Range(0, 10**7, whole=False)
 
 

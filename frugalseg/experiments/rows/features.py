@@ -27,6 +27,7 @@ class FeatureRow(Row):
         options: fields of the family's options, such as ``timesteps`` and ``blocks``.
         segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
             of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
+            ``smoothing`` is 0 where it is not given: methods are compared as the paper compares them.
     """
 
     kind: Literal["features"]
@@ -67,7 +68,7 @@ class FeatureRow(Row):
         """The settings of the segmenter that the row gives, checked, and the seed."""
         from frugalseg.segmenter import Settings
 
-        given = {"seed": seed, **self.segmenter}
+        given = {"seed": seed, "smoothing": 0.0, **self.segmenter}
         if "protocol" in given:
             given["protocol"] = protocol_of(given["protocol"])
         settings = checked(Settings, given, "segmenter")
