@@ -314,7 +314,12 @@ def changed(model, **settings):
 def test_smoothing_filters_the_probabilities_at_the_scale_of_the_image(fitted, toy_test):
     (image,) = (example.image for example in SegmentationFolder(toy_test)[:1])
     smooth, (before,) = changed(fitted, smoothing=0.05), fitted.predict_positions([image])
-    assert [smooth.smoothing_radius(shape) for shape in (image.shape, (40, 60), (4000, 60), (4000, 6000))] == [2, 2, 3, 32]
+    assert [smooth.smoothing_radius(shape) for shape in (image.shape, (40, 60), (4000, 60), (4000, 6000))] == [
+        2,
+        2,
+        3,
+        32,
+    ]
     shares = guided(brightness(image), before.probabilities, 2).clamp_min(0)
     (found,) = smooth.predict_positions([image])
     torch.testing.assert_close(found.probabilities, shares / shares.sum(0))

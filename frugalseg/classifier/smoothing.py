@@ -22,7 +22,7 @@ FLAT = 1e-3
 BRIGHTNESS = (0.299, 0.587, 0.114)
 """Shares of red, green and blue, as in ITU-R BT.601."""
 MOST_RADIUS = 32
-"""Larger windows would only cost memory: for each pixel of the image's width, four times the radius of probabilities."""
+"""Larger windows would only cost memory: four times the radius of probabilities for each pixel of the image's width."""
 AT_ONCE = 2**22
 """Probabilities that are filtered at a time, at least; bounds memory, changes no result."""
 
