@@ -163,7 +163,8 @@ def estimate_prediction(
                 return
 
     parts = len(every) if segmenter.settings.tile else size[0] / rows
-    seconds = len(every) * seconds_a_pass + parts * least_seconds(classify, segmenter)
+    views = 2 if segmenter.settings.mirrored_views else 1
+    seconds = views * (len(every) * seconds_a_pass + parts * least_seconds(classify, segmenter))
     return PredictionEstimate(size, len(every), steps_of(segmenter), seconds)
 
 
