@@ -53,16 +53,12 @@ class Data:
     def of(cls, options: argparse.Namespace) -> "Data":
         """A folder's splits, or images made by code, of which there is an endless set for each seed."""
         learned, tested = (2, 1) if options.quick else (options.images, options.tested)
-        seeds = (2 * options.drawing, 2 * options.drawing + 1)
+        seed, other, side = 2 * options.drawing, 2 * options.drawing + 1, 48 if options.quick else 192
         if options.data == "textures":
-            side = 48 if options.quick else 192
-            drawn = [texture_examples(count, seed, side) for count, seed in zip((learned, tested), seeds, strict=True)]
+            drawn = texture_examples(learned, seed, side), texture_examples(tested, other, side)
             return cls("textures", *drawn, TEXTURE_CLASSES)
         if options.data == "toy":
-            toys = [
-                [toy_example(seed, n) for n in range(count)]
-                for count, seed in zip((learned, tested), seeds, strict=True)
-            ]
+            toys = [toy_example(seed, n) for n in range(learned)], [toy_example(other, n) for n in range(tested)]
             return cls("built-in images", *toys, TOY_CLASSES)
         folder = Path(options.data)
         train = SegmentationFolder(folder / "train")
