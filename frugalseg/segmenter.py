@@ -29,7 +29,7 @@ from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.windows import Window, cut, windows
+from frugalseg.features.windows import Window, cut
 from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_folder, model_kind, saved_config
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
@@ -75,15 +75,10 @@ class Segmenter(Model):
         self.settings = Settings.of(settings)
         self.device = as_device(device)
         self.backbone = backbone.to(self.device)
-        stride, native = backbone.stride, self.settings.network_size or backbone.native_size
-        if backbone.fixed_size not in (None, native):
-            only, asked = ("{}x{}".format(*size) for size in (backbone.fixed_size, native))
-            raise InputError(f"network size {asked}: this network takes {only} only; leave the size out")
-        if max(native) > MOST_SIDE:
-            raise InputError(f"network size {native[0]}x{native[1]}: sides of more than {MOST_SIDE} are impossible")
-        if any(side % stride or side < stride for side in native):
-            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
-        self.native = native
+        self.native = backbone.native_for(self.settings.network_size)
+        if max(self.native) > MOST_SIDE:
+            asked = "{}x{}".format(*self.native)
+            raise InputError(f"network size {asked}: sides of more than {MOST_SIDE} are impossible")
 
     def moved(self, device: str | torch.device) -> Self:
         """This model on a device."""
@@ -102,6 +97,7 @@ class Segmenter(Model):
         classes: ClassTable | None = None,
         work: Path | None = None,
         made_from: str | None = None,
+        extraction: Extraction | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Train the pixel classifier on annotated images.
@@ -114,6 +110,7 @@ class Segmenter(Model):
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
                 computed; "" where the caller makes sure that `work` serves one backbone and one set of images.
+            extraction: of this dataset, where somebody has made one already: `work` then holds no maps.
             progress: told of each step.
 
         Raises:
@@ -122,11 +119,12 @@ class Segmenter(Model):
         """
         dataset = as_dataset(dataset, classes)
         table = classes or classes_of(dataset)
-        extraction = self._extraction(dataset, work and work / "maps", made_from)
+        extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
         if state is not None and not extraction.store.complete:
             state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
-        pixels = extraction.pixels(self.features, progress)
+        extraction.compute(self.features, progress)
+        pixels = extraction.pixels()
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
         self.classifier, self.history = train_ensemble(
@@ -161,17 +159,31 @@ class Segmenter(Model):
         Raises:
             InputError: no annotated pixel.
         """
-        return self._extraction(dataset, work, made_from).pixels(self.features, progress)
+        extraction = self.extraction(dataset, work, made_from)
+        extraction.compute(self.features, progress)
+        return extraction.pixels()
 
-    def _extraction(self, dataset: Sequence[Example], folder: Path | None, made_from: str | None) -> Extraction:
-        """The maps that training needs, none of them computed yet but those in `folder`."""
+    def extraction(
+        self, dataset: Sequence[Example], folder: Path | None, made_from: str | None, *, every: bool = False
+    ) -> Extraction:
+        """The maps that training needs, none of them computed yet but those in `folder`.
+
+        Args:
+            dataset: annotated images; with the setting `mirror` their mirror images follow them.
+            folder: see `pixel_set`, there `work`.
+            made_from: see `fit`.
+            every: also the maps of windows without labels, as prediction needs them.
+
+        Raises:
+            InputError: no annotated pixel.
+        """
         backbone, settings = self.backbone, self.settings
         seen = Mirrored(dataset) if settings.mirror else dataset
-        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region)
+        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region, every=every)
         if made_from is None and folder is not None:
             network = [backbone.family, backbone.config(), digests.network(backbone)]
             made_from = maps_digest(network, windows, dataset)
-        return Extraction(seen, windows, backbone.taps, folder, made_from or "")
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes)
 
     # Prediction
 
@@ -182,16 +194,7 @@ class Segmenter(Model):
 
     def windows(self, size: tuple[int, ...]) -> list[Window]:
         """The windows through which the network sees an image of (H, W)."""
-        backbone = self.backbone
-        return windows(
-            (size[0], size[1]),
-            self.native,
-            backbone.stride,
-            tile=self.tiled,
-            overlap=0 if backbone.own_resolution else self.settings.overlap,
-            fixed=backbone.fixed_size is not None,
-            margin=backbone.margin,
-        )
+        return self.backbone.windows((size[0], size[1]), self.native, tile=self.tiled, overlap=self.settings.overlap)
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
         """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
