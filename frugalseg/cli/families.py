@@ -55,6 +55,9 @@ class FamilyOptions:
     def refuse_others(self, command: str, chosen: Family, options: Iterable[str]) -> None:
         """Raise `InputError` where one of a call's options, which its own family lacks, is of another family."""
         for option in options:
+            full = [name for name in spellings(self.flags(chosen)) if name.endswith(option.replace("--", "-", 1))]
+            if isinstance(chosen, Combination) and len(full) > 1:
+                raise InputError(f"{option}: several parts of {chosen.name} have it; write {' or '.join(full)}")
             owners = [family.name for family in self.families() if option in spellings(self.flags(family))]
             if owners:
                 known = ", ".join("/".join(flag.spellings) for flag in self.flags(chosen)) or "none"

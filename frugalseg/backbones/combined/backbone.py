@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.base import Backbone, load_backbone, load_saved_backbone
 from frugalseg.backbones.combined.settings import CombinedOptions
-from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import BACKBONE, Checkpoint, combination, generating
+from frugalseg.backbones.registry import BACKBONE, Checkpoint, combination
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Size, Window, fitted_size, interpolated_batch, windows, without_margin
 from frugalseg.support.errors import InputError
@@ -136,11 +135,6 @@ class CombinedBackbone(Backbone):
             return super().reinitialised(seed)
         parts = [part if next(part.parameters(), None) is None else part.reinitialised(seed) for part in self.each]
         return type(self)(parts).eval().requires_grad_(False)
-
-    def generator(self, options: Any) -> ImageGenerator:
-        """Refused: a combination draws no images."""
-        able = ", ".join(family.name for family in generating())
-        raise InputError(f"a combination such as {self.family} cannot generate images; a backbone of {able} alone can")
 
 
 def size_for(part: Backbone, size: Size) -> Size:
