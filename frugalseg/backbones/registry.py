@@ -223,7 +223,7 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
         checkpoint: as `load_backbone` takes it. Without one it is the family that has weights at hand.
 
     Raises:
-        FileError: see `family_in`.
+        InputError: see `family_in`; or it holds a combination of several.
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
@@ -232,6 +232,8 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     found = owner or family_in(checkpoint)
     if found in FAMILIES:
         return found
+    if found is not None and JOIN in found:
+        raise InputError(f"{checkpoint}: holds a combination, {found}; a checkpoint is a network of one family")
     return "timm" if is_timm_folder(Path(checkpoint)) else OF_OTHER_CHECKPOINTS
 
 

@@ -196,5 +196,7 @@ def test_a_combination_goes_the_whole_way(tmp_path, capsys):
     code, out, err = run("evaluate", model, data, capsys=capsys)
     assert code == 0 and "mIoU" in out, err
     assert run("predict", model, data / "images", "-o", tmp_path / "masks", capsys=capsys)[0] == 0
+    line = mistake("fit", data, "--checkpoint", model, "-o", tmp_path / "other", capsys=capsys)
+    assert "holds a combination, filters+colour; a checkpoint is a network of one family" in line
     line = mistake("generate", model, "-n", 1, "-o", tmp_path / "set", capsys=capsys)
     assert "a filters+colour backbone cannot generate images; those of the family ddpm can" in line

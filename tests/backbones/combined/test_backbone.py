@@ -234,7 +234,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(family, checkpoint, options,
 
 
 def test_a_size_for_all_parts_is_refused(combined):
-    with pytest.raises(InputError, match="each part of ddpm.filters.timm sees images at a size of its own; leave"):
+    with pytest.raises(InputError, match=r"each part of ddpm\+filters\+timm sees images at a size of its own; leave"):
         Segmenter(combined, network_size=(32, 32))
 
 
