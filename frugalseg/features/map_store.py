@@ -85,8 +85,12 @@ class MapView:
             what = f"no maps of {', '.join(missing)} are stored" if missing else "no tap is chosen"
             raise InputError(f"{what}; choose from {', '.join(known)}")
         places = [known[name] for name in wanted]
-        taps, rows, grids = ([each[p] for p in places] for each in (self.taps, self.rows, self.grids))
-        return MapView(taps, self.networks, rows, grids)
+        return MapView(
+            [self.taps[p] for p in places],
+            self.networks,
+            [self.rows[p] for p in places],
+            [self.grids[p] for p in places],
+        )
 
     def subset(self, images: Sequence[int]) -> "MapView":
         """The same taps of some of the images, in the given order; image 0 of the result is ``images[0]``.
