@@ -282,7 +282,8 @@ def load_saved_backbone(folder: str | Path) -> Backbone:
         family, config = _read_backbone(folder / BACKBONE)
         found = backbone_class(family).from_saved(folder, config).eval().requires_grad_(False)
         if found.family != family:
-            raise FileError(folder / BACKBONE, f"it names {brief(family, 40)!r}, but its parts are {found.family}")
+            what = f"it names {brief(family, 40)!r}, but its parts are {found.family}"
+            raise FileError(folder / BACKBONE, what, "save the backbone again")
         return found
 
 

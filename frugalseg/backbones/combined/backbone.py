@@ -20,6 +20,8 @@ WHOLE = (1024, 1024)
 """Images of up to this area reach the parts as they are, larger ones reduced to it: at their own resolution, the maps
 of the filter bank take 480 bytes a pixel."""
 
+AGAIN = "save the backbone again"
+
 
 class CombinedBackbone(Backbone):
     """Backbones of different families as one.
@@ -117,11 +119,11 @@ class CombinedBackbone(Backbone):
         """See `Backbone.from_saved`."""
         parts = config.pop("parts", None)
         if config or not isinstance(parts, Mapping):
-            raise FileError(folder / BACKBONE, "a combination names its parts and nothing else")
+            raise FileError(folder / BACKBONE, "a combination names its parts and nothing else", AGAIN)
         combination(list(parts))  # refuses what is no name of a family before a path is made of it
         found = cls([load_saved_backbone(folder / name) for name in parts])
         if json.loads(json.dumps(found.config())) != {"parts": parts}:
-            raise FileError(folder / BACKBONE, "its parts are others than those in its folders")
+            raise FileError(folder / BACKBONE, "its parts are others than those in its folders", AGAIN)
         return found
 
     @classmethod

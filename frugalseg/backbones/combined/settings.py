@@ -66,4 +66,4 @@ def as_field(own: Field[Any], part: str, prefix: str) -> Any:
         what["flag"] = what["flag"].replace("--", f"--{prefix.replace('_', '-')}")
     if "help" in what:
         what["of"] = part
-    return field(default=own.default, default_factory=own.default_factory, metadata=what)  # type: ignore[call-overload]
+    return field(default=own.default, default_factory=own.default_factory, metadata=what)

@@ -176,7 +176,14 @@ def test_a_saved_combination_whose_parts_do_not_fit_is_refused(spoil, parts, tmp
         place.write_text(json.dumps({**said, "parts": {"../filters": {}, "colour": {}}}))
     if spoil == "others":
         place.write_text(json.dumps({**said, "family": "colour+filters"}))
-    with pytest.raises(DamagedError) as caught:
+    said = {
+        "another part": "its parts are others than those in its folders",
+        "no part": "no such file|No such file",
+        "a part too many": "names its parts and nothing else",
+        "elsewhere": "no backbone family '../filters'",
+        "others": r"it names 'colour\+filters', but its parts are filters\+colour",
+    }
+    with pytest.raises(DamagedError, match=said[spoil]) as caught:
         load_saved_backbone(tmp_path / "saved")
     assert "\n" not in str(caught.value)
 
