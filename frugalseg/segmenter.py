@@ -1,8 +1,9 @@
 """The whole main job: a backbone's features, a pixel classifier fitted on a few annotated images, masks for others."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +32,7 @@ from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.windows import Window, cut, windows
+from frugalseg.features.windows import Window, cut
 from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_folder, model_kind, saved_config
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
@@ -77,15 +78,10 @@ class Segmenter(Model):
         self.settings = Settings.of(settings)
         self.device = as_device(device)
         self.backbone = backbone.to(self.device)
-        stride, native = backbone.stride, self.settings.network_size or backbone.native_size
-        if backbone.fixed_size not in (None, native):
-            only, asked = ("{}x{}".format(*size) for size in (backbone.fixed_size, native))
-            raise InputError(f"network size {asked}: this network takes {only} only; leave the size out")
-        if max(native) > MOST_SIDE:
-            raise InputError(f"network size {native[0]}x{native[1]}: sides of more than {MOST_SIDE} are impossible")
-        if any(side % stride or side < stride for side in native):
-            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
-        self.native = native
+        self.native = backbone.native_for(self.settings.network_size)
+        if max(self.native) > MOST_SIDE:
+            asked = "{}x{}".format(*self.native)
+            raise InputError(f"network size {asked}: sides of more than {MOST_SIDE} are impossible")
 
     def moved(self, device: str | torch.device) -> Self:
         """This model on a device."""
@@ -104,6 +100,7 @@ class Segmenter(Model):
         classes: ClassTable | None = None,
         work: Path | None = None,
         made_from: str | None = None,
+        extraction: Extraction | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Train the pixel classifier on annotated images.
@@ -116,6 +113,7 @@ class Segmenter(Model):
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
                 computed; "" where the caller makes sure that `work` serves one backbone and one set of images.
+            extraction: of this dataset, where somebody has made one already: `work` then holds no maps.
             progress: told of each step.
 
         Raises:
@@ -124,11 +122,12 @@ class Segmenter(Model):
         """
         dataset = as_dataset(dataset, classes)
         table = classes or classes_of(dataset)
-        extraction = self._extraction(dataset, work and work / "maps", made_from)
+        extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
         if state is not None and not extraction.store.complete:
             state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
-        pixels = extraction.pixels(self.features, progress)
+        extraction.compute(self.features, progress)
+        pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
         self.classifier, self.history = train_ensemble(
@@ -163,17 +162,32 @@ class Segmenter(Model):
         Raises:
             InputError: no annotated pixel.
         """
-        return self._extraction(dataset, work, made_from).pixels(self.features, progress)
+        extraction = self.extraction(dataset, work, made_from)
+        extraction.compute(self.features, progress)
+        return extraction.pixels()
 
-    def _extraction(self, dataset: Sequence[Example], folder: Path | None, made_from: str | None) -> Extraction:
-        """The maps that training needs, none of them computed yet but those in `folder`."""
+    def extraction(
+        self, dataset: Sequence[Example], folder: Path | None, made_from: str | None, *, every: bool = False
+    ) -> Extraction:
+        """The maps that training needs, none of them computed yet but those in `folder`.
+
+        Args:
+            dataset: annotated images; with the setting `mirror` their mirror images follow them.
+            folder: see `pixel_set`, there `work`.
+            made_from: see `fit`.
+            every: also the maps that only prediction needs: of windows without labels, and of mirror images with the
+                setting `mirrored_views`.
+
+        Raises:
+            InputError: no annotated pixel.
+        """
         backbone, settings = self.backbone, self.settings
-        seen = Mirrored(dataset) if settings.mirror else dataset
-        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region)
+        seen = Mirrored(dataset) if settings.mirror or (every and settings.mirrored_views) else dataset
+        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region, every=every)
         if made_from is None and folder is not None:
             network = [backbone.family, backbone.config(), digests.network(backbone)]
             made_from = maps_digest(network, windows, dataset)
-        return Extraction(seen, windows, backbone.taps, folder, made_from or "")
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes)
 
     # Prediction
 
@@ -184,16 +198,7 @@ class Segmenter(Model):
 
     def windows(self, size: tuple[int, ...]) -> list[Window]:
         """The windows through which the network sees an image of (H, W)."""
-        backbone = self.backbone
-        return windows(
-            (size[0], size[1]),
-            self.native,
-            backbone.stride,
-            tile=self.tiled,
-            overlap=0 if backbone.own_resolution else self.settings.overlap,
-            fixed=backbone.fixed_size is not None,
-            margin=backbone.margin,
-        )
+        return self.backbone.windows((size[0], size[1]), self.native, tile=self.tiled, overlap=self.settings.overlap)
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
         """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
@@ -216,43 +221,66 @@ class Segmenter(Model):
     ) -> Iterator[Iterator[PixelRows]]:
         """See `Model.predict_rows`."""
         predictor = self._predictor()
-        for shape, group in groupby(images, key=lambda image: image.shape):
-            every = self.windows(shape)
+        for _, group in groupby(images, key=lambda image: image.shape):
             while batch := list(islice(group, batch_size)):
-                yield from self._batch_rows(batch, every, predictor, wanted, progress)
+                yield from self._batch_rows(batch, predictor, wanted, progress)
 
     def _batch_rows(
-        self,
-        batch: list[NDArray[np.uint8]],
-        every: list[Window],
-        predictor: EnsemblePredictor,
-        wanted: Wanted,
-        progress: Progress,
+        self, batch: list[NDArray[np.uint8]], predictor: EnsemblePredictor, wanted: Wanted, progress: Progress
     ) -> Iterator[Iterator[PixelRows]]:
         """The rows of each of some images of one size."""
-        found = self._raw_rows(batch, every, predictor, self.wanted_of_members(wanted), progress)
+        needed = self.wanted_of_members(wanted)
+        found = self._member_rows(batch, predictor, needed, progress)
         if self.settings.mirrored_views:
             mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in batch]
-            others = self._raw_rows(mirrored, every, predictor, self.wanted_of_members(wanted), silent)
-            found = map(averaged, found, others)
+            found = map(averaged, found, self._member_rows(mirrored, predictor, needed, silent))
         yield from map(self.finished, found, batch)
 
-    def _raw_rows(
-        self,
-        batch: list[NDArray[np.uint8]],
-        every: list[Window],
-        predictor: EnsemblePredictor,
-        wanted: Wanted,
-        progress: Progress,
+    def _member_rows(
+        self, batch: list[NDArray[np.uint8]], predictor: EnsemblePredictor, wanted: Wanted, progress: Progress
     ) -> Iterator[Iterator[PixelRows]]:
-        """What the members say of each image, seen one way."""
+        """`rows_of_members` of each image."""
         size = (batch[0].shape[0], batch[0].shape[1])
         if self.tiled:
-            yield from (self._tiled(image, every, predictor, wanted, progress) for image in batch)
-            return
-        maps = self.features([cut(image, every[0]) for image in batch]).on(size)
-        each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
-        yield from (told_of_rows(rows, size, progress) for rows in each)
+            seen: list[Callable[[Window], FeatureMaps]] = [partial(self._window_maps, image) for image in batch]
+        else:
+            maps = self.features([cut(image, self.windows(size)[0]) for image in batch])
+            seen = [partial(_the_same, maps[place]) for place in range(len(batch))]
+        yield from (self.rows_of_members(size, each, predictor, wanted, progress) for each in seen)
+
+    def _window_maps(self, image: NDArray[np.uint8], window: Window) -> FeatureMaps:
+        return self.features([cut(image, window)])
+
+    def rows_of_members(
+        self,
+        size: tuple[int, int],
+        maps: Callable[[Window], FeatureMaps],
+        predictor: EnsemblePredictor,
+        wanted: Wanted,
+        progress: Progress = silent,
+    ) -> Iterator[PixelRows]:
+        """What the members say of an image that is seen one way, its rows from the top.
+
+        Args:
+            size: (H, W) of the image.
+            maps: gives those of each of its `windows`.
+            predictor: the members.
+            wanted: what is needed beside the labels.
+            progress: see `predict_rows`.
+        """
+        every = self.windows(size)
+        if not self.tiled:
+            return told_of_rows(predictor.rows(maps(every[0]).on(size), wanted), size, progress)
+
+        def alike(window: Window) -> PixelRows:
+            return joined(list(predictor.rows(maps(window), wanted)))
+
+        def members(window: Window) -> Tensor:
+            return predictor.member_probabilities(maps(window))
+
+        if self.backbone.own_resolution:
+            return side_by_side(every, size, told_of_windows(alike, len(every), progress))
+        return blend(every, size, told_of_windows(members, len(every), progress))
 
     def wanted_of_members(self, wanted: Wanted) -> Wanted:
         """What the members must give for an answer with what is `wanted`."""
@@ -298,28 +326,6 @@ class Segmenter(Model):
     def _predictor(self) -> EnsemblePredictor:
         self.require_fitted()
         return self.classifier.to(self.device).predictor()
-
-    def _tiled(
-        self,
-        image: NDArray[np.uint8],
-        every: list[Window],
-        predictor: EnsemblePredictor,
-        wanted: Wanted,
-        progress: Progress,
-    ) -> Iterator[PixelRows]:
-        def maps(window: Window) -> FeatureMaps:
-            return self.features([cut(image, window)])
-
-        def alike(window: Window) -> PixelRows:
-            return joined(list(predictor.rows(maps(window), wanted)))
-
-        def members(window: Window) -> Tensor:
-            return predictor.member_probabilities(maps(window))
-
-        size, number = (image.shape[0], image.shape[1]), len(every)
-        if self.backbone.own_resolution:
-            return side_by_side(every, size, told_of_windows(alike, number, progress))
-        return blend(every, size, told_of_windows(members, number, progress))
 
     # Saving
 
@@ -381,3 +387,8 @@ class Segmenter(Model):
             model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)
+
+
+def _the_same(maps: FeatureMaps, _: Window) -> FeatureMaps:
+    """The maps of an image's only window."""
+    return maps

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, family_of_checkpoint
+from frugalseg.backbones.registry import FAMILIES, Family, family_named, family_of_checkpoint
 from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import parse_size, values, within
@@ -36,7 +36,12 @@ def fit_families() -> list[Family]:
     return [*FAMILIES.values(), AUTO_FAMILY]
 
 
-FIT_OPTIONS = FamilyOptions(fit_families, Family.options_class, default_family, "backbone family")
+def fit_options(family: Family) -> Any:
+    """The dataclass of a family's options; each family or combination has its own way to give it."""
+    return family.options_class()
+
+
+FIT_OPTIONS = FamilyOptions(fit_families, fit_options, default_family, "backbone family", joins=True)
 
 
 def fit(
@@ -45,15 +50,17 @@ def fit(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The family of the backbone, or auto to compare what is at hand on your images. By default, the "
-            "family of the checkpoint; without a checkpoint, timm."
+            help="The family of the backbone. Two or three joined with +, such as timm+filters, are used together. "
+            "auto compares what is at hand on your images. By default, the family of the checkpoint; without a "
+            "checkpoint, timm."
         ),
     ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
             help="The backbone's weights: a folder that pretrain wrote, a published file, or a Hub id. By default, a "
-            "network trained on ImageNet that comes with the set-up."
+            "network trained on ImageNet that comes with the set-up. If several families of --backbone take a "
+            "checkpoint, say whose it is: ddpm=PATH,timm=PATH."
         ),
     ] = None,
     protocol: Annotated[
@@ -116,7 +123,7 @@ def fit(
     """
     family = backbone or family_of_checkpoint(checkpoint)
     options = values(
-        FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else FAMILIES[family]), given
+        FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else family_named(family)), given
     )  # refuses wrong ones before torch is loaded
     network_size = size and parse_size(size)
     from frugalseg.jobs.fit import FitRequest, fit_folder

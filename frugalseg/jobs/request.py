@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.backbones.registry import Checkpoint, family_named
+from frugalseg.selection.settings import AUTO
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -13,7 +16,7 @@ class FitRequest:
     Attributes:
         data: the data folder.
         family: a backbone family, or ``auto``: see `frugalseg.jobs.choose`.
-        checkpoint: of the backbone, as its family defines.
+        checkpoint: of the backbone, as its family defines; of several families, see `Family.checkpoints`.
         backbone: options of the backbone; with ``auto`` those of `frugalseg.selection.settings.ChoiceSettings`.
         settings: fields of `frugalseg.segmenter.Settings`.
         device: where to run.
@@ -27,3 +30,11 @@ class FitRequest:
     settings: Mapping[str, Any]
     device: str = "cpu"
     folds: int | None = None
+
+    @property
+    def places(self) -> list[Path]:
+        """The files and folders of the checkpoints that are on this machine."""
+        given: dict[str, Checkpoint] = {AUTO: self.checkpoint} if self.checkpoint is not None else {}
+        if self.family != AUTO:
+            given = family_named(self.family).checkpoints(self.checkpoint)
+        return [place for each in given.values() if (place := Path(each)).exists()]

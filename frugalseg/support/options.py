@@ -19,6 +19,7 @@ class Option:
         help: one sentence.
         flag: how the command line spells it, where that is not its name: ``--size``, ``--inputs/--outputs``.
         within: the range of its value.
+        of: the family that it belongs to, among the options of several.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Option:
     help: str
     flag: str | None
     within: Range | None = None
+    of: str | None = None
 
 
 def option(default: Any, help: str, flag: str | None = None, within: Range | None = None) -> Any:

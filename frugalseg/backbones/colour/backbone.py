@@ -1,6 +1,6 @@
 """Raw colour and position as features: what any representation has to beat."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class ColourBackbone(WeightlessBackbone):
     """
 
     options_class = ColourOptions
-    family: ClassVar[str] = "colour"
+    family = "colour"
 
     def __init__(self, native_size: tuple[int, int] = (256, 256)) -> None:
         super().__init__()

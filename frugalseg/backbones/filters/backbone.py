@@ -1,7 +1,7 @@
 """Filter responses at several scales as features."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -27,8 +27,8 @@ class FiltersBackbone(WeightlessBackbone):
     """
 
     options_class = FilterOptions
-    family: ClassVar[str] = "filters"
-    own_resolution: ClassVar[bool] = True
+    family = "filters"
+    own_resolution = True
 
     def __init__(
         self,

@@ -21,8 +21,9 @@ class FeatureRow(Row):
     """A `Segmenter` on a backbone's features.
 
     Attributes:
-        backbone: family.
-        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
+        backbone: family, or several joined with ``+``.
+        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package. Of
+            several families: the checkpoint of the one that needs it, or ``ddpm=PATH,timm=PATH``.
         random_weights: replace the network's weights by random ones, drawn anew for each run.
         options: fields of the family's options, such as ``timesteps`` and ``blocks``.
         segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
@@ -54,7 +55,9 @@ class FeatureRow(Row):
 
     def dependencies(self, context: Context) -> dict[str, Any]:
         """See `Row`."""
-        return {"weights": "" if self.checkpoint is None else weights_digest(self.checkpoint)}
+        given = family_named(self.backbone).checkpoints(self.checkpoint)
+        found = {name: weights_digest(str(checkpoint)) for name, checkpoint in given.items()}
+        return {"weights": digests.values(found) if len(found) > 1 else "".join(found.values())}
 
     def backbone_options(self, seed: int) -> dict[str, Any]:
         """The options that the row gives, checked. A diffusion model draws its noise with the run's seed."""
