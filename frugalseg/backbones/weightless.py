@@ -16,7 +16,8 @@ class WeightlessBackbone(Backbone):
     """What such families share; a saved folder holds the settings only.
 
     Attributes:
-        options_class: the dataclass of the family's options, whose fields `config` gives.
+        options_class: the dataclass of the family's options, whose fields `config` gives. One of them is `channels`,
+            of the images; where there are three, `config` leaves it out, as earlier versions did.
     """
 
     options_class: ClassVar[type[Any]]
@@ -36,6 +37,13 @@ class WeightlessBackbone(Backbone):
     @abstractmethod
     def with_options(cls, options: Any) -> Self:
         """The backbone with these options, of `options_class`."""
+
+    def seeing(self, channels: int) -> Backbone:
+        """See `Backbone`; of these, the options say how many channels there are."""
+        if channels == self.in_channels:
+            return self
+        again = type(self).with_options(from_json(self.options_class, {**self.config(), "channels": channels}))
+        return again.to(self.device).eval()
 
     def save_weights(self, folder: Path) -> None:
         """Nothing: there are no weights."""

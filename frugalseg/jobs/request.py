@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.data.channels import ChannelChoice
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -18,6 +20,7 @@ class FitRequest:
         settings: fields of `frugalseg.segmenter.Settings`.
         device: where to run.
         folds: also estimate by cross-validation how good the model is, in so many folds; None does not.
+        channels: which channels of the images the model sees; None reads them as RGB.
     """
 
     data: Path
@@ -27,3 +30,4 @@ class FitRequest:
     settings: Mapping[str, Any]
     device: str = "cpu"
     folds: int | None = None
+    channels: ChannelChoice | None = None
