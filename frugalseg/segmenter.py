@@ -47,7 +47,7 @@ from frugalseg.support.version import __version__
 __all__ = ["Prediction", "Segmenter", "Settings"]
 
 FORMAT, WITH_CHANNELS = 1, 2
-"""Of a saved model; a reader refuses what is newer. Earlier versions would read the images of the second kind as RGB."""
+"""Of a saved model; a reader refuses what is newer. Earlier versions would read the images of the second as RGB."""
 
 
 class Segmenter(Model):
@@ -114,9 +114,9 @@ class Segmenter(Model):
             dataset: the path of a data folder; or examples, such as a `SegmentationFolder`, read one at a time.
             classes: the table of the model; without it the dataset's own (`dataset.classes`). Classes of a dataset that
                 has a table, too, go by their names.
-            channels: which channels of the images the model sees, by their numbers from 1, or as a `ChannelChoice`. Their
-                values are scaled from a range that is found on the dataset and saved with the model. Without it, those
-                of the dataset, if it was opened with some; otherwise images are RGB.
+            channels: which channels of the images the model sees, by their numbers from 1, or as a `ChannelChoice`.
+                Their values are scaled from a range that is found on the dataset and saved with the model. Without it,
+                those of the dataset, if it was opened with some; otherwise images are RGB.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
-from frugalseg.data.classes import ClassTable
 from frugalseg.data.channels import ChannelChoice, Channels, ChannelSpec, read_pixels, size_of
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import find_layout
 from frugalseg.data.layout import Layout
 

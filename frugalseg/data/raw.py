@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from frugalseg.data.images import (
     CHOOSE,
@@ -105,6 +105,7 @@ def low_bytes(image: Image.Image, path: Path) -> NDArray[np.uint8] | None:
     if image.format != "PNG" or any(str(tile[3]) not in ("RGB;16B", "RGBA;16B") for tile in tiles):
         raise FileError(path, "its channels of more than 8 bits cannot be read", "save it as TIFF")
     with opened(path) as again:
+        assert isinstance(again, ImageFile.ImageFile)
         again.tile = [tile._replace(args=tile[3].replace("16B", "16L")) for tile in again.tile]
         return np.asarray(upright(again))
 

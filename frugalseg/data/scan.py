@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
+from frugalseg.data.channels import ChannelSpec, read_pixels
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.folder import SegmentationFolder, require_same_size
-from frugalseg.data.channels import ChannelSpec, read_pixels
 from frugalseg.data.images import is_deep, page_count
 from frugalseg.data.mask_colors import palette_of
 from frugalseg.data.mask_folder import MaskFile

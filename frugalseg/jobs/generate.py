@@ -117,7 +117,7 @@ def generate_folder(
     model = load_model(request.model, device=own_device(request.device))
     if model.channels is not None:
         raise InputError(
-            f"{request.model}: fitted on chosen channels, and sets of images for students are RGB; use frugalseg predict"
+            f"{request.model}: fitted on chosen channels, while sets of labeled images are RGB; use frugalseg predict"
         )
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
