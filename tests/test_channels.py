@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from frugalseg import Segmenter, load_backbone
-from frugalseg.classifier.protocol import TrainingProtocol
+from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.example import Example
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.recipe import parse_recipe
 from frugalseg.support.errors import InputError
 from tests.cli.helpers import mistake, run
 from tests.data.helpers import deep_tiff, halves, picture, save_image
@@ -45,6 +46,7 @@ def model(stacks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two channels and few filters, fitted by the command line."""
     out = tmp_path_factory.mktemp("fitted") / "model"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROTOCOLS, "default", QUICK)
         patch.setattr("sys.argv", [*FIT, str(stacks), "-o", str(out), "--channels", "4,1", "--percentiles", "1,99"])
         from frugalseg import cli
 
@@ -85,7 +87,7 @@ def test_the_ranges_are_saved_and_used_in_python_and_on_the_command_line(
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")), found.mask)
     assert np.asarray(Image.open(tmp_path / "out" / "overlays" / "a.png")).shape == (*SIZE, 3)
 
-    code, out, err = run("evaluate", model, stacks, "-o", tmp_path / "scores", capsys=capsys)
+    code, _, err = run("evaluate", model, stacks, "-o", tmp_path / "scores", capsys=capsys)
     assert code == 0, err
     assert json.loads((tmp_path / "scores" / "metrics.json").read_text())["miou"] > 0.9
     assert loaded.evaluate(stacks).metrics()["miou"] > 0.9
@@ -112,7 +114,7 @@ def test_images_of_other_channels_end_in_one_line(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--channels", "1,6"], "0.tif: has no channel 6, only 5"),
+        (["--channels", "1,6", "--backbone", "filters"], "0.tif: has no channel 6, only 5"),
         (["--channels", "0"], "channels are (0,)"),
         (["--channels", "red"], "--channels red: give whole numbers"),
         (["--channels", ""], "--channels"),
@@ -161,33 +163,28 @@ def test_colour_and_arrays_in_python(stacks: Path) -> None:
 
 def test_a_damaged_model_is_refused(model: Path, tmp_path: Path) -> None:
     config = json.loads((model / "config.json").read_text())
-    for number, (key, value) in enumerate({"channels": {}, "channels.ranges": [], "format": 3}.items()):
+    several = {**config["channels"], "ranges": []}
+    for number, changed in enumerate(({"channels": {}}, {"channels": several}, {"format": 3}, {"channels": None})):
         place = tmp_path / str(number)
         shutil.copytree(model, place)
-        wrong = (
-            {**config, key: value}
-            if "." not in key
-            else {**config, "channels": {**config["channels"], "ranges": value}}
-        )
+        wrong = {**config, **changed}
         (place / "config.json").write_text(json.dumps(wrong))
         with pytest.raises(InputError):
             Segmenter.from_pretrained(place)
 
 
-def test_a_recipe_of_chosen_channels(stacks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_of_chosen_channels(stacks: Path, tmp_path: Path) -> None:
     segmenter = {"members": 1, "protocol": {"base": "default", "steps": 30, "batch_size": 64}}
     row = {"kind": "features", "name": "colour", "backbone": "colour", "segmenter": segmenter}
     data = {"kind": "folder", "path": str(stacks), "train": ".", "test": ".", "channels": [4, 2]}
     recipe = {"title": "Stacks", "data": data, "rows": [row], "runs": 1, "pictures": 1}
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    code, _, err = run("benchmark", tmp_path / "recipe.yaml", "-o", tmp_path / "out", capsys=capsys)
-    assert code == 0, err
+    result = run_comparison(parse_recipe(recipe), tmp_path / "out")
+    assert result.runs["colour"][0].confusions["test"].miou() > 0.9
     assert json.loads((tmp_path / "out" / "results.json").read_text())["recipe"]["data"]["channels"] == [4, 2]
+    timm = {**row, "backbone": "timm", "options": {"model": "test_resnet", "pretrained": False}}
     unet = {"kind": "unet", "name": "U-Net"}
-    for wrong, said in (
-        ({"rows": [unet]}, "a row of kind unet sees RGB images only"),
-        ({"data": {**data, "channels": [0]}}, "channels are (0,)"),
-        ({"rows": [{**row, "backbone": "timm", "options": {"model": "test_resnet", "pretrained": False}}]}, "not of 2"),
-    ):
-        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**recipe, **wrong}))
-        assert said in mistake("benchmark", tmp_path / "recipe.yaml", "-o", tmp_path / "out2", capsys=capsys)
+    for wrong, said in ((unet, "a row of kind unet sees RGB images only"), (timm, "not of 2")):
+        with pytest.raises(InputError, match=said):
+            run_comparison(parse_recipe({**recipe, "rows": [wrong]}), tmp_path / "other")
+    with pytest.raises(InputError, match="channels are"):
+        parse_recipe({**recipe, "data": {**data, "channels": [0]}})

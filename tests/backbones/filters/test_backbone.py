@@ -94,6 +94,21 @@ class TestFilters(BackboneChecks):
         return load_backbone("filters", scales=(0.7, 3.5))
 
 
+def test_images_of_other_channels(tmp_path: Any) -> None:
+    images = torch.rand(1, 5, 20, 24, generator=torch.Generator().manual_seed(0))
+    for name, options in (("filters", {"scales": (0.7, 1.6)}), ("colour", {"native_size": (20, 24)})):
+        three = load_backbone(name, **options)
+        five = three.seeing(5)
+        assert three.seeing(3) is three and "channels" not in three.config() and five.config()["channels"] == 5
+        assert five.dim * 3 == three.dim * 5 or (name == "colour" and five.dim == 7)
+        five.save_pretrained(tmp_path / name)
+        expected = load_backbone(name, channels=5, **options)(images).maps
+        for found in (five(images).maps, load_saved_backbone(tmp_path / name)(images).maps):
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        with pytest.raises(InputError, match="channels is 17; give a whole number from 1 to 16"):
+            load_backbone(name, channels=17)
+
+
 def textures(*sizes: tuple[int, int]) -> list[Example]:
     """Fine noise to the left, coarse noise to the right; of the same mean and deviation."""
     rng, found = np.random.default_rng(0), []
