@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from frugalseg import Segmenter, load_backbone
+from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.filters.backbone import FiltersBackbone
 from frugalseg.backbones.filters.network import radius, reach
 from frugalseg.backbones.filters.settings import KINDS, OUTER
