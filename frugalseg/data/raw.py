@@ -106,7 +106,7 @@ def low_bytes(image: Image.Image, path: Path) -> NDArray[np.uint8] | None:
         raise FileError(path, "its channels of more than 8 bits cannot be read", "save it as TIFF")
     with opened(path) as again:
         assert isinstance(again, ImageFile.ImageFile)
-        again.tile = [tile._replace(args=tile[3].replace("16B", "16L")) for tile in again.tile]
+        again.tile = [tile._replace(args=str(tile[3]).replace("16B", "16L")) for tile in again.tile]
         return np.asarray(upright(again))
 
 
