@@ -215,7 +215,7 @@ class Segmenter(Model):
         if channels not in (1, wanted):
             raise InputError(
                 f"images of {channels} channels for a {self.backbone.family} backbone of {wanted}; choose {wanted} "
-                "with --channels or fit(..., channels=...), or build the backbone for them"
+                "with --channels or fit(..., channels=...), or take backbone.seeing(channels)"
             )
         batch = torch.stack(images).to(self.device).expand(-1, wanted, -1, -1)
         maps: FeatureMaps = self.backbone(batch, surrounded=True)

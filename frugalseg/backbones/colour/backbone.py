@@ -44,9 +44,9 @@ class ColourBackbone(WeightlessBackbone):
         return said if self.in_channels == 3 else {**said, "channels": self.in_channels}
 
     @classmethod
-    def with_options(cls, options: ColourOptions) -> Self:
+    def with_options(cls, options: ColourOptions, channels: int = 3) -> Self:
         """See `WeightlessBackbone`."""
-        return cls(options.native_size, options.channels)
+        return cls(options.native_size, channels)
 
 
 def pixel_centres(length: int, device: torch.device) -> Tensor:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from frugalseg.support.options import check_ranges, option, ranged
-from frugalseg.support.ranges import CHANNELS, SIZE
+from frugalseg.support.options import check_ranges, option
+from frugalseg.support.ranges import SIZE
 
 
 @dataclass(frozen=True)
@@ -12,13 +12,11 @@ class ColourOptions:
 
     Attributes:
         native_size: (height, width) in pixels that images of other sizes are resized to.
-        channels: of the images. A fit sets it to the number of those that are chosen.
     """
 
     native_size: tuple[int, int] = option(
         (256, 256), "The height x width in pixels that images are resized to.", within=SIZE
     )
-    channels: int = ranged(3, CHANNELS)
 
     def __post_init__(self) -> None:
         check_ranges(self)

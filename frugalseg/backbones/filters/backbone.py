@@ -60,6 +60,6 @@ class FiltersBackbone(WeightlessBackbone):
         return said if self.in_channels == 3 else {**said, "channels": self.in_channels}
 
     @classmethod
-    def with_options(cls, options: FilterOptions) -> Self:
+    def with_options(cls, options: FilterOptions, channels: int = 3) -> Self:
         """See `WeightlessBackbone`."""
-        return cls(options.scales, options.kinds, options.outer, options.channels)
+        return cls(options.scales, options.kinds, options.outer, channels)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import check_ranges, option, ranged
-from frugalseg.support.ranges import CHANNELS, Range
+from frugalseg.support.options import check_ranges, option
+from frugalseg.support.ranges import Range
 
 KINDS = {"gaussian": 1, "laplacian": 1, "gradient": 1, "difference": 1, "structure": 2, "hessian": 2}
 """The filters by name, with the maps that each gives for an image channel and a scale."""
@@ -28,7 +28,6 @@ class FilterOptions:
         scales: standard deviations of the Gaussians in pixels, from 0.3 to 50.
         kinds: names of the filters, keys of `KINDS`.
         outer: the scale at which the structure tensor is averaged, relative to that of its gradients, from 0.1 to 10.
-        channels: of the images. A fit sets it to the number of those that are chosen.
     """
 
     scales: tuple[float, ...] = option(
@@ -42,7 +41,6 @@ class FilterOptions:
         "The scale of the structure tensor's average, relative to that of its gradients.",
         within=Range(0.1, 10, whole=False),
     )
-    channels: int = ranged(3, CHANNELS)
 
     def __post_init__(self) -> None:
         check_ranges(self)
