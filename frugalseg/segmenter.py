@@ -26,8 +26,9 @@ from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_row
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
+from frugalseg.data.channels import Channels, ChannelSpec, as_choice
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
@@ -48,7 +49,8 @@ from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings"]
 
-FORMAT = 1  # of a saved model; a reader refuses what is newer
+FORMAT = 2
+"""Of a saved model; a reader refuses what is newer. Models of format 1 are not smoothed, and their images are RGB."""
 
 
 class Segmenter(Model):
@@ -62,6 +64,7 @@ class Segmenter(Model):
     Attributes:
         classes: the class table, once fitted.
         classifier: the pixel classifier, once fitted.
+        channels: see `Model`.
         history: how its training went, after `fit` in this process.
 
     Raises:
@@ -98,6 +101,7 @@ class Segmenter(Model):
         dataset: Sequence[Example] | str | Path,
         *,
         classes: ClassTable | None = None,
+        channels: Channels | Sequence[int] | None = None,
         work: Path | None = None,
         made_from: str | None = None,
         extraction: Extraction | None = None,
@@ -109,6 +113,9 @@ class Segmenter(Model):
             dataset: the path of a data folder; or examples, such as a `SegmentationFolder`, read one at a time.
             classes: the table of the model; without it the dataset's own (`dataset.classes`). Classes of a dataset that
                 has a table, too, go by their names.
+            channels: which channels of the images the model sees, by their numbers from 1, or as a `ChannelChoice`.
+                Their values are scaled from a range that is found on the dataset and saved with the model. Without it,
+                those of the dataset, if it was opened with some; otherwise images are RGB.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
@@ -119,8 +126,12 @@ class Segmenter(Model):
         Raises:
             InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
                 class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
+                Or the network does not take so many channels, or the images lack some.
         """
-        dataset = as_dataset(dataset, classes)
+        chosen = channels_of(dataset) if channels is None else as_choice(channels)
+        if chosen is not None:
+            self.backbone = self.backbone.seeing(len(chosen.channels))
+        dataset = as_dataset(dataset, classes, chosen)
         table = classes or classes_of(dataset)
         extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
@@ -140,7 +151,7 @@ class Segmenter(Model):
             progress=lambda step: progress("train", step.step, step.steps),
             checkpoint=state,
         )
-        self.classes = table
+        self.classes, self.channels = table, channels_of(dataset)
         return self
 
     def pixel_set(
@@ -201,9 +212,20 @@ class Segmenter(Model):
         return self.backbone.windows((size[0], size[1]), self.native, tile=self.tiled, overlap=self.settings.overlap)
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
-        """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
-        backbone's margin."""
-        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device), surrounded=True)
+        """The backbone's maps of images (C, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
+        backbone's margin. A single channel is seen as so many alike as the backbone takes.
+
+        Raises:
+            InputError: the backbone takes another number of channels.
+        """
+        channels, wanted = len(images[0]), self.backbone.in_channels
+        if channels not in (1, wanted):
+            raise InputError(
+                f"images of {channels} channels for a {self.backbone.family} backbone of {wanted}; choose {wanted} "
+                "with --channels or fit(..., channels=...), or take backbone.seeing(channels)"
+            )
+        batch = torch.stack(images).to(self.device).expand(-1, wanted, -1, -1)
+        maps: FeatureMaps = self.backbone(batch, surrounded=True)
         return maps
 
     @property
@@ -347,23 +369,27 @@ class Segmenter(Model):
 
     def config(self) -> dict[str, Any]:
         """Everything about the model but its weights, as JSON values."""
-        return {
+        said = {
             "format": FORMAT,
             "frugalseg": __version__,
             "settings": asdict(self.settings),
             "classifier": self.classifier.config(),
         }
+        return said if self.channels is None else {**said, "channels": asdict(self.channels)}
 
     def fingerprint(self) -> str:
         """See `Model.fingerprint`."""
         self.require_fitted()
         parts = {"backbone": self.backbone, "classifier": self.classifier}
-        return model_digest(self.classes, [self.settings, None, self.native, *self.settings.afterwards], parts)
+        seen = [] if self.channels is None else [self.channels]
+        return model_digest(self.classes, [self.settings, None, self.native, *seen, *self.settings.afterwards], parts)
 
     def _require_shape(self, shape: ClassifierShape) -> None:
         """Raise `ValueError` unless a classifier of this shape reads this backbone's maps and knows these classes."""
         if shape.channels != tuple(tap.channels for tap in self.backbone.taps):
             raise ValueError("the classifier reads maps of other channels than the backbone gives")
+        if self.channels is not None:
+            self.backbone.seeing(len(self.channels.channels))
         if shape.num_classes != len(self.classes):
             raise ValueError(f"{shape.num_classes} classes in the classifier, {len(self.classes)} in classes.json")
 
@@ -383,6 +409,8 @@ class Segmenter(Model):
             shape = from_json(ClassifierShape, config["classifier"])
             model = cls(load_saved_backbone(folder / "backbone"), **vars(settings))
             model.classes = ClassTable.from_json(folder / "classes.json")
+            if "channels" in config:
+                model.channels = from_json(ChannelSpec, config["channels"])
             model._require_shape(shape)
             model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.

@@ -46,6 +46,7 @@ class Backbone(nn.Module, ABC):
         fixed_size: the only (height, width) that the network takes, equal to `native_size`; None where it takes any
             multiples of `stride`.
         margin: pixels around an image on which its maps depend, and which `maps` is given as well.
+        in_channels: of the images, C; 3 are red, green and blue.
         own_resolution: whether images are seen as large as they are, through windows of `native_size` that share
             nothing but their margins. The stride must then be 1, and the maps at a pixel must depend on nothing beyond
             `margin`, or the windows' borders would show.
@@ -61,6 +62,7 @@ class Backbone(nn.Module, ABC):
     native_size: tuple[int, int]
     fixed_size: tuple[int, int] | None = None
     margin: int = 0
+    in_channels: int = 3
 
     @property
     def dim(self) -> int:
@@ -77,8 +79,8 @@ class Backbone(nn.Module, ABC):
         """Features of a batch.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
-                With a `margin` m they are (B, 3, H + 2m, W + 2m).
+            images: (B, C, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
+                With a `margin` m they are (B, C, H + 2m, W + 2m).
 
         Returns:
             One (B, channels, h, w) tensor for each of `taps`; (h, w) is that of `map_sizes`.
@@ -149,6 +151,20 @@ class Backbone(nn.Module, ABC):
         """
         raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
 
+    def seeing(self, channels: int) -> "Backbone":
+        """The backbone for images of so many channels: this one, or another with the same settings.
+
+        Raises:
+            InputError: the network takes another number; a single channel it sees as that many alike.
+        """
+        if channels in (1, self.in_channels):
+            return self
+        raise InputError(
+            f"the {self.family} backbone takes images of {self.in_channels} channels, not of {channels}: choose "
+            f"{self.in_channels} with --channels (one may be named twice), or a family that takes any number, such as "
+            "filters"
+        )
+
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
 
@@ -165,7 +181,7 @@ class Backbone(nn.Module, ABC):
         """Check the size, run the network, name the result.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
+            images: (B, C, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
             surrounded: the images have their `margin` around them already, as those that `features.windows.cut`
                 gives. Otherwise it is filled by mirroring them.
 

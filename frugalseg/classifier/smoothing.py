@@ -97,7 +97,7 @@ def smoothed(rows: Iterable[PixelRows], image: NDArray[np.uint8], radius: int) -
 
     Args:
         rows: all rows of the image, from the top, with probabilities.
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8.
         radius: r, in pixels, at least 1.
 
     Returns:
@@ -159,5 +159,7 @@ class _Waiting:
 
 
 def brightness(image: NDArray[np.uint8]) -> Tensor:
-    """(H, W) float32 in [0, 1] of (H, W, 3) uint8."""
-    return torch.from_numpy(image.astype(np.float32) @ np.array(BRIGHTNESS, np.float32)) / 255
+    """(H, W) float32 in [0, 1] of (H, W, C) uint8; of other channels than red, green and blue the mean."""
+    channels = image.shape[2]
+    shares = BRIGHTNESS if channels == len(BRIGHTNESS) else (1 / channels,) * channels
+    return torch.from_numpy(image.astype(np.float32) @ np.array(shares, np.float32)) / 255

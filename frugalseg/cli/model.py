@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from frugalseg.backbones.registry import FAMILIES, Family, family_named, family_of_checkpoint
-from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
+from frugalseg.cli.arguments import BatchSize, Channels, Data, Device, Model, Overwrite, Percentiles, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions, value_of
-from frugalseg.cli.options import parse_size, values, within
+from frugalseg.cli.options import channel_choice, parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.ranges import MEMBERS, SHARE
@@ -103,6 +103,8 @@ def fit(
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
     ] = None,
     small_regions: SmallRegions = 20,
+    channels: Channels = None,
+    percentiles: Percentiles = None,
     folds: Annotated[
         int | None,
         typer.Option(
@@ -125,7 +127,7 @@ def fit(
     options = values(
         FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else family_named(family)), given
     )  # refuses wrong ones before torch is loaded
-    network_size = size and parse_size(size)
+    network_size, choice = size and parse_size(size), channel_choice(channels, percentiles)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
@@ -143,7 +145,7 @@ def fit(
         **({} if smoothing is None else {"smoothing": smoothing}),
         **({"mirrored_views": True} if mirrored_views else {}),
     }
-    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds)
+    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds, choice)
     if checkpoint is None and family == "timm" and not given.get("model"):
         typer.echo(AT_HAND, err=True)
     estimates: list[object] = []

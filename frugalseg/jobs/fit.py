@@ -68,10 +68,11 @@ def fit_folder(
     place, work = out.resolve(), work_folder(out)
     if not may_be_in_place(work):
         require_new(out, overwrite)
-    opened = OpenedFolder.of(request.data, keep=KEPT)
     settings = Settings.of(request.settings)  # before the network, which may have to be fetched
     # Before all images are read and checked: this finds wrong options.
     segmenter = None if request.family == AUTO else new_segmenter(request)
+    require_comparable(request)
+    opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
     dataset = checked(opened, settings.small_region, findings)
     with with_choice(request, dataset, work, compared, progress) as (decided, choice):
         fit = Fit(decided, segmenter or new_segmenter(decided), dataset, place, work, choice)
@@ -81,7 +82,19 @@ def fit_folder(
 def new_segmenter(request: FitRequest) -> Segmenter:
     """The model of a request, not fitted yet."""
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+    if request.channels is not None:
+        backbone = backbone.seeing(len(request.channels.channels))
     return Segmenter(backbone, device=request.device, **request.settings)
+
+
+def require_comparable(request: FitRequest) -> None:
+    """`InputError` where a backbone is to be chosen among some that do not take the channels of the images."""
+    number = 3 if request.channels is None else len(request.channels.channels)
+    if request.family == AUTO and number not in (1, 3):
+        raise InputError(
+            f"--backbone auto compares networks of 3 channels, not of {number}: choose 1 or 3 with --channels, "
+            "or --backbone filters"
+        )
 
 
 @dataclass(frozen=True)
@@ -189,6 +202,8 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
     }
     if request.folds is not None:
         command["folds"] = request.folds
+    if request.channels is not None:
+        command["channels"] = asdict(request.channels)
     return plain(as_recorded(command, record, {"checkpoint_files"}))
 
 

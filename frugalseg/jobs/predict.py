@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalseg.data.images import list_images, read_image, report_other_files, require_distinct_stems
+from frugalseg.data.channels import ChannelSpec, read_pixels, require_stored
+from frugalseg.data.images import list_images, report_other_files, require_distinct_stems
 from frugalseg.jobs.prediction_files import Extras, ImageFiles
 from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
@@ -65,7 +66,8 @@ def predict_folder(
 
     Raises:
         InputError: no images, images that share a stem, an output folder of something else, one in which another run
-            is at work, or with `strict` an image that cannot be read.
+            is at work, an image whose channels are not those that the model was fitted on, or with `strict` an image
+            that cannot be read.
         WorkError: some images could not be read; all others are done.
     """
     extras = extras or Extras()
@@ -75,6 +77,7 @@ def predict_folder(
     require_distinct_stems(paths)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
+    require_stored(paths, predictor.channels)
     command = {
         "command": "predict",
         **predictor.stamps(folder, Record(out / RECORD)),
@@ -83,7 +86,7 @@ def predict_folder(
     }
     with own_folder(out, command, overwrite):
         predictor.classes.to_json(out / "classes.json")
-        readable = Readable(strict=strict or images.is_file())
+        readable = Readable(strict=strict or images.is_file(), channels=predictor.channels)
         number = write_missing(predictor, paths, out, extras, batch_size, readable, progress)
         report_masks_without_image(out, images, paths)
         report_failures(out, readable.failures, len(paths))
@@ -95,21 +98,22 @@ class Readable:
 
     Args:
         strict: raise for the first of these.
+        channels: of the model.
 
     Attributes:
         failures: what is wrong with each.
     """
 
-    def __init__(self, *, strict: bool) -> None:
+    def __init__(self, *, strict: bool, channels: ChannelSpec | None = None) -> None:
         self.failures: list[FileError] = []
-        self._strict = strict
+        self._strict, self._channels = strict, channels
         self._under_way: deque[tuple[Path, NDArray[np.uint8]]] = deque()
 
     def images(self, paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
-        """(H, W, 3) uint8 of each file that is an image; it is kept until `next_one` asks for it."""
+        """(H, W, C) uint8 of each file that is an image; it is kept until `next_one` asks for it."""
         for path in paths:
             try:
-                image = read_image(path)
+                image = read_pixels(path, self._channels)
             except FileError as error:
                 if self._strict:
                     raise

@@ -86,7 +86,7 @@ class ImageFiles:
 
         Args:
             rows: all of the image, from the top.
-            image: (H, W, 3) uint8.
+            image: (H, W, C) uint8, as the model sees it.
             model: that says so.
             extras: more outputs.
         """

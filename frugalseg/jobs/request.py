@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones.registry import Checkpoint, family_named
+from frugalseg.data.channels import ChannelChoice
 from frugalseg.selection.settings import AUTO
 
 
@@ -21,6 +22,7 @@ class FitRequest:
         settings: fields of `frugalseg.segmenter.Settings`.
         device: where to run.
         folds: also estimate by cross-validation how good the model is, in so many folds; None does not.
+        channels: which channels of the images the model sees; None reads them as RGB.
     """
 
     data: Path
@@ -30,6 +32,7 @@ class FitRequest:
     settings: Mapping[str, Any]
     device: str = "cpu"
     folds: int | None = None
+    channels: ChannelChoice | None = None
 
     @property
     def places(self) -> list[Path]:

@@ -49,7 +49,7 @@ class CombinedBackbone(Backbone):
         self.taps = tuple(
             Tap(f"{part.family}.{tap.name}", tap.channels, tap.stride) for part in parts for tap in part.taps
         )
-        self.stride = 1
+        self.stride, self.in_channels = 1, max(part.in_channels for part in parts)
         self.margin = max(part.margin for part in parts)
         self.own_resolution = all(part.own_resolution for part in parts)
         resizing = [part.native_size for part in parts if not part.own_resolution]
@@ -69,6 +69,12 @@ class CombinedBackbone(Backbone):
     def device(self) -> torch.device:
         """Where the parts are."""
         return self.each[0].device
+
+    def seeing(self, channels: int) -> Backbone:
+        """See `Backbone`: the parts that see so many."""
+        if channels in (1, self.in_channels):
+            return self
+        return type(self)([part.seeing(channels) for part in self.each]).to(self.device).eval()
 
     def windows(self, image: Size, native: Size, *, tile: bool, overlap: float = 0.25) -> list[Window]:
         """See `Backbone.windows`. Windows of an image are all of one size, so that the parts see one scale."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ class FeatureRow(Row):
             ``smoothing`` is 0 where it is not given: methods are compared as the paper compares them.
     """
 
+    takes_channels: ClassVar[bool] = True
     kind: Literal["features"]
     backbone: str = "ddpm"
     checkpoint: str | None = None
@@ -49,6 +50,9 @@ class FeatureRow(Row):
         from frugalseg.segmenter import Segmenter
 
         backbone = load_backbone(self.backbone, self.checkpoint, **self.backbone_options(seed))
+        chosen = context.data.choice()
+        if chosen is not None:
+            backbone = backbone.seeing(len(chosen.channels))
         if self.random_weights:
             backbone = backbone.reinitialised(seed)
         return Segmenter(backbone, device=context.device, **self.settings(seed))
