@@ -17,6 +17,7 @@ SCRIPTS = {
     "filters": ((), 6),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
+    "pipeline": ((), 2),
     "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
     "student": (("--batch", "2"), 2),
 }
