@@ -67,3 +67,4 @@ def test_memory(run):
     result = run("memory", "--unet", "--images", "2", "--members", "2")
     assert len(result["rows"]) == 3
     assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4
+    assert len(run("memory", "--fit", "2", "--members", "2")["rows"]) == 1

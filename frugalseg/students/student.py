@@ -166,7 +166,6 @@ class Student(Model):
                 raise InputError(f"{len(classes)} classes in classes.json, {spec.classes} in the network")
             network, weights = StudentNetwork(spec), folder / cls.weights_file
             load_strictly(network.body, read_tensors(weights), weights)
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
         # Out here, for a device that fails or is full says nothing of the student.
         return cls(network, classes, view, device=device)
 
