@@ -17,6 +17,7 @@ SCRIPTS = {
     "alternatives": (("textures", "--members", "1"), 8),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
+    "pipeline": ((), 2),
     "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
     "student": (("--batch", "2"), 2),
 }
@@ -66,6 +67,7 @@ def test_memory(run):
     result = run("memory", "--unet", "--images", "2", "--members", "2")
     assert len(result["rows"]) == 3
     assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4
+    assert len(run("memory", "--fit", "2", "--members", "2")["rows"]) == 1
 
 
 def test_improvements(run, tmp_path):

@@ -2,9 +2,10 @@
 
 import ctypes
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 
@@ -33,12 +34,38 @@ def decoders() -> tuple[str, ...]:
 def quiet_decoders() -> Iterator[None]:
     """Within the block, decoders say what is wrong with a file by their exceptions alone.
 
-    Pillow warns of large and of slightly broken files; one clear error is enough.
+    Pillow warns of large and of slightly broken files; one clear error is enough. Warnings belong to the whole process:
+    they are off from when the first thread enters such a block until the last one leaves it.
     """
     _silence_tiff()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    _QUIET.enter()
+    try:
         yield
+    finally:
+        _QUIET.leave()
+
+
+class _Quiet:
+    """How many threads want no warnings."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._usual = threading.Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._usual.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._usual.close()
+
+
+_QUIET = _Quiet()
 
 
 @cache

@@ -155,6 +155,15 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         return rgb_of(upright(image), Path(path))
 
 
+def claimed_pixels(path: Path) -> int:
+    """How many pixels an image says that it has; of what cannot be opened, the bytes of the file."""
+    try:
+        with opened(path) as image:
+            return image.width * image.height
+    except FileError:
+        return path.stat().st_size if path.is_file() else 0
+
+
 def page_count(path: str | Path) -> int:
     """How many pictures of full size a TIFF file holds, where they are not channels of one; 1 for other formats."""
     with opened(path) as image:

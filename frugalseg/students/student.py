@@ -16,7 +16,7 @@ from torch import Tensor
 from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.classifier.prediction import PixelRows, known
 from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, told_of_windows
-from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy
+from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy, first_largest
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
 from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_kind, saved_config
@@ -99,10 +99,10 @@ class Student(Model):
             every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.view.tile:
-                    yield from (self._tiled(image, every, progress) for image in batch)
+                    yield from (self._tiled(image, every, wanted, progress) for image in batch)
                 else:
                     found = self.logits([cut(image, every[0]) for image in batch], size)
-                    yield from (told_of_rows(softmax_rows(logits), size, progress) for logits in found)
+                    yield from (told_of_rows(softmax_rows(logits, wanted), size, progress) for logits in found)
 
     @torch.inference_mode()
     def logits(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
@@ -111,12 +111,14 @@ class Student(Model):
             self.network(torch.stack(images).to(self.device)), size, mode="bilinear", align_corners=False
         )
 
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window], progress: Progress) -> Iterator[PixelRows]:
+    def _tiled(
+        self, image: NDArray[np.uint8], every: list[Window], wanted: Wanted, progress: Progress
+    ) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
             return self.logits([cut(image, window)], window.size).softmax(1)
 
         blended = blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
-        return (rows_of(part) for part in stacked((known(piece.probabilities) for piece in blended), 1))
+        return (rows_of(part, wanted) for part in stacked((known(piece.probabilities) for piece in blended), 1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
@@ -169,15 +171,15 @@ class Student(Model):
 
 
 @torch.inference_mode()
-def softmax_rows(logits: Tensor) -> Iterator[PixelRows]:
+def softmax_rows(logits: Tensor, wanted: Wanted = EVERYTHING) -> Iterator[PixelRows]:
     """The answer to an image from its logits (K, H, W), some rows at a time."""
     # In whole blocks of rows, for sums over a few values more or less at the end of a row are rounded otherwise.
     step = max(1, AT_ONCE // (64 * logits[:, 0].numel())) * 64
     for top in range(0, logits.shape[1], step):
-        yield rows_of(logits[:, top : top + step].softmax(0))
+        yield rows_of(logits[:, top : top + step].softmax(0), wanted)
 
 
-def rows_of(probabilities: Tensor) -> PixelRows:
+def rows_of(probabilities: Tensor, wanted: Wanted = EVERYTHING) -> PixelRows:
     """One network's answer from its softmax output (K, rows, W); its uncertainty is the entropy, 0 to log K."""
-    uncertainty = entropy(probabilities.permute(1, 2, 0))
-    return PixelRows(probabilities.argmax(0).to(torch.uint8), probabilities, uncertainty)
+    uncertainty = entropy(probabilities.permute(1, 2, 0)) if wanted.uncertainty else None
+    return PixelRows(first_largest(probabilities), probabilities, uncertainty)

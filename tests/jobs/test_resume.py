@@ -278,17 +278,17 @@ def test_masks_hold_the_predicted_ids(model, toy_test, tmp_path):
 
 def test_a_full_disk_leaves_nothing_half_written(model, toy_test, tmp_path, monkeypatch):
     """The device refuses to write from the second mask on: the first stays, no other file appears, a rerun goes on."""
-    real, written = Image.Image.save, []
+    real, written = Path.write_bytes, []
 
-    def save(picture, path, *args, **kwargs):
+    def write(path, content):
         if len(written) == 1:
-            Path(path).write_bytes(b"half")
+            real(path, b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        real(picture, path, *args, **kwargs)
         written.append(path)
+        return real(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", save)
+        patch.setattr(Path, "write_bytes", write)
         with pytest.raises(OSError, match="No space left"):
             predict_folder(model, toy_test / "images", tmp_path / "masks")
     assert {p.name for p in (tmp_path / "masks").iterdir()} == {"run.json", "classes.json", "001000.png"}
