@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from frugalseg.support.precision import Precision
+from frugalseg.training.event_log import EventLog
 from frugalseg.training.hardware import LIGHTNING_PRECISIONS, Hardware
 
 
@@ -68,7 +68,7 @@ def new_trainer(
         max_epochs=-1,
         gradient_clip_val=gradient_clip,
         callbacks=list(callbacks),
-        logger=TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False),
+        logger=EventLog(folder / "tensorboard"),
         default_root_dir=folder,
         log_every_n_steps=1,
         use_distributed_sampler=False,
