@@ -1,9 +1,16 @@
 """Ways in which a saved thing can be wrong, each by its name: of each only "works" or one line may come."""
 
 import copy
+import io
 import json
 import random
 import shutil
+from functools import partial
+from itertools import groupby
+
+import torch
+
+from frugalseg import InputError
 
 WRONG_VALUES = (
     *(None, True, -1, 0, 1.5, float("nan"), 10**12, 10**400, -(10**30)),
@@ -104,6 +111,59 @@ def with_header(header, rest):
     return len(text).to_bytes(8, "little") + text + rest
 
 
+WRONG_TENSORS = {
+    "longer": lambda value: torch.cat([value.reshape(-1)] * 2),
+    "expanded": lambda value: torch.zeros(1).expand(10**9),
+    "complex": lambda value: value.to(torch.complex64),
+    "sparse": lambda value: value.float().to_sparse(),
+    "not finite": lambda value: torch.full_like(value, float("nan") if value.is_floating_point() else -1),
+}
+"""What a tensor may become."""
+
+
+def tensors_of(state, path=()):
+    """The path of each tensor in what `torch.save` wrote."""
+    if isinstance(state, torch.Tensor):
+        yield path
+    elif isinstance(state, dict | list | tuple):
+        for key, inner in state.items() if isinstance(state, dict) else enumerate(state):
+            yield from tensors_of(inner, (*path, key))
+
+
+def state_mutations(state):
+    """(name, make) of single changes of the saved state of a training: of its values, of its tensors, of its parts.
+
+    The changed state is made as it is asked for: all of them together would take gigabytes.
+    """
+    for path in places(state):
+        name = ".".join(map(str, path)) or "all"
+        for new in (*WRONG_VALUES, torch.ones(3), torch.tensor(2**62)):
+            yield f"{name} = {type(new).__name__} {str(new)[:20]}", partial(put, state, path, new)
+        if path:
+            yield f"{name} removed", partial(removed, state, path)
+    for path in tensors_of(state):
+        name = ".".join(map(str, path))
+        for kind, change in WRONG_TENSORS.items():
+            yield f"{name} {kind}", lambda path=path, change=change: put(state, path, change(get(state, path)))
+
+
+def saved(state):
+    """The bytes that `torch.save` writes."""
+    out = io.BytesIO()
+    torch.save(state, out)
+    return out.getvalue()
+
+
+class Opens:
+    """Opens a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
 def folder_mutations(folder, seed=0):
     """(name, path, bytes) of single changes of each file of a saved folder; None for a file that is gone."""
     rng = random.Random(seed)
@@ -141,3 +201,20 @@ class Changed:
     def mend(self, path):
         """Make it sound again."""
         shutil.copyfile(self.sound / path, self.folder / path)
+
+
+def chosen(mutations, count, rng):
+    """`count` changes, one of each of as many fields of files; or all changes."""
+    if count is None:
+        return list(mutations)
+    groups = [list(group) for _, group in groupby(mutations, key=lambda mutation: mutation[0].split(" ")[:2])]
+    return [rng.choice(group) for group in rng.sample(groups, min(count, len(groups)))]
+
+
+def answer(load):
+    """The line with which something is refused, or None."""
+    try:
+        load()
+    except InputError as error:
+        return str(error)
+    return None

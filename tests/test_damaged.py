@@ -2,12 +2,11 @@
 
 import random
 import resource
-from itertools import groupby
 
 import pytest
 
-from frugalseg import InputError, load_model
-from tests.mutations import Changed, folder_mutations
+from frugalseg import load_model
+from tests.mutations import Changed, answer, chosen, folder_mutations
 from tests.tiny_models import KINDS, model_of
 
 LONGEST = 400
@@ -27,23 +26,6 @@ def saved(tiny_ddpm, tmp_path_factory):
         return made[kind]
 
     return of
-
-
-def answer(load):
-    """The line with which something is refused, or None."""
-    try:
-        load()
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def chosen(mutations, count, rng):
-    """`count` changes, one of each of as many fields of files; or all changes."""
-    if count is None:
-        return list(mutations)
-    groups = [list(group) for _, group in groupby(mutations, key=lambda mutation: mutation[0].split(" ")[:2])]
-    return [rng.choice(group) for group in rng.sample(groups, min(count, len(groups)))]
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(None, marks=pytest.mark.slow)])

@@ -10,8 +10,12 @@ from frugalseg.classifier.batches import PixelSource
 from frugalseg.classifier.history import TrainingHistory
 from frugalseg.classifier.protocol import TrainingProtocol
 from frugalseg.classifier.training_run import TrainingRun
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path
+from frugalseg.support.saved_states import read_state, require_alike, require_optimizer
+
+AFRESH = "delete it to start anew"
 
 
 def identity_of(
@@ -51,25 +55,31 @@ def load_state(run: TrainingRun, identity: dict[str, Any], path: Path) -> None:
     """Take up the state that `save_state` wrote.
 
     Raises:
-        InputError: the file cannot be read, or is of a training with another identity.
+        InputError: the file is damaged, or is of a training with another identity.
     """
-    state = _read(path, identity, run.classifier.device)
+    with refused_where_damaged(path, "state of a training", AFRESH):
+        state = read_state(path, run.classifier.device)
+        found = state["identity"]
+        differing = [key for key, value in identity.items() if found.get(key) != value]
+    if differing:
+        raise InputError(f"{path} belongs to a training with other {', '.join(differing)}; {AFRESH}")
+    with refused_where_damaged(path, "state of a training", AFRESH):
+        _take(run, state)
+
+
+def _take(run: TrainingRun, state: dict[str, Any]) -> None:
+    """Put what a file holds into a new run; it raises nearly anything where it does not fit."""
+    active = state["active"]
+    history = {**run.history.to_json(), "losses": [[0, 0.0]] * len(state["history"]["losses"])}
+    fresh = {"step": run.step, "history": history, "active": [0] * len(active), "misses": run.misses[: len(active)]}
+    require_alike(state, fresh, "state")
+    require_alike(state["best"].float(), run.best[: len(active)], "best")  # of a training in float64 it is in that
+    if not state["step"] <= run.steps or sorted({*active} & {*range(run.classifier.members)}) != active:
+        raise InputError("of other members or steps")
     run.step, run.best, run.misses = state["step"], state["best"], state["misses"]
     run.history = TrainingHistory.from_json(state["history"])
     run.classifier.load_state_dict(state["classifier"])
-    run.members.take(state["active"])
+    run.members.take(active)
     run.members.part.load_state_dict(state["part"])
+    require_optimizer(state["optimizer"], run.members.optimizer, "optimizer")
     run.members.optimizer.load_state_dict(state["optimizer"])
-
-
-def _read(path: Path, identity: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """The content of a state file whose identity is `identity`."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        found = state["identity"]
-    except Exception as error:
-        raise InputError(f"{path} is not a readable state of training; delete it to start anew") from error
-    differing = [key for key, value in identity.items() if found.get(key) != value]
-    if differing:
-        raise InputError(f"{path} belongs to a training with other {', '.join(differing)}; delete it to start anew")
-    return state

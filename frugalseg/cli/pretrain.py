@@ -123,10 +123,11 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
-    from frugalseg.backbones.ddpm.convert import convert_checkpoint
+    from frugalseg.backbones.ddpm.convert import convert_checkpoint, may_be_unmarked
     from frugalseg.support.folders import require_new, spare_inputs
 
     spare_inputs(out, checkpoint)
-    require_new(out, overwrite)
+    if not (overwrite and may_be_unmarked(out)):  # else its weights tell
+        require_new(out, overwrite)
     convert_checkpoint(checkpoint, out, image_size=image_size, head_channels=head_channels)
     typer.echo(f"diffusers folder: {out}")

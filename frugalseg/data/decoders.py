@@ -4,8 +4,8 @@ import ctypes
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 
@@ -34,19 +34,19 @@ def decoders() -> tuple[str, ...]:
 def quiet_decoders() -> Iterator[None]:
     """Within the block, decoders say what is wrong with a file by their exceptions alone.
 
-    Pillow warns of large and of slightly broken files; one clear error is enough. Warnings belong to the whole process:
-    they are off from when the first thread enters such a block until the last one leaves it.
+    Pillow warns of large and of slightly broken files; one clear error is enough. What silences them holds for the
+    whole process, for there is no other way: from when the first thread enters such a block until the last one leaves
+    it, decoders are silent in all threads. Afterwards everything is as it was.
     """
-    _silence_tiff()
-    _QUIET.enter()
+    _SILENCE.enter()
     try:
         yield
     finally:
-        _QUIET.leave()
+        _SILENCE.leave()
 
 
-class _Quiet:
-    """How many threads want no warnings."""
+class _Silence:
+    """How many threads want it."""
 
     def __init__(self) -> None:
         self._lock, self._inside, self._usual = threading.Lock(), 0, ExitStack()
@@ -56,6 +56,7 @@ class _Quiet:
             if not self._inside:
                 self._usual.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")
+                self._usual.enter_context(_silent_tiff())
             self._inside += 1
 
     def leave(self) -> None:
@@ -65,15 +66,32 @@ class _Quiet:
                 self._usual.close()
 
 
-_QUIET = _Quiet()
+_SILENCE = _Silence()
+
+
+@contextmanager
+def _silent_tiff() -> Iterator[None]:
+    """Keep TIFF's readers from writing to standard error: Pillow's own, which logs, and libtiff, which just prints."""
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    level, handlers = log.level, [change(None) for change in _handler_setters()]
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for change, handler in zip(_handler_setters(), handlers, strict=True):
+            change(handler)
 
 
 @cache
-def _silence_tiff() -> None:
-    """Keep TIFF's readers from writing to standard error: Pillow's own, which logs, and libtiff, which just prints."""
-    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
+def _handler_setters() -> list[Callable[[int | None], int | None]]:
+    """What sets libtiff's handlers of errors and of warnings, and gives the one before; empty where out of reach."""
     # Found through Pillow's module, to which it is linked; on Windows it is a part of that and cannot be reached.
-    with suppress(OSError, AttributeError):
+    try:
         library = ctypes.CDLL(_imaging.__file__)
-        library.TIFFSetErrorHandler(None)
-        library.TIFFSetWarningHandler(None)
+        setters = [library.TIFFSetErrorHandler, library.TIFFSetWarningHandler]
+    except (OSError, AttributeError):
+        return []
+    for each in setters:
+        each.argtypes, each.restype = [ctypes.c_void_p], ctypes.c_void_p
+    return list(setters)

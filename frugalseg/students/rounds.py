@@ -13,6 +13,8 @@ from torch import Tensor
 from frugalseg.data.example import Example
 from frugalseg.students.settings import Schedule
 from frugalseg.students.student import Student
+from frugalseg.support.errors import InputError
+from frugalseg.support.saved_states import require_alike
 from frugalseg.training.alarm import Alarm
 from frugalseg.training.log import TrainingLog
 from frugalseg.training.state import save_state
@@ -91,7 +93,12 @@ class Rounds(pl.Callback):
         return {"done": [vars(each) for each in self.done], "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`; raises `InputError` where it is none of this network."""
+        own = self.student.network.state_dict()
+        require_alike(state_dict["done"], [vars(Round(0, 0.0, 0.0))] * len(state_dict["done"]), "rounds")
+        require_alike(state_dict["best"], own, "best")
+        if state_dict["done"] and state_dict["best"].keys() != own.keys():
+            raise InputError("best is of another network")
         self.done = [Round(**each) for each in state_dict["done"]]
         self.best = state_dict["best"]
 

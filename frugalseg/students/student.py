@@ -1,8 +1,9 @@
 """A student: an ordinary segmentation network that segments, is evaluated and saved as a `Segmenter` is."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones.weights import load_strictly, read_tensors
+from frugalseg.classifier.first_layer import source_positions
 from frugalseg.classifier.prediction import PixelRows, known
 from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, told_of_windows
 from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy, first_largest
@@ -33,6 +35,8 @@ from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
 KIND = "student"
+MOST = 2**26
+"""Logits of a batch, at the size of its images, that may be in memory at a time: 256 MB."""
 OVERLAP = 0.25
 """Share of a window's side that neighbouring windows share."""
 
@@ -101,21 +105,20 @@ class Student(Model):
                 if self.view.tile:
                     yield from (self._tiled(image, every, wanted, progress) for image in batch)
                 else:
-                    found = self.logits([cut(image, every[0]) for image in batch], size)
-                    yield from (told_of_rows(softmax_rows(logits, wanted), size, progress) for logits in found)
+                    found = stretched(self.logits([cut(image, every[0]) for image in batch]), size, wanted)
+                    yield from (told_of_rows(rows, size, progress) for rows in found)
 
     @torch.inference_mode()
-    def logits(self, images: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """(B, K, \\*size) of images (3, h, w) in [0, 1] of one size."""
-        return F.interpolate(
-            self.network(torch.stack(images).to(self.device)), size, mode="bilinear", align_corners=False
-        )
+    def logits(self, images: list[Tensor]) -> Tensor:
+        """(B, K, h, w) of images (3, h, w) in [0, 1] of one size."""
+        logits: Tensor = self.network(torch.stack(images).to(self.device))
+        return logits
 
     def _tiled(
         self, image: NDArray[np.uint8], every: list[Window], wanted: Wanted, progress: Progress
     ) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
-            return self.logits([cut(image, window)], window.size).softmax(1)
+            return resized(self.logits([cut(image, window)]), window.size).softmax(1)
 
         blended = blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
         return (rows_of(part, wanted) for part in stacked((known(piece.probabilities) for piece in blended), 1))
@@ -170,13 +173,53 @@ class Student(Model):
         return cls(network, classes, view, device=device)
 
 
+def stretched(
+    logits: Tensor, size: tuple[int, int], wanted: Wanted = EVERYTHING, most: int = MOST
+) -> list[Iterator[PixelRows]]:
+    """The answers to images of one size from their logits (B, K, h, w), some rows at a time.
+
+    Args:
+        logits: at the size at which the network sees the images.
+        size: (H, W) of the images.
+        wanted: what is needed beside the labels.
+        most: logits at the images' own size that may be in memory at a time; further ones are computed as their rows
+            are asked for. The two ways differ by rounding alone.
+    """
+    if logits[:, :, 0, 0].numel() * size[0] * size[1] > most:
+        return [_softmax_rows(len(each), size, wanted, partial(_some_rows, each, size)) for each in logits]
+    found = resized(logits, size)
+    return [_softmax_rows(len(each), size, wanted, partial(_rows_of_whole, each)) for each in found]
+
+
 @torch.inference_mode()
-def softmax_rows(logits: Tensor, wanted: Wanted = EVERYTHING) -> Iterator[PixelRows]:
-    """The answer to an image from its logits (K, H, W), some rows at a time."""
+def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, K, \\*size), bilinear."""
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+@torch.inference_mode()
+def _softmax_rows(
+    classes: int, size: tuple[int, int], wanted: Wanted, logits: Callable[[slice], Tensor]
+) -> Iterator[PixelRows]:
+    """The answer to an image, from what gives the logits (K, rows, W) of some of its rows."""
     # In whole blocks of rows, for sums over a few values more or less at the end of a row are rounded otherwise.
-    step = max(1, AT_ONCE // (64 * logits[:, 0].numel())) * 64
-    for top in range(0, logits.shape[1], step):
-        yield rows_of(logits[:, top : top + step].softmax(0), wanted)
+    step = max(1, AT_ONCE // (64 * classes * size[1])) * 64
+    for top in range(0, size[0], step):
+        yield rows_of(logits(slice(top, min(top + step, size[0]))).softmax(0), wanted)
+
+
+def _rows_of_whole(logits: Tensor, rows: slice) -> Tensor:
+    return logits[:, rows]
+
+
+def _some_rows(logits: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
+    """(K, rows, W): some rows of what `resized` makes of logits (K, h, w)."""
+    y = torch.arange(rows.start, rows.stop)
+    lower, upper, weight = source_positions(y, logits.shape[1], size[0], logits.dtype)
+    first, last = int(lower[0]), int(upper[-1]) + 1
+    wide = resized(logits[None, :, first:last], (last - first, size[1]))[0]
+    low, high = (wide[:, (place - first).to(wide.device)] for place in (lower, upper))
+    return low.lerp_(high, weight.to(wide)[:, None])
 
 
 def rows_of(probabilities: Tensor, wanted: Wanted = EVERYTHING) -> PixelRows:

@@ -7,6 +7,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from frugalseg.support.errors import InputError
+
 
 class AveragedWeights(WeightAveraging):
     """An exponential moving average whose memory grows from nothing to 1 / (1 - decay) steps.
@@ -26,6 +28,15 @@ class AveragedWeights(WeightAveraging):
         """
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take up a saved average; where there is none, Lightning would go on with another one in silence."""
+        missing = [key for key in ("current_model_state", "averaging_state") if key not in checkpoint]
+        if missing:
+            raise InputError(f"no {missing[0]}")
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        if self._average_model is not None and int(self._average_model.n_averaged) < 0:
+            raise InputError("a negative number of averaged weights")
 
     @property
     def average(self) -> Any:

@@ -1,14 +1,18 @@
 """The state of a training on the disk: everything that continuing from a step needs."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Trainer
 
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
+from frugalseg.support.saved_states import read_state
 
-PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops")
+PARTS = ("global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks")
 """What continuing takes from the file."""
 
 
@@ -22,26 +26,41 @@ def save_state(trainer: Trainer, path: Path) -> None:
         temporary.replace(path)
 
 
-def saved_state(path: Path, whole: Path) -> Path | None:
-    """`path` where a state has been saved there, None where there is none.
+@dataclass(frozen=True)
+class SavedState:
+    """The state of a training that `save_state` has written.
+
+    Attributes:
+        path: of the file.
+        whole: what is to be deleted where the state is damaged.
+    """
+
+    path: Path
+    whole: Path
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Within the block, where the state is read, every failure says that it is damaged."""
+        with refused_where_damaged(self.path, "state of a training", f"delete {self.whole} to begin the training anew"):
+            yield
+
+
+def saved_state(path: Path, whole: Path) -> SavedState | None:
+    """The state that has been saved at `path`, None where there is none.
 
     Args:
         path: of the state.
         whole: what is to be deleted where the state is damaged.
 
     Raises:
-        InputError: the state can no longer be read.
+        InputError: the file is damaged, or holds something else.
     """
     if not path.is_file():
         return None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    state = SavedState(path, whole)
+    with state.read():
+        content = read_state(path)
         missing = [key for key in PARTS if key not in content]
-    except Exception as error:  # torch raises nearly anything on broken bytes
-        reason = " ".join(str(error).split())[:60] or type(error).__name__
-        raise InputError(f"{path}: cannot be read ({reason}); delete {whole} to begin the training anew") from None
-    if missing:
-        raise InputError(
-            f"{path}: not the state of a training (no {missing[0]}); delete {whole} to begin the training anew"
-        )
-    return path
+        if missing:
+            raise InputError(f"no {missing[0]}")
+    return state

@@ -4,14 +4,16 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from frugalseg.support.precision import Precision
+from frugalseg.training.event_log import EventLog
 from frugalseg.training.hardware import LIGHTNING_PRECISIONS, Hardware
+from frugalseg.training.state import SavedState
+from frugalseg.training.state_check import StateCheck
 
 
 def train(
@@ -24,7 +26,7 @@ def train(
     steps: int,
     callbacks: Sequence[pl.Callback],
     gradient_clip: float | None = None,
-    state: Path | None = None,
+    state: SavedState | None = None,
 ) -> pl.Trainer:
     """Train a module from a saved state, or from the beginning, until its last step or until a callback stops it.
 
@@ -37,18 +39,21 @@ def train(
         steps: the last step.
         callbacks: called in this order after each step.
         gradient_clip: largest norm of all gradients together; None leaves them as they are.
-        state: what `save_state` wrote.
+        state: what to go on from, where there is something.
 
     Returns:
         The trainer, which knows the step that was reached.
 
     Raises:
+        DamagedError: the saved state is not one of such a training.
         KeyboardInterrupt: the training was stopped by Ctrl-C.
     """
+    check = None if state is None else StateCheck(state)
     with quiet_lightning():
-        trainer = new_trainer(folder, hardware, precision, steps, callbacks, gradient_clip)
-        with interruptible(trainer):
-            trainer.fit(module, datamodule=batches, ckpt_path=state, weights_only=True)
+        every = callbacks if check is None else [check, *callbacks]
+        trainer = new_trainer(folder, hardware, precision, steps, every, gradient_clip)
+        with interruptible(trainer), nullcontext() if check is None else check.watching():
+            trainer.fit(module, datamodule=batches, ckpt_path=state and state.path, weights_only=True)
     return trainer
 
 
@@ -68,7 +73,7 @@ def new_trainer(
         max_epochs=-1,
         gradient_clip_val=gradient_clip,
         callbacks=list(callbacks),
-        logger=TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False),
+        logger=EventLog(folder / "tensorboard"),
         default_root_dir=folder,
         log_every_n_steps=1,
         use_distributed_sampler=False,
@@ -105,6 +110,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        # Of a damaged state, which is refused.
+        warnings.filterwarnings("ignore", message=".*sparse tensor invariants.*")
         # Lightning's own use of a deprecated name, about which users can do nothing.
         warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
         try:

@@ -1,15 +1,17 @@
 """A student is used as a `Segmenter` is: any image size, the same saving and loading, honest about its doubts."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
 import torch
 
 from frugalseg import InputError, SegmentationFolder, load_model
+from frugalseg.classifier.tiling import joined
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.students.network import NetworkSpec, new_network
-from frugalseg.students.student import Student, View
+from frugalseg.students.student import Student, View, stretched
 
 
 def student(tile=False, size=(48, 48), seed=0):
@@ -57,6 +59,28 @@ def test_tiles_keep_the_images_resolution():
     assert {(0, 0), (48, 48)} <= {(w.top, w.left) for w in tiled.windows(large.shape)}
     corner = next(tiled.predict([large])).probabilities[:, :10, :10]
     np.testing.assert_allclose(corner, next(tiled.predict([window])).probabilities[:, :10, :10], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(301, 411), (40, 61), (64, 96), (700, 97)])
+def test_some_rows_at_a_time_are_what_all_at_once_are(size):
+    """Large images are answered so; see `stretched`."""
+    logits = torch.randn(2, 5, 64, 96, generator=torch.Generator().manual_seed(0)) * 5
+    for whole, parts in zip(stretched(logits, size), stretched(logits, size, most=0), strict=True):
+        one, other = joined(list(whole)), joined(list(parts))
+        torch.testing.assert_close(other.probabilities, one.probabilities, rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.uncertainty, one.uncertainty, rtol=0, atol=1e-4)
+        best = one.probabilities.topk(2, dim=0).values
+        assert torch.equal(other.mask[best[0] - best[1] > 1e-5], one.mask[best[0] - best[1] > 1e-5])
+
+
+def test_a_large_image_is_answered_in_bounded_memory():
+    """Its logits alone would take 4.8 GB."""
+    logits = torch.randn(1, 100, 30, 40, generator=torch.Generator().manual_seed(0))
+    (rows,) = stretched(logits, (3000, 4000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    piece = next(rows)
+    assert piece.mask.shape == (64, 4000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # kilobytes
 
 
 def test_evaluate_counts_what_predict_says(toy_test):

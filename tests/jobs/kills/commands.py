@@ -19,6 +19,8 @@ COMMANDS = {
     "toy": Command("toy -o out -n 2", device=False),
     "fit": Command(f"fit {{data}} --backbone colour --native-size 16x16 {CLASSIFIER} -o out"),
     "fit ddpm": Command(f"fit {{data}} --checkpoint {{ddpm}} --timesteps 50 --blocks 1,2 {CLASSIFIER} -o out"),
+    "fit folds": Command(f"fit {{more}} --backbone colour --native-size 16x16 --folds 3 {CLASSIFIER} -o out"),
+    "fit auto": Command(f"fit {{data}} --backbone auto {CLASSIFIER} -o out"),
     "predict": Command("predict {model} {data}/images -o out --overlays --uncertainty --probabilities"),
     "evaluate": Command("evaluate {model} {data} -o out"),
     "generate": Command("generate {drawing} -n 3 --sampling-steps 2 --npz set.npz -o out"),
@@ -33,6 +35,7 @@ COMMANDS = {
 
 MADE = {
     "data": "toy -n 2",
+    "more": "toy -n 3",
     "photos": "toy -n 3 --no-masks",
     "model": f"fit {{data}} --backbone colour --native-size 16x16 {CLASSIFIER} --device cpu",
     "ddpm": f"pretrain ddpm {{photos}} --steps 2 --batch-size 2 {DDPM} --device cpu",

@@ -27,13 +27,11 @@ FOLDER_OF = {"os.remove": 1, "os.rmdir": 1, "os.mkdir": 2, "os.chmod": 2, "os.re
 LAZY = (
     "diffusers.models.unets.unet_2d",
     "diffusers.pipelines.ddpm.pipeline_ddpm",
-    "lightning.pytorch.loggers.tensorboard",
     "matplotlib.backends.backend_agg",
     "matplotlib.pyplot",
     "safetensors.torch",
     "segmentation_models_pytorch",
     "torch.utils.flop_counter",
-    "torch.utils.tensorboard",
 )
 """What the package imports only where it is used."""
 
