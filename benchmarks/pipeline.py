@@ -57,7 +57,8 @@ def at_once(model: Path, images: Path, out: Path, extras: Extras, device: str) -
 
 def rows(options: argparse.Namespace, size: tuple[int, int]) -> list[dict[str, Any]]:
     """A line for each way, with the least of several times; the ways take turns."""
-    extras, found = Extras(overlays=options.overlays), {}
+    extras = Extras(overlays=options.overlays)
+    found: dict[str, tuple[float, float]] = {}
     ways: dict[str, Callable[..., None]] = {"one after another": one_after_another, "at once": at_once}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
