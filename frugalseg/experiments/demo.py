@@ -36,8 +36,8 @@ NOTE = (
     "The U-Net learns from the same annotated images, with augmentation, for 400 steps, about twice as long as the fit "
     "on the features takes. It gains from more: 1500 steps of 10 images, seven times the work, once gave 45 % mIoU. "
     "The ImageNet features are those of EfficientNet-Lite2, which has seen the labels of a million photographs; all "
-    "other rows have seen no labels but those of the 20 images. Only its predictions are smoothed along the edges of the "
-    "image."
+    "other rows have seen no labels but those of the 20 images. Only its predictions are smoothed along the edges of "
+    "the image."
 )
 
 
