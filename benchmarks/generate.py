@@ -86,7 +86,7 @@ def main() -> None:
     device = begin(chosen)
     backbone = lsun_backbone(device, torch.float32, quick=chosen.quick)
     classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, chosen.members, device)
-    segmenter = Segmenter(backbone, device=device, members=chosen.members)
+    segmenter = Segmenter(backbone, device=device, members=chosen.members, smoothing=0)
     segmenter.classes, segmenter.classifier = ClassTable.from_ids(range(LSUN_CLASSES)), classifier
     drawing_with = generator(segmenter, chosen)
     theirs = literally(backbone, classifier, chosen, device)

@@ -5,7 +5,9 @@ image through the diffusion model. Training set: the maps of --images annotated 
 filled and trained on, on the CPU whatever --device says, for that is where it lies; the literal way stores 4 bytes a
 feature and pixel (that product is stated, not allocated). Large image (--large HxW): the command predict on an image of
 so many pixels, reading and writing included, resized and in windows, with a network of no weights; the literal way
-keeps its float32 probabilities (stated, too). On a CPU the figure is the high-water mark of the resident
+keeps its float32 probabilities (stated, too). Fit (--fit N): the whole command fit on N wholly annotated images of
+360x480 with the default backbone, beyond what importing torch takes; the literal way keeps a float32 vector for each
+pixel (stated, too). On a CPU the figure is the high-water mark of the resident
 set, on a GPU that of the allocator.
 """
 
@@ -44,12 +46,15 @@ from frugalseg.cli.options import parse_size
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore
+from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.precision import dtype_of
 
 MIB = 2**20
 LARGE_CLASSES = 15
+FITTED = (360, 480)
+"""(H, W) of the images of --fit."""
 
 
 def now_and_peak(device: torch.device) -> tuple[int, int]:
@@ -134,7 +139,7 @@ def predict_large(options: argparse.Namespace, *, tile: bool, extras: Extras) ->
     device = begin(options)
     height, width = options.large
     colors = np.random.default_rng(0).integers(0, 256, (height // 64 + 1, width // 64 + 1, 3), np.uint8)
-    segmenter = Segmenter(load_backbone("colour"), device=device, members=options.members, tile=tile)
+    segmenter = Segmenter(load_backbone("colour"), device=device, members=options.members, tile=tile, smoothing=0)
     channels = [tap.channels for tap in segmenter.backbone.taps]
     segmenter.classifier = trained_looking(channels, LARGE_CLASSES, options.members, device)
     segmenter.classes = ClassTable.from_ids(range(LARGE_CLASSES))
@@ -160,6 +165,29 @@ def large_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
         for way, tile in ways.items()
         for what, extras in asked.items()
     ]
+
+
+def fit_images(options: argparse.Namespace) -> int:
+    """Bytes of fitting a model to `options.fit` images of smooth random colors."""
+    device, (height, width) = begin(options), FITTED
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        for kind in ("images", "masks"):
+            Path(name, "data", kind).mkdir(parents=True)
+        for number in range(options.fit):
+            colors = generator.integers(0, 256, (height // 12, width // 12, 3), np.uint8)
+            Image.fromarray(colors).resize((width, height)).save(Path(name, "data", "images", f"{number}.jpg"))
+            labels = Image.fromarray(generator.integers(0, 8, (9, 12), np.uint8))
+            labels.resize((width, height), Image.Resampling.NEAREST).save(Path(name, "data", "masks", f"{number}.png"))
+        request = FitRequest(Path(name, "data"), "timm", None, {}, {"members": options.members}, str(device))
+        return beyond(lambda: fit_folder(request, Path(name, "model")), device)
+
+
+def fit_row(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command fit takes, of a network of 496 features a pixel."""
+    height, width = FITTED
+    literal = 4 * 496 * options.fit * height * width
+    return row(f"fit, {options.fit} images of {height}x{width}, timm", literal, apart(fit_images, options))
 
 
 def apart(function: Callable[..., int], *arguments: Any, **named: Any) -> int:
@@ -195,11 +223,15 @@ def main() -> None:
     options.add_argument("--images", type=int, default=0, help="also the training set of so many annotated images")
     options.add_argument("--mapped", action="store_true", help="keep the training set in memory-mapped files")
     options.add_argument("--large", type=parse_size, metavar="HxW", help="only the command predict on such an image")
+    options.add_argument("--fit", type=int, metavar="N", help="only the command fit on so many images")
     add_layouts(options)
     chosen = options.parse_args()
     only_ddpm(chosen, "unet")
     if chosen.large:
         report(f"Peak memory, {chosen.precision}", large_rows(chosen), chosen)
+        return
+    if chosen.fit:
+        report(f"Peak memory, {chosen.precision}", [fit_row(chosen)], chosen)
         return
     rows = [line for name in chosen.layout for line in layout_rows(chosen_layout(name, quick=chosen.quick), chosen)]
     if chosen.unet:

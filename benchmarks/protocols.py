@@ -97,7 +97,7 @@ def main() -> None:
     device = begin(chosen)
     if chosen.quick:
         chosen.seeds, chosen.members, chosen.every = 1, 2, 16
-    segmenter = Segmenter(load_backbone("ddpm", chosen.checkpoint), device=device)
+    segmenter = Segmenter(load_backbone("ddpm", chosen.checkpoint), device=device, smoothing=0)
     train = SegmentationFolder(chosen.data / "train")
     tested = tested_maps(segmenter, SegmentationFolder(chosen.data / chosen.split, train.classes))
     pixels = segmenter.pixel_set(Thinned(train, chosen.every), chosen.work / "features")

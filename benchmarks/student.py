@@ -32,7 +32,7 @@ from frugalseg.support.precision import dtype_of
 def teacher(options: argparse.Namespace, device: torch.device) -> Segmenter:
     """The published layout with an ensemble on its maps."""
     backbone = lsun_backbone(device, dtype_of(options.precision), quick=options.quick)
-    model = Segmenter(backbone, device=device)
+    model = Segmenter(backbone, device=device, smoothing=0)
     model.classes = classes()
     model.classifier = trained_looking([tap.channels for tap in backbone.taps], LSUN_CLASSES, 10, device)
     return model

@@ -16,7 +16,7 @@ COLUMNS, SIDE = 10, 96
 
 train = [toy_example(1, i) for i in range(20)]
 test = [toy_example(2, i) for i in range(COLUMNS)]
-model = Segmenter(load_backbone("ddpm", "builtin:toy_ddpm"), mirror=True).fit(train, classes=TOY_CLASSES)
+model = Segmenter(load_backbone("ddpm", "builtin:toy_ddpm"), mirror=True, smoothing=0).fit(train, classes=TOY_CLASSES)
 found = list(model.predict(example.image for example in test))
 top = max(float(np.quantile(each.uncertainty, 0.995)) for each in found)
 rows = [

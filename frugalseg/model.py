@@ -15,6 +15,7 @@ from torch import nn
 from frugalseg.classifier.prediction import PixelPrediction, PixelRows, whole
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
+from frugalseg.data.channels import ChannelSpec
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
@@ -61,8 +62,11 @@ class Model(ABC):
         weights_file: in a saved model's folder, the file that no other kind of model has.
         classes: the class table, once fitted.
         device: where it runs.
+        channels: which channels of images it sees, and from which values they are scaled; None where images are read
+            as RGB.
     """
 
+    channels: ChannelSpec | None = None
     weights_file: ClassVar[str]
     classes: ClassTable
     device: torch.device
@@ -84,7 +88,7 @@ class Model(ABC):
         """`predict_positions`, some rows of an image at a time, so that nobody has to keep more than is wanted.
 
         Args:
-            images: (H, W, 3) uint8.
+            images: (H, W, 3) uint8, or in `channels`.
             batch_size: see `predict`.
             wanted: what is needed beside the labels; a model may give more.
             progress: told of the windows or, where there is a single one, of the rows of each large image.
@@ -102,7 +106,7 @@ class Model(ABC):
         """`predict`, in class positions and as tensors on the device.
 
         Args:
-            images: (H, W, 3) uint8.
+            images: (H, W, 3) uint8, or in `channels`.
             batch_size: see `predict`.
             probabilities: keep them, too.
 
@@ -153,7 +157,8 @@ class Model(ABC):
 
         Args:
             images: arrays, tensors, PIL images or paths, or a single one of them, or the path of a folder of images.
-                `frugalseg.data.arrays.as_rgb` says which shapes, types and ranges of values are understood.
+                `frugalseg.data.arrays.as_rgb` says which shapes, types and ranges of values are understood, and
+                `frugalseg.data.arrays.in_channels` those of a model that was fitted with chosen `channels`.
             batch_size: images that the network sees at once, where consecutive ones have one size; more is faster on
                 a GPU only.
 
@@ -162,7 +167,7 @@ class Model(ABC):
         """
         self.require_fitted()
         require_number("batch_size is", batch_size, BATCH)
-        return map(self._in_ids, self.predict_positions(as_images(images), batch_size=batch_size))
+        return map(self._in_ids, self.predict_positions(as_images(images, self.channels), batch_size=batch_size))
 
     def _in_ids(self, found: PixelPrediction) -> Prediction:
         """A prediction as users see it."""
@@ -186,7 +191,8 @@ class Model(ABC):
 
         Args:
             dataset: the path of a data folder; or examples, such as a `SegmentationFolder`. Classes go by their names;
-                examples without a class table are in this model's class positions.
+                examples without a class table are in this model's class positions. Images are read in the model's
+                channels, and arrays of a model with chosen `channels` hold all of them, as they came.
             batch_size: see `predict`.
             see: called with each example and its prediction without probabilities, for pictures.
             progress: told of each image.
@@ -195,7 +201,7 @@ class Model(ABC):
             InputError: the model was never fitted, the dataset cannot be read, or it has a class that the model lacks.
         """
         self.require_fitted()
-        dataset = as_dataset(dataset, self.classes)
+        dataset = as_dataset(dataset, self.classes, self.channels)
         result = Evaluation(self.classes)
         examples, images = _two_ways(dataset)
         predictions = self.predict_positions(images, batch_size=batch_size, probabilities=False)

@@ -1,9 +1,10 @@
 """The whole main job: a backbone's features, a pixel classifier fitted on a few annotated images, masks for others."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import groupby, islice
+from functools import partial
+from itertools import groupby, islice, repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,19 +18,22 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
 from frugalseg.classifier.pixel_set import PixelSet
-from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
+from frugalseg.classifier.smoothing import MOST_RADIUS, smoothed
 from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_rows, told_of_windows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
+from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
+from frugalseg.data.channels import Channels, ChannelSpec, as_choice
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.windows import Window, cut, windows
+from frugalseg.features.windows import Window, cut
 from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_folder, model_kind, saved_config
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
@@ -45,7 +49,8 @@ from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings"]
 
-FORMAT = 1  # of a saved model; a reader refuses what is newer
+FORMAT = 2
+"""Of a saved model; a reader refuses what is newer. Models of format 1 are not smoothed, and their images are RGB."""
 
 
 class Segmenter(Model):
@@ -59,6 +64,7 @@ class Segmenter(Model):
     Attributes:
         classes: the class table, once fitted.
         classifier: the pixel classifier, once fitted.
+        channels: see `Model`.
         history: how its training went, after `fit` in this process.
 
     Raises:
@@ -75,15 +81,10 @@ class Segmenter(Model):
         self.settings = Settings.of(settings)
         self.device = as_device(device)
         self.backbone = backbone.to(self.device)
-        stride, native = backbone.stride, self.settings.network_size or backbone.native_size
-        if backbone.fixed_size not in (None, native):
-            only, asked = ("{}x{}".format(*size) for size in (backbone.fixed_size, native))
-            raise InputError(f"network size {asked}: this network takes {only} only; leave the size out")
-        if max(native) > MOST_SIDE:
-            raise InputError(f"network size {native[0]}x{native[1]}: sides of more than {MOST_SIDE} are impossible")
-        if any(side % stride or side < stride for side in native):
-            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {stride}")
-        self.native = native
+        self.native = backbone.native_for(self.settings.network_size)
+        if max(self.native) > MOST_SIDE:
+            asked = "{}x{}".format(*self.native)
+            raise InputError(f"network size {asked}: sides of more than {MOST_SIDE} are impossible")
 
     def moved(self, device: str | torch.device) -> Self:
         """This model on a device."""
@@ -100,8 +101,10 @@ class Segmenter(Model):
         dataset: Sequence[Example] | str | Path,
         *,
         classes: ClassTable | None = None,
+        channels: Channels | Sequence[int] | None = None,
         work: Path | None = None,
         made_from: str | None = None,
+        extraction: Extraction | None = None,
         progress: Progress = silent,
     ) -> Self:
         """Train the pixel classifier on annotated images.
@@ -110,23 +113,32 @@ class Segmenter(Model):
             dataset: the path of a data folder; or examples, such as a `SegmentationFolder`, read one at a time.
             classes: the table of the model; without it the dataset's own (`dataset.classes`). Classes of a dataset that
                 has a table, too, go by their names.
+            channels: which channels of the images the model sees, by their numbers from 1, or as a `ChannelChoice`.
+                Their values are scaled from a range that is found on the dataset and saved with the model. Without it,
+                those of the dataset, if it was opened with some; otherwise images are RGB.
             work: folder for the stored maps and the state of training. An interrupted `fit` with the same arguments
                 goes on from there; it can be deleted after the fit.
             made_from: digest of the backbone and the images, for `work`. Without it one of all weights and pixels is
                 computed; "" where the caller makes sure that `work` serves one backbone and one set of images.
+            extraction: of this dataset, where somebody has made one already: `work` then holds no maps.
             progress: told of each step.
 
         Raises:
             InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
                 class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
+                Or the network does not take so many channels, or the images lack some.
         """
-        dataset = as_dataset(dataset, classes)
+        chosen = channels_of(dataset) if channels is None else as_choice(channels)
+        if chosen is not None:
+            self.backbone = self.backbone.seeing(len(chosen.channels))
+        dataset = as_dataset(dataset, classes, chosen)
         table = classes or classes_of(dataset)
-        extraction = self._extraction(dataset, work and work / "maps", made_from)
+        extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
         if state is not None and not extraction.store.complete:
             state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
-        pixels = extraction.pixels(self.features, progress)
+        extraction.compute(self.features, progress)
+        pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
         self.classifier, self.history = train_ensemble(
@@ -139,7 +151,7 @@ class Segmenter(Model):
             progress=lambda step: progress("train", step.step, step.steps),
             checkpoint=state,
         )
-        self.classes = table
+        self.classes, self.channels = table, channels_of(dataset)
         return self
 
     def pixel_set(
@@ -161,17 +173,32 @@ class Segmenter(Model):
         Raises:
             InputError: no annotated pixel.
         """
-        return self._extraction(dataset, work, made_from).pixels(self.features, progress)
+        extraction = self.extraction(dataset, work, made_from)
+        extraction.compute(self.features, progress)
+        return extraction.pixels()
 
-    def _extraction(self, dataset: Sequence[Example], folder: Path | None, made_from: str | None) -> Extraction:
-        """The maps that training needs, none of them computed yet but those in `folder`."""
+    def extraction(
+        self, dataset: Sequence[Example], folder: Path | None, made_from: str | None, *, every: bool = False
+    ) -> Extraction:
+        """The maps that training needs, none of them computed yet but those in `folder`.
+
+        Args:
+            dataset: annotated images; with the setting `mirror` their mirror images follow them.
+            folder: see `pixel_set`, there `work`.
+            made_from: see `fit`.
+            every: also the maps that only prediction needs: of windows without labels, and of mirror images with the
+                setting `mirrored_views`.
+
+        Raises:
+            InputError: no annotated pixel.
+        """
         backbone, settings = self.backbone, self.settings
-        seen = Mirrored(dataset) if settings.mirror else dataset
-        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region)
+        seen = Mirrored(dataset) if settings.mirror or (every and settings.mirrored_views) else dataset
+        windows = labelled_windows(targets_of(seen), self.windows, settings.small_region, every=every)
         if made_from is None and folder is not None:
             network = [backbone.family, backbone.config(), digests.network(backbone)]
             made_from = maps_digest(network, windows, dataset)
-        return Extraction(seen, windows, backbone.taps, folder, made_from or "")
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes)
 
     # Prediction
 
@@ -182,27 +209,29 @@ class Segmenter(Model):
 
     def windows(self, size: tuple[int, ...]) -> list[Window]:
         """The windows through which the network sees an image of (H, W)."""
-        backbone = self.backbone
-        return windows(
-            (size[0], size[1]),
-            self.native,
-            backbone.stride,
-            tile=self.tiled,
-            overlap=0 if backbone.own_resolution else self.settings.overlap,
-            fixed=backbone.fixed_size is not None,
-            margin=backbone.margin,
-        )
+        return self.backbone.windows((size[0], size[1]), self.native, tile=self.tiled, overlap=self.settings.overlap)
 
     def features(self, images: list[Tensor]) -> FeatureMaps:
-        """The backbone's maps of images (3, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
-        backbone's margin."""
-        maps: FeatureMaps = self.backbone(torch.stack(images).to(self.device), surrounded=True)
+        """The backbone's maps of images (C, h + 2m, w + 2m) of one size, as `features.windows.cut` gives them; m is the
+        backbone's margin. A single channel is seen as so many alike as the backbone takes.
+
+        Raises:
+            InputError: the backbone takes another number of channels.
+        """
+        channels, wanted = len(images[0]), self.backbone.in_channels
+        if channels not in (1, wanted):
+            raise InputError(
+                f"images of {channels} channels for a {self.backbone.family} backbone of {wanted}; choose {wanted} "
+                "with --channels or fit(..., channels=...), or take backbone.seeing(channels)"
+            )
+        batch = torch.stack(images).to(self.device).expand(-1, wanted, -1, -1)
+        maps: FeatureMaps = self.backbone(batch, surrounded=True)
         return maps
 
     @property
     def greatest_uncertainty(self) -> float:
-        """log(members)."""
-        return math.log(max(2, self.settings.members))
+        """log(M) of M members; with `mirrored_views` each of them counts twice."""
+        return math.log(max(2, self.settings.members * (2 if self.settings.mirrored_views else 1)))
 
     def predict_rows(
         self,
@@ -214,42 +243,56 @@ class Segmenter(Model):
     ) -> Iterator[Iterator[PixelRows]]:
         """See `Model.predict_rows`."""
         predictor = self._predictor()
-        for shape, group in groupby(images, key=lambda image: image.shape):
-            every, size = self.windows(shape), (shape[0], shape[1])
+        for _, group in groupby(images, key=lambda image: image.shape):
             while batch := list(islice(group, batch_size)):
-                if self.tiled:
-                    yield from (self._tiled(image, every, predictor, wanted, progress) for image in batch)
-                else:
-                    maps = self.features([cut(image, every[0]) for image in batch]).on(size)
-                    each = (predictor.rows(maps[place], wanted) for place in range(len(batch)))
-                    yield from (told_of_rows(rows, size, progress) for rows in each)
+                yield from self._batch_rows(batch, predictor, wanted, progress)
 
-    def predict_maps(self, maps: Iterable[FeatureMaps]) -> Iterator[PixelPrediction]:
-        """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
+    def _batch_rows(
+        self, batch: list[NDArray[np.uint8]], predictor: EnsemblePredictor, wanted: Wanted, progress: Progress
+    ) -> Iterator[Iterator[PixelRows]]:
+        """The rows of each of some images of one size."""
+        needed = self.wanted_of_members(wanted)
+        found = self._member_rows(batch, predictor, needed, progress)
+        if self.settings.mirrored_views:
+            mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in batch]
+            found = map(averaged, found, self._member_rows(mirrored, predictor, needed, silent))
+        yield from map(self.finished, found, batch)
 
-        Args:
-            maps: of one image each, at the taps of the backbone, stretched over the pixels to predict.
+    def _member_rows(
+        self, batch: list[NDArray[np.uint8]], predictor: EnsemblePredictor, wanted: Wanted, progress: Progress
+    ) -> Iterator[Iterator[PixelRows]]:
+        """`rows_of_members` of each image."""
+        size = (batch[0].shape[0], batch[0].shape[1])
+        if self.tiled:
+            seen: list[Callable[[Window], FeatureMaps]] = [partial(self._window_maps, image) for image in batch]
+        else:
+            maps = self.features([cut(image, self.windows(size)[0]) for image in batch])
+            seen = [partial(_the_same, maps[place]) for place in range(len(batch))]
+        yield from (self.rows_of_members(size, each, predictor, wanted, progress) for each in seen)
 
-        Raises:
-            InputError: the model was never fitted.
-        """
-        predictor = self._predictor()
-        yield from (predictor.predict(one.to(self.device)) for one in maps)
+    def _window_maps(self, image: NDArray[np.uint8], window: Window) -> FeatureMaps:
+        return self.features([cut(image, window)])
 
-    def _predictor(self) -> EnsemblePredictor:
-        self.require_fitted()
-        return self.classifier.to(self.device).predictor()
-
-    def _tiled(
+    def rows_of_members(
         self,
-        image: NDArray[np.uint8],
-        every: list[Window],
+        size: tuple[int, int],
+        maps: Callable[[Window], FeatureMaps],
         predictor: EnsemblePredictor,
         wanted: Wanted,
-        progress: Progress,
+        progress: Progress = silent,
     ) -> Iterator[PixelRows]:
-        def maps(window: Window) -> FeatureMaps:
-            return self.features([cut(image, window)])
+        """What the members say of an image that is seen one way, its rows from the top.
+
+        Args:
+            size: (H, W) of the image.
+            maps: gives those of each of its `windows`.
+            predictor: the members.
+            wanted: what is needed beside the labels.
+            progress: see `predict_rows`.
+        """
+        every = self.windows(size)
+        if not self.tiled:
+            return told_of_rows(predictor.rows(maps(every[0]).on(size), wanted), size, progress)
 
         def alike(window: Window) -> PixelRows:
             return joined(list(predictor.rows(maps(window), wanted)))
@@ -257,10 +300,54 @@ class Segmenter(Model):
         def members(window: Window) -> Tensor:
             return predictor.member_probabilities(maps(window))
 
-        size, number = (image.shape[0], image.shape[1]), len(every)
         if self.backbone.own_resolution:
-            return side_by_side(every, size, told_of_windows(alike, number, progress))
-        return blend(every, size, told_of_windows(members, number, progress))
+            return side_by_side(every, size, told_of_windows(alike, len(every), progress))
+        return blend(every, size, told_of_windows(members, len(every), progress))
+
+    def wanted_of_members(self, wanted: Wanted) -> Wanted:
+        """What the members must give for an answer with what is `wanted`."""
+        if not self.settings.afterwards:
+            return wanted
+        return Wanted(probabilities=True, uncertainty=wanted.uncertainty)
+
+    def finished(self, rows: Iterator[PixelRows], image: NDArray[np.uint8]) -> Iterator[PixelRows]:
+        """A prediction of an image (H, W, 3) as the setting `smoothing` says, its rows from the top.
+
+        Args:
+            rows: with what `wanted_of_members` says.
+            image: that they are of.
+        """
+        radius = self.smoothing_radius(image.shape)
+        return smoothed(rows, image, radius) if radius else rows
+
+    def smoothing_radius(self, shape: tuple[int, ...]) -> int:
+        """Pixels of an image (H, W) that the setting `smoothing` stands for; 0 for none."""
+        share = self.settings.smoothing_share
+        return max(1, min(MOST_RADIUS, round(share * min(self.windows(shape)[0].size)))) if share else 0
+
+    def predict_maps(
+        self, maps: Iterable[FeatureMaps], images: Iterable[NDArray[np.uint8]] | None = None
+    ) -> Iterator[PixelPrediction]:
+        """Predictions, as those of `predict_positions`, from maps that are there already; the backbone does not run.
+
+        Args:
+            maps: of one image each, at the taps of the backbone, stretched over the pixels to predict.
+            images: (H, W, 3) uint8, those that the maps are of; only the setting `smoothing` needs them.
+
+        Raises:
+            InputError: the model was never fitted; or its settings need images that are not given, or the maps of
+                mirrored ones.
+        """
+        predictor = self._predictor()
+        if self.settings.mirrored_views or (self.settings.afterwards and images is None):
+            raise InputError("maps alone are not enough for the settings mirrored_views and smoothing: give the images")
+        for one, image in zip(maps, repeat(None) if images is None else images, strict=False):
+            rows = predictor.rows(one.to(self.device), self.wanted_of_members(EVERYTHING))
+            yield whole(rows if image is None else self.finished(rows, image), one.size[0])
+
+    def _predictor(self) -> EnsemblePredictor:
+        self.require_fitted()
+        return self.classifier.to(self.device).predictor()
 
     # Saving
 
@@ -282,23 +369,27 @@ class Segmenter(Model):
 
     def config(self) -> dict[str, Any]:
         """Everything about the model but its weights, as JSON values."""
-        return {
+        said = {
             "format": FORMAT,
             "frugalseg": __version__,
             "settings": asdict(self.settings),
             "classifier": self.classifier.config(),
         }
+        return said if self.channels is None else {**said, "channels": asdict(self.channels)}
 
     def fingerprint(self) -> str:
         """See `Model.fingerprint`."""
         self.require_fitted()
         parts = {"backbone": self.backbone, "classifier": self.classifier}
-        return model_digest(self.classes, [self.settings, None, self.native], parts)
+        seen = [] if self.channels is None else [self.channels]
+        return model_digest(self.classes, [self.settings, None, self.native, *seen, *self.settings.afterwards], parts)
 
     def _require_shape(self, shape: ClassifierShape) -> None:
         """Raise `ValueError` unless a classifier of this shape reads this backbone's maps and knows these classes."""
         if shape.channels != tuple(tap.channels for tap in self.backbone.taps):
             raise ValueError("the classifier reads maps of other channels than the backbone gives")
+        if self.channels is not None:
+            self.backbone.seeing(len(self.channels.channels))
         if shape.num_classes != len(self.classes):
             raise ValueError(f"{shape.num_classes} classes in the classifier, {len(self.classes)} in classes.json")
 
@@ -318,7 +409,14 @@ class Segmenter(Model):
             shape = from_json(ClassifierShape, config["classifier"])
             model = cls(load_saved_backbone(folder / "backbone"), **vars(settings))
             model.classes = ClassTable.from_json(folder / "classes.json")
+            if "channels" in config:
+                model.channels = from_json(ChannelSpec, config["channels"])
             model._require_shape(shape)
             model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)
+
+
+def _the_same(maps: FeatureMaps, _: Window) -> FeatureMaps:
+    """The maps of an image's only window."""
+    return maps

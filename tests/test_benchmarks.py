@@ -14,9 +14,10 @@ SIDE = 192
 # What each is called with, and the number of rows in its table.
 SCRIPTS = {
     "fit": (("--members", "2", "--steps", "3"), 5),
-    "filters": ((), 6),
+    "alternatives": (("textures", "--members", "1"), 8),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
+    "pipeline": ((), 2),
     "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
     "student": (("--batch", "2"), 2),
 }
@@ -66,3 +67,13 @@ def test_memory(run):
     result = run("memory", "--unet", "--images", "2", "--members", "2")
     assert len(result["rows"]) == 3
     assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4
+    assert len(run("memory", "--fit", "2", "--members", "2")["rows"]) == 1
+
+
+def test_improvements(run, tmp_path):
+    write_toy_folder(tmp_path / "train", 2, seed=1)
+    write_toy_folder(tmp_path / "validation", 2, seed=2)
+    ways = ("Lite0, 224", "filters alone", "with row and column", "mirrored training images")
+    result = run("improvements", tmp_path, "--members", "1", "--seeds", "2", "--ways", *ways)
+    assert [row["way"] for row in result["rows"]] == list(ways)
+    assert all("±" in row["both views, smoothed"] and row["fit, CPU s"] > 0 for row in result["rows"])

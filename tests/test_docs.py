@@ -31,6 +31,7 @@ from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.generate import GenerateRequest, generate_folder
 from tests.cli.helpers import run
 from tests.conftest import save_tiny_ddpm
+from tests.data.helpers import deep_tiff, halves, save_image
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -210,10 +211,21 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.new("RGB", (60, 40), (90, 120, 60)).save(place / "photo.jpg")
     for name in ("FOLDER", "NETWORK", "path/to/pipeline"):
         save_tiny_ddpm(place / name)
+    for name, channels in (("cells", 1), ("more_cells", 1), ("fields", 4), ("fields_test", 4), ("stacks", 5)):
+        write_stacks(place / name, channels, masks=name != "more_cells")
     options = {"members": 1, "protocol": replace(PROTOCOLS["default"], steps=5)}
     backbone = load_backbone("ddpm", place / "NETWORK", timesteps=(50,), blocks=(1, 2))
     Segmenter(backbone, **options).fit(SegmentationFolder(place / "DATA")).save_pretrained(place / "MODEL")
     return place
+
+
+def write_stacks(folder: Path, channels: int, *, masks: bool) -> None:
+    """Two images of 12 bits, with masks of two classes or without."""
+    for number in range(2):
+        values = np.random.default_rng(number).integers(0, 4096, (24, 32, channels)).astype(np.uint16)
+        deep_tiff((folder / "images" if masks else folder) / f"{number}.tif", values)
+        if masks:
+            save_image(folder / "masks" / f"{number}.png", halves(0, 1, 24, 32))
 
 
 @pytest.fixture
@@ -315,6 +327,7 @@ SHORTER = {
     'student_settings(encoder="resnet34")': "student_settings(epochs=1, least_steps=0, validations=1, size=(32, 32))",
     "Segmenter(backbone)": "Segmenter(backbone, members=1)",
     "Segmenter(load_backbone())": "Segmenter(load_backbone(), members=1, network_size=(64, 64))",
+    'Segmenter(load_backbone("filters"))': 'Segmenter(load_backbone("filters", scales=(1.0,)), members=1)',
     "torch.rand(1, 3, 256, 256)": "torch.rand(1, 3, 64, 64)",
     "40_000": "4_000",
     'Segmenter(load_backbone("ddpm", "my_ddpm"))': 'Segmenter(load_backbone("ddpm", "NETWORK"), members=1)',

@@ -12,10 +12,12 @@ import frugalseg
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone, segmenter
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.prediction import vote
+from frugalseg.classifier.smoothing import brightness, guided
 from frugalseg.classifier.training import PROTOCOLS, train_ensemble
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.data.toy.dataset import TOY_CLASSES
+from frugalseg.features.windows import cut
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.support.precision import dtype_of
 from tests.jobs.interrupt import Stop
@@ -24,7 +26,7 @@ QUICK = replace(PROTOCOLS["default"], steps=60)
 
 
 def quick(backbone, **settings):
-    return Segmenter(backbone, **{"protocol": QUICK, "members": 3, **settings})
+    return Segmenter(backbone, **{"protocol": QUICK, "members": 3, "smoothing": 0.0, **settings})
 
 
 @pytest.fixture(scope="module")
@@ -302,9 +304,63 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(toy_train, toy_test):
         unfitted.evaluate(SegmentationFolder(toy_test))
 
 
+def changed(model, **settings):
+    """The same weights under other settings."""
+    again = Segmenter(model.backbone, **{**vars(model.settings), **settings})
+    again.classes, again.classifier = model.classes, model.classifier
+    return again
+
+
+def test_smoothing_filters_the_probabilities_at_the_scale_of_the_image(fitted, toy_test):
+    (image,) = (example.image for example in SegmentationFolder(toy_test)[:1])
+    smooth, (before,) = changed(fitted, smoothing=0.05), fitted.predict_positions([image])
+    assert [smooth.smoothing_radius(shape) for shape in (image.shape, (40, 60), (4000, 60), (4000, 6000))] == [
+        2,
+        2,
+        3,
+        32,
+    ]
+    shares = guided(brightness(image), before.probabilities, 2).clamp_min(0)
+    (found,) = smooth.predict_positions([image])
+    torch.testing.assert_close(found.probabilities, shares / shares.sum(0))
+    assert torch.equal(found.mask, found.probabilities.argmax(0).to(torch.uint8))
+    assert torch.equal(found.uncertainty, before.uncertainty) and not torch.equal(found.mask, before.mask)
+    maps = fitted.features([cut(image, window) for window in fitted.windows(image.shape)]).on(image.shape[:2])
+    (again,) = smooth.predict_maps([maps], [image])
+    assert torch.equal(again.mask, found.mask)
+    with pytest.raises(InputError, match="give the images"):
+        next(smooth.predict_maps([maps]))
+
+
+@pytest.mark.parametrize("tile", [False, True])
+def test_mirrored_views_treat_both_sides_alike(fitted, toy_test, tile):
+    image = next(iter(SegmentationFolder(toy_test))).image
+    model = changed(fitted, mirrored_views=True, smoothing=0.1, tile=tile)
+    (found,), (mirrored,) = model.predict([image]), model.predict([np.ascontiguousarray(image[:, ::-1])])
+    np.testing.assert_allclose(found.probabilities, mirrored.probabilities[..., ::-1], atol=1e-5)
+    (one_way,) = changed(fitted, tile=tile).predict([image])
+    assert (found.mask != one_way.mask).any() and found.uncertainty.max() <= model.greatest_uncertainty == np.log(6)
+
+
+def test_what_happens_to_predictions_is_saved_with_the_model(fitted, toy_test, tmp_path):
+    model = changed(fitted, mirrored_views=True, smoothing=0.1)
+    model.save_pretrained(tmp_path / "model")
+    image, again = next(iter(SegmentationFolder(toy_test))).image, Segmenter.from_pretrained(tmp_path / "model")
+    (one,), (two,) = model.predict([image]), again.predict([image])
+    assert (one.mask == two.mask).all() and (one.probabilities == two.probabilities).all()
+    prints = {
+        each.fingerprint() for each in (fitted, model, changed(fitted, smoothing=0.1), changed(fitted, smoothing=0.2))
+    }
+    assert len(prints) == 4 and again.fingerprint() == model.fingerprint()
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    del config["settings"]["mirrored_views"], config["settings"]["smoothing"]  # as earlier versions wrote it
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    assert Segmenter.from_pretrained(tmp_path / "model").fingerprint() == fitted.fingerprint()
+
+
 def test_the_fingerprint_of_a_model_is_that_of_earlier_versions():
     """Synthetic sets hold it, so another value would refuse to continue them."""
-    model = Segmenter(load_backbone("colour", native_size=(24, 32)), members=2, mirror=True)
+    model = Segmenter(load_backbone("colour", native_size=(24, 32)), members=2, mirror=True, smoothing=0)
     model.classes, model.classifier = TOY_CLASSES, PixelClassifier((3, 2), 10, 2)
     for values in model.classifier.state_dict().values():
         values.copy_((torch.arange(values.numel()) % 17).view(values.shape))

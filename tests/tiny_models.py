@@ -3,6 +3,7 @@
 import timm
 
 from frugalseg import Segmenter, load_backbone
+from frugalseg.backbones.combined.backbone import CombinedBackbone
 from frugalseg.backbones.mae.checkpoint import save_network as save_mae
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, random_network
 from frugalseg.backbones.swav.checkpoint import save_network as save_swav
@@ -13,11 +14,13 @@ from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 
-KINDS = ("colour", "filters", "ddpm", "swav", "mae", "timm", "student")
+KINDS = ("colour", "filters", "filters+colour", "ddpm", "swav", "mae", "timm", "student")
 
 
 def backbone(family, folder, ddpm):
-    """A tiny backbone of a family."""
+    """A tiny backbone of a family, or of several."""
+    if "+" in family:
+        return CombinedBackbone([backbone(each, folder / each, ddpm) for each in family.split("+")])
     if family == "ddpm":
         return load_backbone("ddpm", ddpm, timesteps=(50,), blocks=(1,))
     if family == "swav":

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -10,10 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import BACKBONE, FAMILIES, WITHOUT_CHECKPOINT, family_named, require_generating
+from frugalseg.backbones.registry import (
+    BACKBONE,
+    WITHOUT_CHECKPOINT,
+    Checkpoint,
+    Combination,
+    family_named,
+    require_generating,
+)
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
-from frugalseg.features.windows import mirrored
+from frugalseg.features.windows import Size, Window, mirrored, windows
 from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
@@ -38,6 +46,7 @@ class Backbone(nn.Module, ABC):
         fixed_size: the only (height, width) that the network takes, equal to `native_size`; None where it takes any
             multiples of `stride`.
         margin: pixels around an image on which its maps depend, and which `maps` is given as well.
+        in_channels: of the images, C; 3 are red, green and blue.
         own_resolution: whether images are seen as large as they are, through windows of `native_size` that share
             nothing but their margins. The stride must then be 1, and the maps at a pixel must depend on nothing beyond
             `margin`, or the windows' borders would show.
@@ -45,14 +54,15 @@ class Backbone(nn.Module, ABC):
             runs under `torch.inference_mode`.
     """
 
-    family: ClassVar[str]
+    family: str
     optimises: ClassVar[bool] = False
-    own_resolution: ClassVar[bool] = False
+    own_resolution: bool = False
     taps: tuple[Tap, ...]
     stride: int
     native_size: tuple[int, int]
     fixed_size: tuple[int, int] | None = None
     margin: int = 0
+    in_channels: int = 3
 
     @property
     def dim(self) -> int:
@@ -69,12 +79,49 @@ class Backbone(nn.Module, ABC):
         """Features of a batch.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
-                With a `margin` m they are (B, 3, H + 2m, W + 2m).
+            images: (B, C, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
+                With a `margin` m they are (B, C, H + 2m, W + 2m).
 
         Returns:
-            One (B, channels, H / stride, W / stride) tensor for each of `taps`.
+            One (B, channels, h, w) tensor for each of `taps`; (h, w) is that of `map_sizes`.
         """
+
+    def map_sizes(self, size: Size) -> list[Size]:
+        """The (h, w) of the map of each of `taps` for images of `size`, (H, W)."""
+        return [(size[0] // tap.stride, size[1] // tap.stride) for tap in self.taps]
+
+    def windows(self, image: Size, native: Size, *, tile: bool, overlap: float = 0.25) -> list[Window]:
+        """The windows through which the network sees an image.
+
+        Args:
+            image: (H, W).
+            native: (h, w), see `native_for`.
+            tile: slide windows over the image rather than resize it.
+            overlap: share of a window's side that neighbours share, unless they are laid side by side.
+        """
+        return windows(
+            image,
+            native,
+            self.stride,
+            tile=tile,
+            overlap=0 if self.own_resolution else overlap,
+            fixed=self.fixed_size is not None,
+            margin=self.margin,
+        )
+
+    def native_for(self, asked: Size | None) -> Size:
+        """The size (h, w) to use for the one that a user asks for, None for `native_size`.
+
+        Raises:
+            InputError: the network cannot be used at this size.
+        """
+        native = asked or self.native_size
+        if self.fixed_size not in (None, native):
+            only, wrong = ("{}x{}".format(*size) for size in (self.fixed_size, native))
+            raise InputError(f"network size {wrong}: this network takes {only} only; leave the size out")
+        if any(side % self.stride or side < self.stride for side in native):
+            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {self.stride}")
+        return native
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
@@ -91,8 +138,10 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_checkpoint(cls, checkpoint: str | Path | None, options: Any) -> Self:
-        """Build from whatever is published for the family; `options` is the dataclass of its ``settings.py``."""
+    def from_checkpoint(cls, checkpoint: Any, options: Any) -> Self:
+        """Build from whatever is published for the family; `options` is the dataclass of its ``settings.py``.
+
+        `checkpoint` is a `Checkpoint` or None; of a combination, a mapping by family."""
 
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline.
@@ -101,6 +150,20 @@ class Backbone(nn.Module, ABC):
             InputError: the family has no weights.
         """
         raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
+
+    def seeing(self, channels: int) -> "Backbone":
+        """The backbone for images of so many channels: this one, or another with the same settings.
+
+        Raises:
+            InputError: the network takes another number; a single channel it sees as that many alike.
+        """
+        if channels in (1, self.in_channels):
+            return self
+        raise InputError(
+            f"the {self.family} backbone takes images of {self.in_channels} channels, not of {channels}: choose "
+            f"{self.in_channels} with --channels (one may be named twice), or a family that takes any number, such as "
+            "filters"
+        )
 
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
@@ -118,7 +181,7 @@ class Backbone(nn.Module, ABC):
         """Check the size, run the network, name the result.
 
         Args:
-            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
+            images: (B, C, H, W) float32 in [0, 1]; (H, W) is `fixed_size`, or multiples of `stride`.
             surrounded: the images have their `margin` around them already, as those that `features.windows.cut`
                 gives. Otherwise it is filled by mirroring them.
 
@@ -177,20 +240,28 @@ def backbone_class(family: str) -> type[Backbone]:
     return cls
 
 
-def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | None = None, **options: Any) -> Backbone:
+def load_backbone(
+    family: str = WITHOUT_CHECKPOINT,
+    checkpoint: Checkpoint | Mapping[str, Checkpoint] | None = None,
+    **options: Any,
+) -> Backbone:
     """A backbone from a family's published or self-trained checkpoint.
 
     Args:
-        family: a name in `frugalseg.backbones.registry.FAMILIES`.
+        family: a name in `frugalseg.backbones.registry.FAMILIES`, or two or three of them joined with ``+``, such as
+            ``timm+filters``: the maps of all of them, see `frugalseg.backbones.combined`.
         checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines. Without any argument it is a
-            network with the published weights of ImageNet that come with the set-up.
-        options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``.
+            network with the published weights of ImageNet that come with the set-up. Of several families, the one that
+            needs a checkpoint gets it; a mapping gives each its own: ``{"ddpm": "my_ddpm", "timm": "my_timm"}``.
+        options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``; of several
+            families, the fields of each. A name that two of them have is preceded by the family: ``ddpm_precision``.
 
     Raises:
         InputError: an unknown family or option, an option of a wrong type or out of range, or a checkpoint that the
             family cannot use.
     """
-    of_family = family_named(family).options_class()
+    found = family_named(family)
+    of_family, given = found.options_class(), found.checkpoints(checkpoint)
     known = [field.name for field in fields(of_family)]
     unknown = [name for name in options if name not in known]
     if unknown:
@@ -202,7 +273,7 @@ def load_backbone(family: str = WITHOUT_CHECKPOINT, checkpoint: str | Path | Non
     except InputError as error:
         raise InputError(f"the {family} backbone: {error}") from None
     try:
-        backbone = cls.from_checkpoint(checkpoint, chosen)
+        backbone = cls.from_checkpoint(given if isinstance(found, Combination) else given.get(family), chosen)
     except InputError:
         raise
     except Exception as error:  # the libraries that read and build networks raise a dozen kinds over damaged ones
@@ -225,7 +296,11 @@ def load_saved_backbone(folder: str | Path) -> Backbone:
     folder = Path(folder)
     with refused_where_damaged(folder):
         family, config = _read_backbone(folder / BACKBONE)
-        return backbone_class(family).from_saved(folder, config).eval().requires_grad_(False)
+        found = backbone_class(family).from_saved(folder, config).eval().requires_grad_(False)
+        if found.family != family:
+            what = f"it names {brief(family, 40)!r}, but its parts are {found.family}"
+            raise FileError(folder / BACKBONE, what, "save the backbone again")
+        return found
 
 
 def _read_backbone(path: Path) -> tuple[str, dict[str, Any]]:
@@ -234,6 +309,10 @@ def _read_backbone(path: Path) -> tuple[str, dict[str, Any]]:
     family = config.pop("family", None) if isinstance(config, dict) else None
     if not isinstance(family, str):
         raise FileError(path, "no object that names a family", "save the backbone again")
-    if family not in FAMILIES:
-        raise FileError(path, f"its family {brief(family, 40)!r} is unknown here", "register the family first")
+    try:
+        family_named(family)
+    except InputError:
+        raise FileError(
+            path, f"its family {brief(family, 40)!r} is unknown here", "register the family first"
+        ) from None
     return family, config

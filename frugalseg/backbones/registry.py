@@ -1,9 +1,10 @@
 """The families of backbones, and where the parts of each are found; nothing here imports torch."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
@@ -15,6 +16,15 @@ WITHOUT_CHECKPOINT, OF_OTHER_CHECKPOINTS = "timm", "ddpm"
 
 BACKBONE, CONFIG = "backbone.json", "config.json"
 """What says of which family a folder is: that of a saved backbone, and that of a network alone."""
+
+
+JOIN = "+"
+"""Between the families of a combination."""
+MOST_PARTS = 3
+"""Families of a combination."""
+
+Checkpoint = str | Path
+"""A file, a folder, a Hub id or ``builtin:NAME``."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Family:
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
+        checkpoint: whether the family takes a checkpoint, and whether it can do without.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Family:
     generation: str | None = None
     package: str = ""
     builtin: tuple[str, ...] = ()
+    checkpoint: Literal["needed", "possible", "none"] = "possible"
 
     def __post_init__(self) -> None:
         if (self.pretraining is None) != (self.pretrain_settings is None):
@@ -66,6 +78,39 @@ class Family:
         assert self.generation is not None
         return self.load("settings", self.generation)
 
+    def checkpoints(self, given: Checkpoint | Mapping[str, Checkpoint] | None) -> dict[str, Checkpoint]:
+        """The checkpoint of each family that a user gives one, as `load_backbone` and the command line take it.
+
+        Raises:
+            InputError: it names other families, or does not say to which of several it belongs.
+        """
+        if isinstance(given, Mapping):
+            others = ", ".join(map(quoted, set(given) - {self.name}))
+            if others:
+                raise InputError(f"a checkpoint for {others}, but the backbone is {self.name}")
+            return dict(given)
+        return {} if given is None else {self.name: given}
+
+
+@dataclass(frozen=True)
+class Combination(Family):
+    """Several families whose maps are put together.
+
+    Attributes:
+        parts: at least two, all different.
+    """
+
+    parts: tuple[Family, ...] = ()
+
+    def options_class(self) -> Any:
+        """The options of all parts, as one dataclass."""
+        return self.load("settings", self.options)(self.parts)
+
+    def checkpoints(self, given: Checkpoint | Mapping[str, Checkpoint] | None) -> dict[str, Checkpoint]:
+        """See `Family.checkpoints`; a text may be ``FAMILY=CHECKPOINT,FAMILY=CHECKPOINT``."""
+        found: dict[str, Checkpoint] = self.load("checkpoints", "checkpoints_of")(self.parts, given)
+        return found
+
 
 FAMILIES: dict[str, Family] = {}
 """Every family by its name, in the order in which they were registered."""
@@ -77,8 +122,10 @@ def register(family: Family) -> Family:
     The command line makes its options from the families that are registered when `frugalseg.cli` is imported.
 
     Raises:
-        ValueError: another family has this name.
+        ValueError: another family has this name, or it cannot be part of a combination.
     """
+    if JOIN in family.name:
+        raise ValueError(f"a family cannot be named {family.name!r}: {JOIN} joins the families of a combination")
     there = FAMILIES.setdefault(family.name, family)
     if there != family:
         raise ValueError(
@@ -89,10 +136,29 @@ def register(family: Family) -> Family:
 
 
 def family_named(name: str) -> Family:
-    """A family of the registry; raises `InputError` with the known names for an unknown one."""
+    """A family of the registry, or several that ``+`` joins.
+
+    Raises:
+        InputError: an unknown name, with those that are known; or too many families, or one of them twice.
+    """
+    if isinstance(name, str) and JOIN in name:
+        return combination(name.split(JOIN))
     if not isinstance(name, str) or name not in FAMILIES:
         raise InputError(f"no backbone family {quoted(name)}; known: {', '.join(sorted(FAMILIES))}")
     return FAMILIES[name]
+
+
+def combination(names: Sequence[str]) -> Combination:
+    """Some families of the registry as one; see `family_named`."""
+    whole = JOIN.join(names)
+    parts = tuple(family_named(name) for name in names)
+    twice = next((name for name in names if list(names).count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{quoted(whole)} has {twice} twice; name each family once")
+    if not 2 <= len(parts) <= MOST_PARTS:
+        raise InputError(f"{quoted(whole)} joins {len(parts)} families; join 2 to {MOST_PARTS}")
+    package = f"{__package__}.combined"
+    return Combination(whole, "CombinedBackbone", "combined_options", package=package, parts=parts)
 
 
 def pretrainable() -> list[Family]:
@@ -124,13 +190,14 @@ register(
         "DDPMPretrainSettings",
         "DDPMGeneration",
         builtin=("toy_ddpm",),
+        checkpoint="needed",
     )
 )
-register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings"))
-register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings"))
+register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings", checkpoint="needed"))
+register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings", checkpoint="needed"))
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
-register(Family("filters", "FiltersBackbone", "FilterOptions"))
-register(Family("colour", "ColourBackbone", "ColourOptions"))
+register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
+register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
 
 
 def family_in(folder: str | Path) -> str | None:
@@ -156,7 +223,7 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
         checkpoint: as `load_backbone` takes it. Without one it is the family that has weights at hand.
 
     Raises:
-        FileError: see `family_in`.
+        InputError: see `family_in`; or it holds a combination of several.
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
@@ -165,6 +232,8 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     found = owner or family_in(checkpoint)
     if found in FAMILIES:
         return found
+    if found is not None and JOIN in found:
+        raise InputError(f"{checkpoint}: holds a combination, {found}; a checkpoint is a network of one family")
     return "timm" if is_timm_folder(Path(checkpoint)) else OF_OTHER_CHECKPOINTS
 
 

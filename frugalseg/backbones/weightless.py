@@ -10,13 +10,15 @@ from torch import Tensor
 from frugalseg.backbones.base import Backbone
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import CHANNELS, require_number
 
 
 class WeightlessBackbone(Backbone):
     """What such families share; a saved folder holds the settings only.
 
     Attributes:
-        options_class: the dataclass of the family's options, whose fields `config` gives.
+        options_class: the dataclass of the family's options, whose fields `config` gives. With them it gives
+            ``channels``, how many the images have, unless these are the three that earlier versions knew.
     """
 
     options_class: ClassVar[type[Any]]
@@ -34,8 +36,18 @@ class WeightlessBackbone(Backbone):
 
     @classmethod
     @abstractmethod
-    def with_options(cls, options: Any) -> Self:
-        """The backbone with these options, of `options_class`."""
+    def with_options(cls, options: Any, channels: int = 3) -> Self:
+        """The backbone with these options, of `options_class`, for images of so many channels."""
+
+    def seeing(self, channels: int) -> Backbone:
+        """See `Backbone`; any number of channels that images may have is taken.
+
+        Raises:
+            InputError: there are no channels, or more than images have.
+        """
+        if channels == self.in_channels:
+            return self
+        return self.from_saved(Path(), {**self.config(), "channels": channels}).to(self.device).eval()
 
     def save_weights(self, folder: Path) -> None:
         """Nothing: there are no weights."""
@@ -43,7 +55,10 @@ class WeightlessBackbone(Backbone):
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """The inverse of `config`; nothing is read from `folder`."""
-        return cls.with_options(from_json(cls.options_class, config))
+        channels = config.get("channels", 3)
+        require_number("channels is", channels, CHANNELS)
+        own = {name: value for name, value in config.items() if name != "channels"}
+        return cls.with_options(from_json(cls.options_class, own), channels)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | None, options: Any) -> Self:

@@ -39,6 +39,25 @@ class PixelSource(Protocol):
         """(n, D) float32 features of the pixels `index` (n,) int64: a new tensor, which the caller may overwrite."""
 
 
+class Gathered:
+    """All pixels of a source with their features in memory: for whoever reads each of them many times.
+
+    Args:
+        pixels: whose features are read once, here.
+    """
+
+    def __init__(self, pixels: PixelSource) -> None:
+        self.labels, self.dim, self.channels = pixels.labels, pixels.dim, pixels.channels
+        self._features = pixels.features(torch.arange(len(pixels)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def features(self, index: Tensor) -> Tensor:
+        """See `PixelSource.features`."""
+        return self._features[index]
+
+
 class Batches(Protocol):
     """A stream of batches."""
 
@@ -124,7 +143,7 @@ class SharedPools:
         self.batch_size = min(batch_size, self.size)
         self.steps_per_epoch = self.size // self.batch_size
         self.orders = Orders(self.size, seed)
-        by_class = torch.argsort(pixels.labels, stable=True).numpy()
+        by_class = torch.argsort(pixels.labels.to(torch.uint8), stable=True).numpy().astype(np.int32)
         counts = torch.bincount(pixels.labels).numpy()
         self._rows_of_class = [rows for rows in np.split(by_class, np.cumsum(counts)[:-1]) if len(rows)]
         self._pool: tuple[int, Tensor, Tensor] | None = None
@@ -158,4 +177,4 @@ class SharedPools:
             rows[rng.choice(len(rows), n, replace=bool(n > len(rows)), shuffle=False)]
             for rows, n in zip(self._rows_of_class, quota, strict=True)
         ]
-        return np.concatenate(drawn)
+        return np.concatenate(drawn).astype(np.int64)

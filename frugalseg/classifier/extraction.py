@@ -1,6 +1,6 @@
 """From annotated images to a training set: which windows of them hold labels, and the maps of just those."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.map_store import MapStore
+from frugalseg.features.map_store import MapSizes, MapStore
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window, cut, owned
 from frugalseg.support import digests
@@ -23,7 +23,7 @@ from frugalseg.support.progress import Progress, silent
 
 @dataclass(frozen=True, eq=False)
 class LabelledWindow:
-    """A window of an image that owns labelled pixels.
+    """A window of an image, and the labels that it owns.
 
     Attributes:
         image: number of the image.
@@ -35,6 +35,11 @@ class LabelledWindow:
     window: Window
     target: NDArray[np.uint8]
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether any pixel is annotated."""
+        return bool((self.target != NOT_ANNOTATED).any())
+
 
 def drop_small_regions(target: NDArray[np.uint8], minimum: int = 20) -> NDArray[np.uint8]:
     """A copy in which a class with fewer than `minimum` pixels in this image is not annotated (20 as published)."""
@@ -44,7 +49,11 @@ def drop_small_regions(target: NDArray[np.uint8], minimum: int = 20) -> NDArray[
 
 
 def labelled_windows(
-    targets: Iterable[NDArray[np.uint8]], windows_of: Callable[[tuple[int, ...]], list[Window]], small_region: int
+    targets: Iterable[NDArray[np.uint8]],
+    windows_of: Callable[[tuple[int, ...]], list[Window]],
+    small_region: int,
+    *,
+    every: bool = False,
 ) -> list[LabelledWindow]:
     """The windows that own labelled pixels, image by image.
 
@@ -52,33 +61,34 @@ def labelled_windows(
         targets: (H, W) uint8 class positions of each image, 255 = not annotated.
         windows_of: the windows that cover an image of a shape.
         small_region: see `drop_small_regions`.
+        every: also those without labels, for who predicts the images as well.
     """
     found = []
     for image, target in enumerate(targets):
         kept = drop_small_regions(target, small_region)
-        every = windows_of(kept.shape)
-        for window in every:
-            share = owned(kept, window, every, NOT_ANNOTATED)
-            if (share != NOT_ANNOTATED).any():
-                found.append(LabelledWindow(image, window, share))
+        around = windows_of(kept.shape)
+        for window in around:
+            seen = LabelledWindow(image, window, owned(kept, window, around, NOT_ANNOTATED))
+            if every or seen.has_labels:
+                found.append(seen)
     return found
 
 
 class Extraction:
-    """Computes the maps of the labelled windows of a dataset, each once.
+    """Computes the maps of some windows of a dataset, each once.
 
     Args:
         dataset: the examples that `windows` refers to.
         windows: from `labelled_windows`.
         taps: of the network.
         folder: where an interrupted extraction is taken up; None keeps the maps in memory.
-        made_from: see `MapStore`.
+        made_from, map_sizes: see `MapStore`.
 
     Attributes:
         store: of the maps, window by window.
 
     Raises:
-        InputError: there are no windows: nothing is annotated.
+        InputError: no window has labels: nothing is annotated.
     """
 
     def __init__(
@@ -88,14 +98,25 @@ class Extraction:
         taps: Sequence[Tap],
         folder: Path | None,
         made_from: str,
+        map_sizes: MapSizes | None = None,
     ) -> None:
-        if not windows:
+        self.labelled = [place for place, each in enumerate(windows) if each.has_labels]
+        if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
         self.dataset, self.windows = dataset, windows
-        self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from)
+        self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
 
-    def pixels(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> PixelSet:
-        """The labelled pixels, once the network has seen the windows whose maps were not there yet.
+    def pixels(self, images: Collection[int] | None = None) -> PixelSet:
+        """The labelled pixels, once the maps are computed.
+
+        Args:
+            images: of these alone, by number; None: of all.
+        """
+        places = [place for place in self.labelled if images is None or self.windows[place].image in images]
+        return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
+
+    def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:
+        """Store the maps of the windows that the network has not seen yet.
 
         Args:
             network: maps of images (3, h, w).
@@ -109,7 +130,6 @@ class Extraction:
             progress("features", place, total)
             self.store.put(place, network([cut(image, each.window)]))
         progress("features", total, total)
-        return PixelSet(self.store, [each.target for each in self.windows])
 
 
 def maps_digest(network: Any, windows: Sequence[LabelledWindow], dataset: Sequence[Example]) -> str:

@@ -14,6 +14,9 @@ from torch import Tensor
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.features.map_store import MapView
 
+AT_ONCE = 2**20
+"""Feature values that are interpolated at a time: few enough for a processor's cache."""
+
 
 class PixelSet:
     """Labelled pixels and their features.
@@ -26,18 +29,19 @@ class PixelSet:
     Attributes:
         maps: as given.
         labels: (N,) int64 class position of each labelled pixel, image by image, row-major.
-        image: (N,) int64 image of each pixel.
+        image: (N,) int32 image of each pixel.
     """
 
     def __init__(self, maps: MapView, targets: Sequence[NDArray[np.uint8]]) -> None:
         if len(targets) != len(maps):
             raise ValueError(f"{len(targets)} targets for the maps of {len(maps)} images")
         self.maps = maps
-        grids = [np.nonzero(target != NOT_ANNOTATED) for target in targets]
-        labels = [target[grid] for target, grid in zip(targets, grids, strict=True)]
+        places = [np.flatnonzero(target != NOT_ANNOTATED).astype(np.int32) for target in targets]
+        labels = [target.ravel()[place] for target, place in zip(targets, places, strict=True)]
         self.labels = torch.from_numpy(np.concatenate(labels)).long()
-        self.image = torch.repeat_interleave(torch.tensor([len(grid[0]) for grid in grids]))
-        self._y, self._x = (torch.from_numpy(np.concatenate([grid[axis] for grid in grids])) for axis in (0, 1))
+        counts = torch.tensor([len(place) for place in places])
+        self.image = torch.arange(len(targets), dtype=torch.int32).repeat_interleave(counts)
+        self._place = torch.from_numpy(np.concatenate(places))  # row-major, in the pixel's image
         self._grid = torch.tensor([target.shape for target in targets])
 
     def __len__(self) -> int:
@@ -62,5 +66,14 @@ class PixelSet:
         Returns:
             (n, dim) float32, equal to `FeatureMaps.at` of the half-precision maps.
         """
-        image = self.image[index]
-        return self.maps.at(image, self._y[index], self._x[index], self._grid[image])
+        out = torch.empty(len(index), self.dim)
+        step = max(1, AT_ONCE // self.dim)
+        for part, rows in zip(index.split(step), out.split(step), strict=True):
+            rows.copy_(self._some(part))
+        return out
+
+    def _some(self, index: Tensor) -> Tensor:
+        """`features` of pixels whose values, and several copies of them, are in memory at once."""
+        image, place = self.image[index].long(), self._place[index].long()
+        grid = self._grid[image]
+        return self.maps.at(image, place // grid[:, 1], place % grid[:, 1], grid)

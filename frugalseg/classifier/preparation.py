@@ -5,13 +5,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from frugalseg.classifier.batches import Batches, OwnPermutations, PixelSource, SharedPools
+from frugalseg.classifier.batches import Batches, Gathered, OwnPermutations, PixelSource, SharedPools
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.protocol import TrainingProtocol
 
 # Shapes: n pixels, D feature length.
 
 SAMPLE = 8192  # pixels that features are standardised by, and held-out pixels that are watched, at most
+
+GATHERED = 2**27
+"""Feature values of all pixels (512 MB) up to which they are interpolated once rather than in each epoch."""
 
 
 def sample(pixels: PixelSource, seed: int) -> Tensor:
@@ -44,7 +47,8 @@ def batches_of(
 ) -> Batches:
     """The stream of batches that `protocol` asks for."""
     if protocol.pool_values is None:
-        return OwnPermutations(pixels, protocol.batch_size, seed, prepare)
+        again = protocol.epochs is not None and len(pixels) * pixels.dim <= GATHERED
+        return OwnPermutations(Gathered(pixels) if again else pixels, protocol.batch_size, seed, prepare)
     size = max(protocol.pool_values // pixels.dim, protocol.batch_size)
     passes, balance = protocol.pool_passes, protocol.class_balance
     return SharedPools(pixels, protocol.batch_size, seed, prepare, size=size, passes=passes, class_balance=balance)

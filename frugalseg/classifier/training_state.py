@@ -28,7 +28,7 @@ def identity_of(
 ) -> dict[str, Any]:
     """What must agree before a training goes on from a file."""
     settings = {f"protocol {name}": value for name, value in asdict(protocol).items()}
-    labels = int((pixels.labels * torch.arange(1, len(pixels) + 1)).sum())
+    labels = int(torch.dot(pixels.labels, torch.arange(1, len(pixels) + 1)))
     data = {"pixels": len(pixels), "labels": labels, "channels": list(pixels.channels), "classes": num_classes}
     return settings | data | {"members": list(numbers), "seed": seed, "precision": str(precision)}
 

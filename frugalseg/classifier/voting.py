@@ -61,6 +61,14 @@ def majority(below: Tensor) -> Tensor:
     return (CLASSES - 1 - best.remainder_(CLASSES)).to(torch.uint8)
 
 
+def first_largest(values: Tensor) -> Tensor:
+    """(...) uint8: argmax over the first dimension of (K, ...), of equal values the first; in passes along memory."""
+    rank = torch.arange(len(values), 0, -1, dtype=torch.uint8, device=values.device)
+    rank = rank.view(-1, *[1] * (values.dim() - 1))
+    best = (values == values.amax(0)).view(torch.uint8).mul_(rank).amax(0)
+    return len(values) - best.clamp_min_(1)  # nothing is equal to what is no number
+
+
 def softmax(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities (M, P, K), labels (M, P) and entropies (M, P) of logits (M, P, K)."""
     log_probabilities = logits.log_softmax(-1)

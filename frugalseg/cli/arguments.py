@@ -32,6 +32,23 @@ SmallRegions = Annotated[
         help="A class with fewer pixels than this in an image is ignored in that image.", callback=within(AMOUNT)
     ),
 ]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        help="Which channels of the images to use, counted from 1: for images of 16 bits, and of other channels than "
+        "red, green and blue. The values of each are scaled to 8 bits, and the model remembers how.",
+        metavar="N,N,...",
+    ),
+]
+Percentiles = Annotated[
+    str | None,
+    typer.Option(
+        help="With --channels: the percentiles of all annotated images' values that become 0 and 255. "
+        r"\[default: 0.5,99.5]",
+        metavar="LOW,HIGH",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what frugalseg has written to the output folder.")
 ]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from frugalseg.cli.arguments import Data, Seed, SmallRegions
-from frugalseg.cli.options import within
+from frugalseg.cli.arguments import Channels, Data, Percentiles, Seed, SmallRegions
+from frugalseg.cli.options import channel_choice, within
 from frugalseg.cli.output import print_findings
 from frugalseg.support.ranges import AMOUNT, COUNT
 from frugalseg.support.text import count as counted
@@ -42,6 +42,8 @@ def check(
         Path | None, typer.Option(help="A second data folder. check looks for its images in the first one.")
     ] = None,
     small_regions: SmallRegions = 20,
+    channels: Channels = None,
+    percentiles: Percentiles = None,
 ) -> None:
     """Say what is wrong with a data folder, and how to fix it.
 
@@ -49,7 +51,8 @@ def check(
     """
     from frugalseg.data.check import check_folder
 
-    findings = check_folder(data, test, small_regions=small_regions)
+    choice = channel_choice(channels, percentiles)
+    findings = check_folder(data, test, small_regions=small_regions, channels=choice)
     print_findings(findings, result=True)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(2)

@@ -12,9 +12,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from frugalseg.backbones.registry import Family
-from frugalseg.cli.options import Flag, accepting, escaped, flags_of
+from frugalseg.backbones.registry import JOIN, Combination, Family, family_named
+from frugalseg.cli.options import Flag, accepting, escaped
 from frugalseg.support.errors import InputError
+from frugalseg.support.options import options_of
 
 BACKBONE = "--backbone"
 
@@ -28,25 +29,35 @@ class FamilyOptions:
         settings: gives the dataclass of a family's options for this command.
         default: gives the name of the family for a call that does not name one, from the call's arguments.
         kind: what each of the families is, for messages: "backbone family that can draw images".
+        joins: whether the command also works with several families that ``+`` joins.
     """
 
     families: Callable[[], Iterable[Family]]
     settings: Callable[[Family], type]
     default: Callable[[Sequence[str]], str]
     kind: str
+    joins: bool = False
 
     def chosen(self, arguments: Sequence[str]) -> Family:
         """The family of a call; raises `InputError` for an unknown one."""
         name = value_of(BACKBONE, arguments)
+        if name is not None and JOIN in name and self.joins:
+            return family_named(name)
         return named(self.default(arguments) if name is None else name, self.families(), self.kind)
 
     def flags(self, family: Family) -> list[Flag]:
         """The options of a family."""
-        return flags_of(self.settings(family), f"Options of the {family.name} backbone")
+        return [
+            Flag(option, f"Options of the {option.of or family.name} backbone")
+            for option in options_of(self.settings(family))
+        ]
 
     def refuse_others(self, command: str, chosen: Family, options: Iterable[str]) -> None:
         """Raise `InputError` where one of a call's options, which its own family lacks, is of another family."""
         for option in options:
+            full = [name for name in spellings(self.flags(chosen)) if name.endswith(option.replace("--", "-", 1))]
+            if isinstance(chosen, Combination) and len(full) > 1:
+                raise InputError(f"{option}: several parts of {chosen.name} have it; write {' or '.join(full)}")
             owners = [family.name for family in self.families() if option in spellings(self.flags(family))]
             if owners:
                 known = ", ".join("/".join(flag.spellings) for flag in self.flags(chosen)) or "none"
@@ -61,10 +72,17 @@ class FamilyOptions:
         others = [name for name in every if name != family.name]
         if not others:
             return ""
-        return (
+        words = (
             f"The options above are those of the {family.name} backbone. To see those of another family, run for "
             f"example: {command} {BACKBONE} {others[0]} --help. The families are: {', '.join(every)}."
         )
+        if isinstance(family, Combination):
+            words += (
+                " An option that two parts have is written with the part's name in front, such as --timm-precision."
+            )
+        elif self.joins:
+            words += f" Two or three that {JOIN} joins are used together: {BACKBONE} timm+filters."
+        return words
 
 
 def family_command(function: Callable[..., None], choice: FamilyOptions) -> type[TyperCommand]:

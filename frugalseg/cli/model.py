@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, family_of_checkpoint
-from frugalseg.cli.arguments import BatchSize, Data, Device, Model, Overwrite, Seed, SmallRegions
+from frugalseg.backbones.registry import FAMILIES, Family, family_named, family_of_checkpoint
+from frugalseg.cli.arguments import BatchSize, Channels, Data, Device, Model, Overwrite, Percentiles, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions, value_of
-from frugalseg.cli.options import parse_size, values, within
+from frugalseg.cli.options import channel_choice, parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.ranges import MEMBERS, SHARE
 from frugalseg.support.text import count as counted
 
 AT_HAND = (
-    "The features are those of EfficientNet-Lite0, which was trained on ImageNet. Features of a larger network are "
+    "The features are those of EfficientNet-Lite2, which was trained on ImageNet. Features of a larger network are "
     "better: --backbone timm --model vit_small_patch14_reg4_dinov2.lvd142m downloads one. For images unlike "
     "photographs, a network trained on your own images can be better: see frugalseg pretrain --help."
 )
@@ -36,7 +36,12 @@ def fit_families() -> list[Family]:
     return [*FAMILIES.values(), AUTO_FAMILY]
 
 
-FIT_OPTIONS = FamilyOptions(fit_families, Family.options_class, default_family, "backbone family")
+def fit_options(family: Family) -> Any:
+    """The dataclass of a family's options; each family or combination has its own way to give it."""
+    return family.options_class()
+
+
+FIT_OPTIONS = FamilyOptions(fit_families, fit_options, default_family, "backbone family", joins=True)
 
 
 def fit(
@@ -45,15 +50,17 @@ def fit(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The family of the backbone, or auto to compare what is at hand on your images. By default, the "
-            "family of the checkpoint; without a checkpoint, timm."
+            help="The family of the backbone. Two or three joined with +, such as timm+filters, are used together. "
+            "auto compares what is at hand on your images. By default, the family of the checkpoint; without a "
+            "checkpoint, timm."
         ),
     ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(
             help="The backbone's weights: a folder that pretrain wrote, a published file, or a Hub id. By default, a "
-            "network trained on ImageNet that comes with the set-up."
+            "network trained on ImageNet that comes with the set-up. If several families of --backbone take a "
+            "checkpoint, say whose it is: ddpm=PATH,timm=PATH."
         ),
     ] = None,
     protocol: Annotated[
@@ -75,11 +82,29 @@ def fit(
             "--mirror", help="Train on mirrored images too. Do not use this if classes differ between left and right."
         ),
     ] = False,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(
+            help="How far predictions are moved to the edges of the image, as a share of its shorter side. By default "
+            "0.015; 0 with the paper protocol, which turns this off.",
+            callback=within(SHARE),
+        ),
+    ] = None,
+    mirrored_views: Annotated[
+        bool,
+        typer.Option(
+            "--mirrored-views",
+            help="Predict each image mirrored as well, and average. This takes twice the time. Do not use it if "
+            "classes differ between left and right.",
+        ),
+    ] = False,
     size: Annotated[
         str | None,
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
     ] = None,
     small_regions: SmallRegions = 20,
+    channels: Channels = None,
+    percentiles: Percentiles = None,
     folds: Annotated[
         int | None,
         typer.Option(
@@ -100,9 +125,9 @@ def fit(
     """
     family = backbone or family_of_checkpoint(checkpoint)
     options = values(
-        FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else FAMILIES[family]), given
+        FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else family_named(family)), given
     )  # refuses wrong ones before torch is loaded
-    network_size = size and parse_size(size)
+    network_size, choice = size and parse_size(size), channel_choice(channels, percentiles)
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
@@ -116,8 +141,11 @@ def fit(
         "mirror": mirror,
         "network_size": network_size,
         "small_region": small_regions,
+        # Records of earlier versions do not name these, and their fits go on.
+        **({} if smoothing is None else {"smoothing": smoothing}),
+        **({"mirrored_views": True} if mirrored_views else {}),
     }
-    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds)
+    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds, choice)
     if checkpoint is None and family == "timm" and not given.get("model"):
         typer.echo(AT_HAND, err=True)
     estimates: list[object] = []

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 import typer
 
@@ -16,6 +16,9 @@ from frugalseg.support.options import Option, options_of
 from frugalseg.support.ranges import SIZE as IMAGE_SIZE
 from frugalseg.support.ranges import Range, check_range
 from frugalseg.support.text import quoted, shortened
+
+if TYPE_CHECKING:
+    from frugalseg.data.channels import ChannelChoice
 
 SIZE, NUMBERS, DECIMALS, NAMES = tuple[int, int], tuple[int, ...], tuple[float, ...], tuple[str, ...]
 METAVARS = {SIZE: "HxW", NUMBERS: "N,N,...", DECIMALS: "X,X,...", NAMES: "NAME,NAME,..."}
@@ -172,6 +175,22 @@ def decimals(option: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{option} {text}: give numbers separated by commas, such as 0.7,1.6,3.5") from None
+
+
+def channel_choice(channels: str | None, percentiles: str | None) -> "ChannelChoice | None":
+    """``1,2,5`` and ``0.5,99.5`` as a choice of channels; None where none are given.
+
+    Raises:
+        InputError: no numbers, numbers out of range, or percentiles without channels.
+    """
+    from frugalseg.data.channels import PERCENTILES, ChannelChoice
+
+    if channels is None and percentiles is not None:
+        raise InputError("--percentiles: only with --channels, whose values they scale")
+    if channels is None:
+        return None
+    ends = PERCENTILES if percentiles is None else decimals("--percentiles", percentiles)
+    return ChannelChoice(numbers("--channels", channels), (*ends[:1], *ends[1:]))  # type: ignore[arg-type]
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from frugalseg.data.channels import ChannelSpec, raw_array
 from frugalseg.data.images import list_images, read_image, rgb_of, upright
+from frugalseg.data.raw import raw_of
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 
@@ -23,19 +25,22 @@ CHANNELS = (1, 3, 4)
 REMEDY = "give (H, W, 3) uint8 RGB, a PIL image, or the path of an image"
 
 
-def as_images(images: "ImageLike | Iterable[ImageLike]") -> Iterator[NDArray[np.uint8]]:
-    """One or several images as (H, W, 3) uint8, each read when it is asked for.
+def as_images(
+    images: "ImageLike | Iterable[ImageLike]", channels: ChannelSpec | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """One or several images as (H, W, 3) uint8, or in the channels that are given, each read when it is asked for.
 
     Args:
         images: an iterable of what `as_rgb` takes, an array of them (N, H, W, C), a single image, or the path of a
             folder of images.
+        channels: see `in_channels`; None reads RGB.
 
     Raises:
         InputError: see `as_rgb`; the image is named by its place.
     """
     for number, image in enumerate(_several(images)):
         try:
-            yield as_rgb(image)
+            yield as_rgb(image) if channels is None else in_channels(image, channels)
         except InputError as error:
             raise InputError(f"image number {number + 1}: {error}") from None
 
@@ -68,6 +73,26 @@ def as_rgb(image: "ImageLike") -> NDArray[np.uint8]:
         return rgb_of(upright(image), Path(getattr(image, "filename", "") or "the image"))
     values = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
     return _three_channels(_eight_bits(_channels_last(values)))
+
+
+def in_channels(image: "ImageLike", channels: ChannelSpec) -> NDArray[np.uint8]:
+    """An image as (H, W, len(channels.channels)) uint8, scaled as a model sees it.
+
+    Args:
+        image: an array or tensor (H, W, C), (C, H, W) or, of one channel, (H, W), of any numbers, which mean what they
+            mean in the files that the model was fitted on; or a PIL image; or the path of a file.
+        channels: which channels, and how they are scaled.
+
+    Raises:
+        InputError: it is no image, or has not as many channels as the annotated images.
+    """
+    if isinstance(image, str | Path):
+        return channels.read(image)
+    name = "the image"
+    if isinstance(image, Image.Image):
+        return channels.scaled(raw_of(image, Path(getattr(image, "filename", "") or name)), name)
+    values = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    return channels.scaled(raw_array(values, channels.stored), name)
 
 
 def _channels_last(values: NDArray[Any]) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
 from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
@@ -68,7 +69,11 @@ class Finding:
 
 
 def check_folder(
-    data: str | Path | OpenedFolder, test: str | Path | None = None, *, small_regions: int = SMALL_REGION
+    data: str | Path | OpenedFolder,
+    test: str | Path | None = None,
+    *,
+    small_regions: int = SMALL_REGION,
+    channels: ChannelChoice | None = None,
 ) -> list[Finding]:
     """Look at every image and mask of a data folder, one at a time.
 
@@ -76,16 +81,17 @@ def check_folder(
         data: as for `SegmentationFolder`.
         test: a folder of images that must not be among those of `data`; without it, ``test/`` beside a ``train/``.
         small_regions: a class with fewer pixels in an image counts as small there.
+        channels: which channels of the images are read, where `data` is a path; None reads them as RGB.
 
     Returns:
         Findings, errors first; an empty list is impossible, since the shares of the classes are always told.
 
     Raises:
-        FileError: there is no such folder, or it is not a data folder at all.
+        FileError: there is no such folder, or it is not a data folder at all, or the images lack a channel.
         InputError: `small_regions` is no whole number, or below 0.
     """
     require_number("small_regions is", small_regions, AMOUNT)
-    opened = OpenedFolder.of(data)
+    opened = OpenedFolder.of(data, channels=channels)
     layout = opened.layout
     if test is None:
         test = _test_beside(layout)
@@ -96,8 +102,9 @@ def check_folder(
     if classes is not None:
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
+    findings += _of_channels(opened, scans)
     findings += _unused(layout)
-    findings += _identical(layout, scans, None if test is None else as_path(test, "data folder"))
+    findings += _identical(opened, scans, None if test is None else as_path(test, "data folder"))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -301,13 +308,26 @@ def _image_findings(layout: Layout, scans: Sequence[Scan]) -> Iterator[Finding]:
     if pages:
         remedy = "save the page that is meant as a file of its own"
         yield Finding("warning", listing(pages), "holds several pages, of which only the first is read", remedy)
-    dark = [scan.image_path.name for scan in scans if scan.brightest is not None and scan.brightest < DARK]
+    dark = [scan for scan in scans if scan.brightest is not None and scan.brightest < DARK and not scan.deep]
     if dark:
-        remedy = "if it holds 10-, 12- or 14-bit values in 16 bits, multiply them up to 0..65535"
-        yield Finding("warning", listing(dark), f"nearly black (no value above {DARK} of 255)", remedy)
+        names = listing([scan.image_path.name for scan in dark])
+        remedy = "scale its values up, or let them be scaled by percentiles: --channels 1,2,3"
+        yield Finding("warning", names, f"nearly black (no value above {DARK} of 255)", remedy)
 
 
-def _identical(layout: Layout, scans: Sequence[Scan], test: Path | None) -> Iterator[Finding]:
+def _of_channels(opened: OpenedFolder, scans: Sequence[Scan]) -> Iterator[Finding]:
+    """How chosen channels are scaled, or that 16-bit values nearly vanish in the 8 bits of RGB."""
+    if opened.decoder.channels is not None:
+        yield Finding("info", str(opened.layout.path), str(opened.decoder.channels))
+    deep = [scan for scan in scans if scan.deep]
+    if deep:
+        levels = max(scan.levels for scan in deep)
+        message = f"16-bit values that occupy a small part of their range: at most {levels} of 256 levels are left"
+        remedy = "choose the channels to have them scaled by percentiles, such as --channels 1 for grey images"
+        yield Finding("warning", listing([scan.image_path.name for scan in deep]), message, remedy)
+
+
+def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -> Iterator[Finding]:
     """The same picture twice, whatever the files are called and however they are compressed without loss."""
     train: dict[bytes, list[str]] = defaultdict(list)
     for scan in scans:
@@ -315,12 +335,12 @@ def _identical(layout: Layout, scans: Sequence[Scan], test: Path | None) -> Iter
             train[scan.digest].append(scan.image_path.name)
     for names in train.values():
         if len(names) > 1:
-            yield Finding("warning", str(layout.path), f"identical images: {listing(names)}", "keep one of them")
+            yield Finding("warning", str(opened.layout.path), f"identical images: {listing(names)}", "keep one of them")
     if test is None:
         return
     for path in _images_of(test):
         try:
-            twins = train.get(image_digest(path))
+            twins = train.get(image_digest(path, opened.decoder.channels))
         except FileError as error:
             yield _from_error(error, "warning")
             continue

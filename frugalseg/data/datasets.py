@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.data.channels import ChannelChoice, Channels, ChannelSpec, raw_array
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.view import View
@@ -84,6 +85,69 @@ def in_classes(dataset: Sequence[Example], classes: ClassTable) -> Sequence[Exam
     if not isinstance(own, ClassTable) or own.names == classes.names:
         return dataset
     return dataset.in_classes(classes) if isinstance(dataset, OtherClasses) else Translated(dataset, classes)
+
+
+class InChannels(View):
+    """The examples of a dataset whose images are arrays (H, W, C) of any numbers, scaled as a model sees them.
+
+    Args:
+        dataset: of such examples.
+        channels: which channels, and how they are scaled.
+    """
+
+    def __init__(self, dataset: Sequence[Example], channels: ChannelSpec) -> None:
+        self.dataset, self.channels = dataset, channels
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def example(self, index: int) -> Example:
+        """See `View`."""
+        example = self.dataset[index]
+        return replace(example, image=self.channels.scaled(raw_array(example.image), example.name))
+
+    def target(self, index: int) -> NDArray[np.uint8]:
+        """(H, W) uint8: the target of the example at `index` alone."""
+        return target_of(self.dataset, index)
+
+
+@runtime_checkable
+class OtherChannels(Protocol):
+    """A dataset that can read its images in other channels."""
+
+    def in_channels(self, channels: Channels) -> Sequence[Example]:
+        """The same examples in other channels."""
+
+
+def in_channels(dataset: Sequence[Example], channels: Channels | None) -> Sequence[Example]:
+    """A dataset whose images have the channels that a model sees.
+
+    Args:
+        dataset: one that is in these channels already; or one of files, which are read anew; or examples whose images
+            are arrays (H, W, C) as they came.
+        channels: None leaves everything as it is. The ranges of a choice are found on the images of the dataset.
+
+    Raises:
+        InputError: the dataset is in other channels, or its images lack some.
+    """
+    own = channels_of(dataset)
+    if own is None and channels is not None:
+        if isinstance(dataset, OtherChannels):
+            return dataset.in_channels(channels)
+        if isinstance(channels, ChannelChoice):
+            channels = channels.found_in([dataset[index].image for index in range(len(dataset))])
+        return InChannels(dataset, channels)
+    same = own is None or own == channels or (isinstance(channels, ChannelChoice) and own.of(channels))
+    if not same:
+        raise InputError("the dataset has been opened with channels other than these; open it without, or with these")
+    return dataset
+
+
+def channels_of(dataset: object) -> ChannelSpec | None:
+    """The channels that a dataset's images are in already; None where they are RGB or as they came."""
+    found = getattr(dataset, "channels", None)
+    inner = getattr(dataset, "dataset", None)  # of a view
+    return found if found is not None or inner is None else channels_of(inner)
 
 
 def classes_of(dataset: Sequence[Example]) -> ClassTable:

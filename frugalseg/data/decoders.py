@@ -5,7 +5,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 
@@ -35,42 +35,52 @@ def quiet_decoders() -> Iterator[None]:
     """Within the block, decoders say what is wrong with a file by their exceptions alone.
 
     Pillow warns of large and of slightly broken files; one clear error is enough. What silences them holds for the
-    whole process, for there is no other way: while one thread is in such a block, decoders are silent in all threads.
-    Afterwards everything is as it was.
+    whole process, for there is no other way: from when the first thread enters such a block until the last one leaves
+    it, decoders are silent in all threads. Afterwards everything is as it was.
     """
-    with _SILENT_TIFF, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    _SILENCE.enter()
+    try:
         yield
+    finally:
+        _SILENCE.leave()
 
 
-class _SilentTiff:
-    """Keeps TIFF's readers from writing to standard error: Pillow's own, which logs, and libtiff, which just prints.
-
-    The first thread that enters silences them, the last one that leaves restores what was set before.
-    """
+class _Silence:
+    """How many threads want it."""
 
     def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
-        self._log, self._level = logging.getLogger("PIL.TiffImagePlugin"), logging.NOTSET
-        self._handlers: list[int | None] = []
+        self._lock, self._inside, self._usual = threading.Lock(), 0, ExitStack()
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
         with self._lock:
             if not self._inside:
-                self._level, self._handlers = self._log.level, [change(None) for change in _handler_setters()]
-                self._log.setLevel(logging.CRITICAL)
+                self._usual.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                self._usual.enter_context(_silent_tiff())
             self._inside += 1
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._log.setLevel(self._level)
-                for change, handler in zip(_handler_setters(), self._handlers, strict=True):
-                    change(handler)
+                self._usual.close()
 
 
-_SILENT_TIFF = _SilentTiff()
+_SILENCE = _Silence()
+
+
+@contextmanager
+def _silent_tiff() -> Iterator[None]:
+    """Keep TIFF's readers from writing to standard error: Pillow's own, which logs, and libtiff, which just prints."""
+    log = logging.getLogger("PIL.TiffImagePlugin")
+    level, handlers = log.level, [change(None) for change in _handler_setters()]
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for change, handler in zip(_handler_setters(), handlers, strict=True):
+            change(handler)
 
 
 @cache

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
+from frugalseg.data.channels import Channels, ChannelSpec, as_choice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.datasets import RENAME, Translated, in_classes
+from frugalseg.data.datasets import RENAME, Translated, in_channels, in_classes
 from frugalseg.data.example import Example
 from frugalseg.data.exports.labels import TAKE_ANOTHER, UnknownClassError
 from frugalseg.data.layout import Layout
-from frugalseg.data.opened import OpenedFolder
+from frugalseg.data.opened import Decoder, OpenedFolder
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
@@ -24,23 +25,27 @@ from frugalseg.support.text import listing, quoted
 __all__ = ["Example", "SegmentationFolder"]
 
 
-def as_dataset(data: Sequence[Example] | str | Path, classes: ClassTable | None = None) -> Sequence[Example]:
+def as_dataset(
+    data: Sequence[Example] | str | Path, classes: ClassTable | None = None, channels: Channels | None = None
+) -> Sequence[Example]:
     """Examples from a dataset or the path of a data folder, in the class positions of `classes` if that is given.
 
     Args:
         data: examples, or a folder as for `SegmentationFolder`.
         classes: a table; classes go by their names.
+        channels: that the examples are to have, see `in_channels`.
 
     Raises:
-        InputError: no such folder, something else than examples, or a class that `classes` lacks.
+        InputError: no such folder, something else than examples, a class that `classes` lacks, or other channels.
     """
     if isinstance(data, str | Path):
-        return SegmentationFolder(data, classes)
+        return SegmentationFolder(data, classes, channels)
     plain = isinstance(data, list | tuple)
     odd = next((each for each in data if not isinstance(each, Example)), None) if plain else None
     if odd is not None or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         found = type(data if odd is None else odd).__name__
         raise InputError(f"expected examples, found {found}; give a data folder or a SegmentationFolder")
+    data = in_channels(data, channels)
     return data if classes is None else in_classes(data, classes)
 
 
@@ -52,9 +57,15 @@ class SegmentationFolder(Sequence[Example]):
         classes: what the ids of the annotations mean.
         names: of the images: stems of the files, with their folders where several have the same.
         image_paths, annotations: the files, in the order of `names`.
+        channels: which channels the images have, and from which values they are scaled; None for RGB.
     """
 
-    def __init__(self, path: str | Path | OpenedFolder, classes: ClassTable | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path | OpenedFolder,
+        classes: ClassTable | None = None,
+        channels: Channels | Sequence[int] | None = None,
+    ) -> None:
         """Find and pair the files.
 
         Args:
@@ -63,14 +74,16 @@ class SegmentationFolder(Sequence[Example]):
             classes: a trained model's, for example; labels that are words are found in it by name. Without it:
                 ``classes.json`` of the folder, then of its parent; without that the classes that the format names
                 itself, or the ids found in the masks, which are all read for it.
+            channels: which channels of the images are read, as a choice or by their numbers from 1, or those of a
+                model, `Segmenter.channels`. Without it, images are read as RGB.
 
         Raises:
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
-                ``classes.json`` or (where it is missing) a mask that is wrong.
+                ``classes.json`` or (where it is missing) a mask that is wrong; or images whose channels differ.
         """
         if classes is not None and not isinstance(classes, ClassTable):
             raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
-        opened = OpenedFolder.of(path)
+        opened = OpenedFolder.of(path, channels=None if channels is None else as_choice(channels))
         layout = opened.layout
         if layout.problems:
             raise layout.problems[0]
@@ -80,7 +93,7 @@ class SegmentationFolder(Sequence[Example]):
         self.annotations: list[Annotation] = [layout.masks[name] for name in self.names]
         table = (layout.classes,) if layout.by_name and layout.classes and classes is None else ()
         self._decisive = [*layout.decisive, *table]
-        self._decoder = opened.decoder
+        self._decoder, self.channels = opened.decoder, opened.decoder.channels
         self.classes = classes or folder_classes(opened)
         self._labels, self._given = Labels.of(layout), classes is not None
         self._own, self._translation = _own_meaning(self._labels, self.classes, given=self._given)
@@ -118,6 +131,17 @@ class SegmentationFolder(Sequence[Example]):
         part = copy(self)
         part.classes, part._given = classes, True
         part._own, part._translation = _own_meaning(self._labels, classes, given=True)
+        return part
+
+    def in_channels(self, channels: Channels) -> Sequence[Example]:
+        """The same images read in other channels; the ranges of a choice are found on all of them.
+
+        Raises:
+            FileError: an image lacks a channel, or has another number of channels than the others.
+        """
+        part = copy(self)
+        spec = channels if isinstance(channels, ChannelSpec) else channels.found_in_files(self.image_paths)
+        part._decoder, part.channels = Decoder(self._decoder.keep, spec), spec
         return part
 
     def size(self, index: int) -> tuple[int, int]:

@@ -33,6 +33,8 @@ SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 """What file managers leave in folders, beside hidden files."""
 
 MAX_CHANNEL_PAGES = 3
+CHOOSE = "save it in RGB with 8 bits, or choose channels of it, such as --channels 1,2,3"
+"""What to do about images that are more than RGB, where nobody has said which channels are meant."""
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -144,19 +146,34 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
     Raises:
         FileError: missing, unreadable, truncated, more than `max_pixels`, values outside those ranges, or more than
-            three channels.
+            three channels. `frugalseg.data.raw.read_raw` reads any number of channels, of any values.
     """
-    with opened(path) as image:
+    with opened(path, remedy=CHOOSE) as image:
         channels = channel_pages(image)
         if channels > 1:
             return _rgb_of_pages(image, channels, Path(path))
         return rgb_of(upright(image), Path(path))
 
 
+def claimed_pixels(path: Path) -> int:
+    """How many pixels an image says that it has; of what cannot be opened, the bytes of the file."""
+    try:
+        with opened(path) as image:
+            return image.width * image.height
+    except FileError:
+        return path.stat().st_size if path.is_file() else 0
+
+
 def page_count(path: str | Path) -> int:
     """How many pictures of full size a TIFF file holds, where they are not channels of one; 1 for other formats."""
     with opened(path) as image:
         return 1 if channel_pages(image) > 1 else full_pages(image)
+
+
+def is_deep(path: str | Path) -> bool:
+    """Whether the values of a file have 16 bits, from its header alone."""
+    with opened(path) as image:
+        return any(";16" in str(tile[3]) for tile in getattr(image, "tile", [])) or image.mode.startswith("I")
 
 
 def full_pages(image: Image.Image) -> int:
@@ -186,7 +203,7 @@ def channel_pages(image: Image.Image) -> int:
 def _rgb_of_pages(image: Image.Image, channels: int, path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 of two or three grey pages; a missing blue channel is 0."""
     if channels > MAX_CHANNEL_PAGES:
-        raise FileError(path, f"has {channels} channels, of which only 3 can be read", "save it with three channels")
+        raise FileError(path, f"has {channels} channels, of which only 3 can be read", CHOOSE)
     pages = []
     for number in range(channels):
         image.seek(number)
@@ -232,18 +249,31 @@ def _orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def opened(path: str | Path, pixels_a_byte: int = PIXELS_A_BYTE) -> Iterator[Image.Image]:
+def opened(
+    path: str | Path, pixels_a_byte: int = PIXELS_A_BYTE, remedy: str = "save it with 8 or 16 bits"
+) -> Iterator[Image.Image]:
     """An open Pillow image of at most `max_pixels`; whatever goes wrong in the block is a `FileError`.
 
     Args:
         path: the file.
         pixels_a_byte: how many pixels a byte of the file may stand for.
+        remedy: what to do about a TIFF of a kind that Pillow does not know.
     """
     path, limit = as_path(path, "image"), max_pixels()
+    with (
+        refused_where_unreadable(path, limit, remedy),
+        quiet_decoders(),
+        Image.open(path, formats=decoders()) as image,
+    ):
+        check_claim(image, path, limit, pixels_a_byte)
+        yield image
+
+
+@contextmanager
+def refused_where_unreadable(path: Path, limit: int, remedy: str) -> Iterator[None]:
+    """Whatever a decoder raises in the block is a `FileError` for `path`; see `opened`."""
     try:
-        with quiet_decoders(), Image.open(path, formats=decoders()) as image:
-            check_claim(image, path, limit, pixels_a_byte)
-            yield image
+        yield
     except InputError:
         raise
     except FileNotFoundError:
@@ -253,9 +283,7 @@ def opened(path: str | Path, pixels_a_byte: int = PIXELS_A_BYTE) -> Iterator[Ima
     except UnidentifiedImageError:
         kind = tiff_kind(path)
         if kind is not None:
-            raise FileError(
-                path, f"a TIFF of a kind that cannot be read ({kind})", "save it with 8 or 16 bits"
-            ) from None
+            raise FileError(path, f"a TIFF of a kind that cannot be read ({kind})", remedy) from None
         known = ", ".join(decoders())
         raise FileError(path, f"not an image of a known format ({known})", "convert or remove it") from None
     # Decoders raise nearly anything on a broken file: OSError, SyntaxError, struct.error, ValueError, KeyError, ...
@@ -287,9 +315,14 @@ def check_claim(image: Image.Image, path: Path, limit: int, pixels_a_byte: int) 
     if pixels > limit:
         raise too_large(path, limit)
     if pixels > max(FREE_PIXELS, pixels_a_byte * size):
-        claimed = f"{image.height}x{image.width} pixels (height x width)"
-        message = f"claims {claimed} in {size} bytes: cut short, empty, or made to do harm"
-        raise FileError(path, message, "export it again, with 8 bits if it has fewer, or remove it")
+        raise false_claim(path, (image.height, image.width), size)
+
+
+def false_claim(path: Path, claimed: tuple[int, int], size: int) -> FileError:
+    """The error for a file of `size` bytes that says it holds a picture of (H, W)."""
+    message = f"claims {claimed[0]}x{claimed[1]} pixels (height x width) in {size} bytes: "
+    remedy = "export it again, with 8 bits if it has fewer, or remove it"
+    return FileError(path, message + "cut short, empty, or made to do harm", remedy)
 
 
 def too_large(path: Path, limit: int) -> FileError:

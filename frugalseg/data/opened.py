@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
+from frugalseg.data.channels import ChannelChoice, Channels, ChannelSpec, read_pixels, size_of
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import find_layout
-from frugalseg.data.images import image_size, read_image
 from frugalseg.data.layout import Layout
 
 KEPT = 2**28
@@ -29,10 +29,11 @@ class Decoder:
 
     Args:
         keep: bytes; 0 keeps nothing.
+        channels: of the images that are read; None reads all as RGB.
     """
 
-    def __init__(self, keep: int = 0) -> None:
-        self.keep = keep
+    def __init__(self, keep: int = 0, channels: ChannelSpec | None = None) -> None:
+        self.keep, self.channels = keep, channels
         self._kept: dict[Key, NDArray[Any]] = {}
         self._bytes = 0
 
@@ -41,14 +42,14 @@ class Decoder:
         return {**vars(self), "_kept": {}, "_bytes": 0}
 
     def image(self, path: Path) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8, see `read_image`; read-only where it is kept."""
-        found: NDArray[np.uint8] = self._once((path, "image"), partial(read_image, path))
+        """(H, W, C) uint8, see `read_pixels`; read-only where it is kept."""
+        found: NDArray[np.uint8] = self._once((path, "image"), partial(read_pixels, path, self.channels))
         return found
 
     def size(self, path: Path) -> tuple[int, int]:
         """(H, W) of an image, from its header where it is not decoded yet."""
         kept = self._kept.get((path, "image"))
-        return image_size(path) if kept is None else (kept.shape[0], kept.shape[1])
+        return size_of(path, self.channels) if kept is None else (kept.shape[0], kept.shape[1])
 
     def ids(self, image: Path, annotation: Annotation, size: tuple[int, int], classes: ClassTable) -> NDArray[np.int64]:
         """(H, W) int64, see `Annotation.ids`.
@@ -91,16 +92,24 @@ class OpenedFolder:
     decoder: Decoder
 
     @classmethod
-    def of(cls, path: "str | Path | OpenedFolder", keep: int = 0) -> "OpenedFolder":
+    def of(cls, path: "str | Path | OpenedFolder", keep: int = 0, channels: Channels | None = None) -> "OpenedFolder":
         """Search a folder; one that is opened already is given back as it is.
 
         Args:
             path: see `find_layout`.
             keep: bytes of decoded images and annotations to keep.
+            channels: which channels of the images are read. The ranges of a choice are found on all images that are
+                annotated, which are read for this. None reads them as RGB.
 
         Raises:
-            FileError: there is no such folder, or it is not a data folder at all.
+            FileError: there is no such folder, or it is not a data folder at all; or the channels of an image are not
+                those of the others, or lack a chosen one.
         """
         if isinstance(path, OpenedFolder):
             return path
-        return cls(find_layout(path), Decoder(keep))
+        layout = find_layout(path)
+        if isinstance(channels, ChannelChoice):
+            # Without a pair there is nothing to find, and the layout's problems say so.
+            paths = [image for _, image, _ in layout.pairs]
+            channels = channels.found_in_files(paths) if paths else None
+        return cls(layout, Decoder(keep, channels))

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.annotation import Annotation
+from frugalseg.data.channels import ChannelSpec, read_pixels
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.folder import SegmentationFolder, require_same_size
-from frugalseg.data.images import page_count, read_image
+from frugalseg.data.images import is_deep, page_count
 from frugalseg.data.mask_colors import palette_of
 from frugalseg.data.mask_folder import MaskFile
 from frugalseg.data.opened import Decoder
@@ -19,6 +20,9 @@ from frugalseg.support.files import FileError
 
 PAGED = frozenset({".tif", ".tiff"})
 """Files that may hold several pictures."""
+
+FEW_LEVELS = 64
+"""Of 256: 14 of 16 bits, or fewer, are in use."""
 
 
 @dataclass
@@ -30,6 +34,8 @@ class Scan:
         size: (H, W) of the image; None where it cannot be read, like `digest` and `brightest`.
         digest: of the decoded image.
         brightest: its largest value, 0 to 255.
+        levels: how many of the 256 levels lie between its least and its largest value.
+        deep: whether the file has more than 8 bits, where few levels are left of them; False where nobody looked.
         pages: pictures of full size in the image's file, of which the first is read.
         pixels: how many pixels have each id; empty where the annotation cannot be read.
         palette: the colors of these ids in an indexed mask; empty for any other annotation.
@@ -42,6 +48,8 @@ class Scan:
     size: tuple[int, int] | None = None
     digest: bytes | None = None
     brightest: int | None = None
+    levels: int = 256
+    deep: bool = False
     pages: int = 1
     pixels: dict[int, int] = field(default_factory=dict)
     palette: dict[int, Color] = field(default_factory=dict)
@@ -55,7 +63,10 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
         image = decoder.image(image_path)
         scan.size = (image.shape[0], image.shape[1])
         scan.digest, scan.brightest = digests.pixels(image), int(image.max())
-        scan.pages = page_count(image_path) if image_path.suffix.lower() in PAGED else 1
+        scan.levels = scan.brightest - int(image.min()) + 1
+        if decoder.channels is None:
+            scan.deep = scan.levels <= FEW_LEVELS and is_deep(image_path)
+            scan.pages = page_count(image_path) if image_path.suffix.lower() in PAGED else 1
     except FileError as error:
         scan.errors.append(error)
     try:
@@ -74,9 +85,9 @@ def scan_pair(name: str, image_path: Path, annotation: Annotation, classes: Clas
     return scan
 
 
-def image_digest(path: Path) -> bytes:
+def image_digest(path: Path, channels: ChannelSpec | None = None) -> bytes:
     """The digest of an image file's pixels; `FileError` where it cannot be read."""
-    return digests.pixels(read_image(path))
+    return digests.pixels(read_pixels(path, channels))
 
 
 @dataclass(frozen=True, eq=False)

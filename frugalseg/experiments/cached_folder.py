@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+from frugalseg.data.channels import Channels
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.data.folder import SegmentationFolder
@@ -34,12 +35,14 @@ class CachedFolder(SegmentationFolder):
     The arrays of an example are handed out again and again: nobody may write into them.
 
     Args:
-        path, classes: see `SegmentationFolder`.
+        path, classes, channels: see `SegmentationFolder`.
         memory: shared with other folders.
     """
 
-    def __init__(self, path: str | Path, classes: ClassTable | None = None, *, memory: Memory) -> None:
-        super().__init__(path, classes)
+    def __init__(
+        self, path: str | Path, classes: ClassTable | None = None, channels: Channels | None = None, *, memory: Memory
+    ) -> None:
+        super().__init__(path, classes, channels)
         self.memory = memory
         # By name, because slices share it.
         self.kept: dict[str, Example] = {}
@@ -49,6 +52,13 @@ class CachedFolder(SegmentationFolder):
         part = super().in_classes(classes)
         if isinstance(part, CachedFolder):
             part.kept = {}
+        return part
+
+    def in_channels(self, channels: Channels) -> Sequence[Example]:
+        """See `SegmentationFolder.in_channels`; nothing that is kept is in the other channels."""
+        part = super().in_channels(channels)
+        assert isinstance(part, CachedFolder)
+        part.kept = {}
         return part
 
     @overload

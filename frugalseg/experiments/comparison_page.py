@@ -6,6 +6,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from frugalseg.data.channels import viewed
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.experiments.data import Datasets
 from frugalseg.experiments.networks import TrainingFacts, training_facts
@@ -139,7 +140,9 @@ def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: M
         example = test[number]
         masks = [example.target, *(found[number][0] for found in drawn.values())]
         heat = [uncertainty_map(drawn[doubting][number][1], tops[doubting])] if doubting is not None else []
-        rows.append(Figure([example.image, *(mask_picture(mask, table) for mask in masks), *heat], [example.name]))
+        rows.append(
+            Figure([viewed(example.image), *(mask_picture(mask, table) for mask in masks), *heat], [example.name])
+        )
     columns = ["image", "truth", *drawn, *(["uncertainty"] if doubting is not None else [])]
     page.figures(columns, rows, width=min(PICTURE_WIDTH, ROW_WIDTH // len(columns)))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from frugalseg.data.channels import PERCENTILES, ChannelChoice, ChannelSpec
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
 from frugalseg.data.toy.dataset import write_toy_folder
@@ -55,6 +56,10 @@ class ToyData(Strict):
         """None: all of them are made below the run's folder."""
         return []
 
+    def choice(self) -> ChannelChoice | None:
+        """None: they are RGB."""
+        return None
+
     def photographs(self, images: str | None, count: int, folder: Path) -> Path:
         """The folder of `count` images of a third set, without masks; written below `folder`."""
         place = folder / "data" / f"photographs-{self.size}px-seed{PHOTOGRAPHS_SEED}-{count}"
@@ -70,6 +75,8 @@ class FolderData(Strict):
         train, test: data folders in `path`.
         tests: further data folders in `path`, by the name that each test set shall have in the results. Methods are
             evaluated on all of them, and ranked by `test` alone.
+        channels: which channels of the images are used, counted from 1; None reads images as RGB.
+        percentiles: of the training images' values that become 0 and 255, with `channels`.
     """
 
     kind: Literal["folder"]
@@ -77,12 +84,23 @@ class FolderData(Strict):
     train: str = "train"
     test: str = "test"
     tests: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+    channels: tuple[int, ...] | None = None
+    percentiles: tuple[float, float] = PERCENTILES
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         if MAIN in self.tests:
             raise ValueError(f"{MAIN!r} is the name of the main test set; give the further one another name")
         return self
+
+    @model_validator(mode="after")
+    def _channels_exist(self) -> Self:
+        self.choice()
+        return self
+
+    def choice(self) -> ChannelChoice | None:
+        """The channels as a choice; `InputError` where they are impossible."""
+        return None if self.channels is None else ChannelChoice(self.channels, self.percentiles)
 
     def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
         """The folder to train on, and those to test on by name; `InputError` where `path` is missing."""
@@ -124,6 +142,11 @@ class Datasets:
     tests: dict[str, SegmentationFolder]
 
     @property
+    def channels(self) -> ChannelSpec | None:
+        """The channels of all images, scaled as those of the training set; None for RGB."""
+        return self.train.channels
+
+    @property
     def test(self) -> SegmentationFolder:
         """The main test set."""
         return self.tests[MAIN]
@@ -139,8 +162,9 @@ class Datasets:
             check_annotated(part)
 
     def digest(self) -> str:
-        """Of the files of the training set and of the main test set."""
-        return digests.contents([*self.train.files, *self.test.files])
+        """Of the files of the training set and of the main test set, and of chosen channels."""
+        files = digests.contents([*self.train.files, *self.test.files])
+        return files if self.channels is None else digests.text(f"{files} {self.channels}")
 
     def further_digests(self) -> dict[str, str]:
         """Of the files of each further test set, by name."""
@@ -159,8 +183,8 @@ def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:
     """
     train_place, test_places = data.folders(folder)
     memory = Memory(MEMORY)
-    train = CachedFolder(train_place, memory=memory)
+    train = CachedFolder(train_place, channels=data.choice(), memory=memory)
     tests: dict[str, SegmentationFolder] = {
-        name: CachedFolder(place, train.classes, memory=memory) for name, place in test_places.items()
+        name: CachedFolder(place, train.classes, train.channels, memory=memory) for name, place in test_places.items()
     }
     return Datasets(train, tests)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from frugalseg.backbones.registry import FAMILIES
+from frugalseg.backbones.registry import FAMILIES, Checkpoint, family_named
 from frugalseg.experiments.data import DATA_KINDS, Data
 from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
@@ -170,10 +170,10 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
     family, equals, place = given.partition("=")
     mine = [row for row in rows if row.get("checkpoint") is not None]
     if equals and family in FAMILIES:
-        mine = [row for row in mine if row["backbone"] == family]
+        mine = [row for row in mine if family in checkpoints_of(row)]
     else:
         place = given
-        families = sorted({row["backbone"] for row in mine})
+        families = sorted({name for row in mine for name in checkpoints_of(row)})
         if len(families) > 1:
             raise InputError(
                 f"checkpoint {given}: for which rows? give {' or '.join(f'{f}={given}' for f in families)}"
@@ -181,4 +181,11 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
     if not mine:
         raise InputError(f"checkpoint {given}: no row of this recipe takes it; leave it out")
     for row in mine:
-        row["checkpoint"] = place
+        there = checkpoints_of(row)
+        every = ",".join(f"{name}={place if name == family else old}" for name, old in there.items())
+        row["checkpoint"] = every if len(there) > 1 else place
+
+
+def checkpoints_of(row: Mapping[str, Any]) -> dict[str, Checkpoint]:
+    """The checkpoint of each family of a row, as a recipe says it."""
+    return family_named(row["backbone"]).checkpoints(row["checkpoint"])

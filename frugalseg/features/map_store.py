@@ -4,7 +4,8 @@ Whoever reads the features of several images reads them here: the training set o
 taps, clustering, cross-validation, live labelling. Labels are kept apart, see `frugalseg.classifier.pixel_set`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +20,26 @@ from frugalseg.support.errors import InputError
 
 LARGEST_HALF = torch.finfo(torch.float16).max
 
+MapSizes = Callable[[tuple[int, int]], Sequence[tuple[int, int]]]
+"""Gives the (h, w) of each tap's map for the (h, w) that the network sees, as `Backbone.map_sizes` does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grids:
+    """Where the maps of one tap lie among its rows; taps whose maps are of the same sizes share one.
+
+    Attributes:
+        shapes: (I, 2) int64, the (h, w) of each image's map.
+        first: (I,) int64, the row of its first value.
+    """
+
+    shapes: Tensor
+    first: Tensor
+
+    def of(self, images: Tensor) -> "Grids":
+        """Those of some images only."""
+        return Grids(self.shapes[images], self.first[images])
+
 
 class MapView:
     """Some taps and some images of a `MapStore`. It reads the rows of the store; nothing is copied.
@@ -27,14 +48,12 @@ class MapView:
         taps: in the order of the feature vector.
         networks: (I, 2) int64, the (h, w) that the network sees of each image.
         rows: (R, C) float16 for each tap, the rows of all images of the store.
-        first: by stride, (I,) int64: the first row of each image, for taps of that stride.
+        grids: for each tap, where the maps of the images lie among its rows.
     """
 
-    def __init__(
-        self, taps: Sequence[Tap], networks: Tensor, rows: Sequence[Tensor], first: Mapping[int, Tensor]
-    ) -> None:
+    def __init__(self, taps: Sequence[Tap], networks: Tensor, rows: Sequence[Tensor], grids: Sequence[Grids]) -> None:
         self.taps, self.networks = tuple(taps), networks
-        self.rows, self.first = tuple(rows), dict(first)
+        self.rows, self.grids = tuple(rows), tuple(grids)
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -66,7 +85,12 @@ class MapView:
             what = f"no maps of {', '.join(missing)} are stored" if missing else "no tap is chosen"
             raise InputError(f"{what}; choose from {', '.join(known)}")
         places = [known[name] for name in wanted]
-        return MapView([self.taps[p] for p in places], self.networks, [self.rows[p] for p in places], self.first)
+        return MapView(
+            [self.taps[p] for p in places],
+            self.networks,
+            [self.rows[p] for p in places],
+            [self.grids[p] for p in places],
+        )
 
     def subset(self, images: Sequence[int]) -> "MapView":
         """The same taps of some of the images, in the given order; image 0 of the result is ``images[0]``.
@@ -75,8 +99,8 @@ class MapView:
             images: numbers from 0 to below ``len(self)``.
         """
         index = torch.tensor(list(images), dtype=torch.int64)
-        first = {stride: rows[index] for stride, rows in self.first.items()}
-        return MapView(self.taps, self.networks[index], self.rows, first)
+        grids = {each: each.of(index) for each in set(self.grids)}
+        return MapView(self.taps, self.networks[index], self.rows, [grids[each] for each in self.grids])
 
     def maps(self, image: int) -> FeatureMaps:
         """The maps of one image, (1, C, h, w) float16 each; `FeatureMaps.size` is what the network sees.
@@ -84,12 +108,11 @@ class MapView:
         The tensors are the stored values themselves: do not write to them.
         """
         height, width = self.networks[image].tolist()
-        return FeatureMaps([self._map(place, image, height, width) for place in range(len(self.taps))], (height, width))
+        return FeatureMaps([self._map(place, image) for place in range(len(self.taps))], (height, width))
 
-    def _map(self, place: int, image: int, height: int, width: int) -> Tensor:
-        """(1, C, h, w) float16: the map of one tap of an image that the network sees at (`height`, `width`)."""
-        stride = self.taps[place].stride
-        h, w, first = height // stride, width // stride, int(self.first[stride][image])
+    def _map(self, place: int, image: int) -> Tensor:
+        """(1, C, h, w) float16: the map of one tap of an image."""
+        (h, w), first = self.grids[place].shapes[image].tolist(), int(self.grids[place].first[image])
         return self.rows[place][first : first + h * w].view(h, w, -1).permute(2, 0, 1)[None]
 
     def at(self, image: Tensor, y: Tensor, x: Tensor, grid: Tensor) -> Tensor:
@@ -103,20 +126,20 @@ class MapView:
         Returns:
             (n, D) float32, equal to `FeatureMaps.at` of the stored maps.
         """
-        corners = {tap.stride: self._corners(tap.stride, image, y, x, grid) for tap in self.taps}
+        corners = {each: corners_of(each, image, y, x, grid) for each in set(self.grids)}
         out = torch.empty(len(image), self.dim)
         parts = out.split(list(self.channels), dim=1)
-        for tap, rows, part in zip(self.taps, self.rows, parts, strict=True):
-            part.copy_(blend_corners(rows, *corners[tap.stride]))
+        for each, rows, part in zip(self.grids, self.rows, parts, strict=True):
+            part.copy_(blend_corners(rows, *corners[each]))
         return out
 
-    def _corners(self, stride: int, image: Tensor, y: Tensor, x: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
-        """Arguments of `blend_corners` for pixels and the maps of one stride."""
-        shape = self.networks[image] // stride
-        top, bottom, down = neighbours(y, shape[:, 0], grid[:, 0])
-        left, right, across = neighbours(x, shape[:, 1], grid[:, 1])
-        first = self.first[stride][image]
-        return first + top * shape[:, 1], first + bottom * shape[:, 1], left, right, down, across
+
+def corners_of(grids: Grids, image: Tensor, y: Tensor, x: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
+    """Arguments of `blend_corners` for pixels, see `MapView.at`, and the maps that lie so."""
+    shape, first = grids.shapes[image], grids.first[image]
+    top, bottom, down = neighbours(y, shape[:, 0], grid[:, 0])
+    left, right, across = neighbours(x, shape[:, 1], grid[:, 1])
+    return first + top * shape[:, 1], first + bottom * shape[:, 1], left, right, down, across
 
 
 class MapStore(MapView):
@@ -128,6 +151,7 @@ class MapStore(MapView):
         folder: where the maps lie in mapped files; None keeps them in memory. A folder that an interrupted run of the
             same taps, sizes and `made_from` has begun is taken up where that stopped; other maps in it are deleted.
         made_from: a digest of the network and the images; "" where the caller answers for what is in `folder`.
+        map_sizes: how large the maps are; by default `networks` divided by the strides of the taps.
 
     Attributes:
         done: how many images have their maps.
@@ -142,17 +166,17 @@ class MapStore(MapView):
         networks: Sequence[tuple[int, int]],
         folder: Path | None = None,
         made_from: str = "",
+        map_sizes: MapSizes | None = None,
     ) -> None:
         sizes = torch.tensor(list(networks), dtype=torch.int64).view(-1, 2)
-        ends = {stride: (sizes // stride).prod(1).cumsum(0) for stride in {tap.stride for tap in taps}}
-        first = {stride: torch.cat([torch.zeros(1, dtype=torch.int64), each[:-1]]) for stride, each in ends.items()}
-        shapes = [(int(ends[tap.stride][-1]), tap.channels) for tap in taps]
+        grids = grids_of(shapes_of(taps, networks, map_sizes))
+        shapes = [(int(each.shapes.prod(1).sum()), tap.channels) for each, tap in zip(grids, taps, strict=True)]
         self._files = None if folder is None else MapFiles(folder, taps, sizes.tolist(), made_from)
         if self._files is None:
             rows, self.done = [torch.empty(shape, dtype=torch.float16) for shape in shapes], 0
         else:
             rows, self.done = self._files.open(shapes)
-        super().__init__(taps, sizes, rows, first)
+        super().__init__(taps, sizes, rows, grids)
 
     @property
     def complete(self) -> bool:
@@ -161,8 +185,8 @@ class MapStore(MapView):
 
     def put(self, image: int, maps: FeatureMaps) -> None:
         """Store the maps of an image (a batch of one); images come in order."""
-        for tap, rows, values in zip(self.taps, self.rows, maps.maps, strict=True):
-            first, count = int(self.first[tap.stride][image]), int((self.networks[image] // tap.stride).prod())
+        for grids, rows, values in zip(self.grids, self.rows, maps.maps, strict=True):
+            first, count = int(grids.first[image]), int(grids.shapes[image].prod())
             # In bfloat16 the limit itself would be rounded to a number that half precision lacks.
             rows[first : first + count] = values[0].flatten(1).t().float().clamp(-LARGEST_HALF, LARGEST_HALF)
         self.done = image + 1
@@ -170,7 +194,28 @@ class MapStore(MapView):
             self._files.note(self.done)
 
 
-def stored_bytes(taps: Sequence[Tap], networks: Sequence[tuple[int, int]]) -> int:
+def shapes_of(
+    taps: Sequence[Tap], networks: Sequence[tuple[int, int]], map_sizes: MapSizes | None
+) -> list[tuple[tuple[int, int], ...]]:
+    """For each tap the (h, w) of its map of every image; the arguments are those of `MapStore`."""
+    sizes_of = map_sizes or (lambda size: [(size[0] // tap.stride, size[1] // tap.stride) for tap in taps])
+    known = {size: sizes_of(size) for size in set(networks)}
+    return [tuple(known[size][place] for size in networks) for place in range(len(taps))]
+
+
+def grids_of(shapes: Sequence[tuple[tuple[int, int], ...]]) -> list[Grids]:
+    """Where the maps of each tap lie, image after image."""
+    found: dict[tuple[tuple[int, int], ...], Grids] = {}
+    for each in shapes:
+        if each not in found:
+            sizes = torch.tensor(each, dtype=torch.int64).view(-1, 2)
+            counts = sizes.prod(1)
+            found[each] = Grids(sizes, counts.cumsum(0) - counts)
+    return [found[each] for each in shapes]
+
+
+def stored_bytes(taps: Sequence[Tap], networks: Sequence[tuple[int, int]], map_sizes: MapSizes | None = None) -> int:
     """What the maps of images of these network sizes take, in bytes."""
-    values = sum(tap.channels * (h // tap.stride) * (w // tap.stride) for tap in taps for h, w in networks)
+    shapes = shapes_of(taps, networks, map_sizes)
+    values = sum(tap.channels * h * w for tap, each in zip(taps, shapes, strict=True) for h, w in each)
     return VALUE_BYTES * values

@@ -11,7 +11,8 @@ class Tap:
     Attributes:
         name: unique within the backbone, for example ``t50.block6``.
         channels: channels of the map.
-        stride: input pixels between two values of the map, so an (h, w) input gives an (h/stride, w/stride) map.
+        stride: input pixels between two values of the map, so an (h, w) input gives an (h/stride, w/stride) map. Of a
+            combination of backbones, it is that of the part, which sees an input of a size of its own.
     """
 
     name: str

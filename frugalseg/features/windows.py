@@ -131,6 +131,11 @@ def mirrored(images: Tensor, margin: int) -> Tensor:
     return images.index_select(-2, rows).index_select(-1, columns)
 
 
+def without_margin(images: Tensor, margin: int) -> Tensor:
+    """Images (..., H + 2m, W + 2m) without the margin, (..., H, W)."""
+    return images[..., margin : images.shape[-2] - margin, margin : images.shape[-1] - margin]
+
+
 def mirror(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Which of `length` pixels is seen at any position, also beyond the border, if the border is a mirror: ``2 1 0 0 1
     2``, the mode that scipy calls reflect and numpy symmetric."""
@@ -154,7 +159,12 @@ def resized(part: NDArray[np.uint8], size: Size) -> Tensor:
 
 def interpolated(values: Tensor, size: Size) -> Tensor:
     """(3, h, w) of (3, H, W), bilinear, with antialiasing."""
-    return F.interpolate(values[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+    return interpolated_batch(values[None], size)[0]
+
+
+def interpolated_batch(values: Tensor, size: Size) -> Tensor:
+    """(B, 3, h, w) of (B, 3, H, W), bilinear, with antialiasing."""
+    return F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def owned(target: NDArray[np.uint8], window: Window, every: list[Window], nothing: int) -> NDArray[np.uint8]:

@@ -94,8 +94,7 @@ def candidates_of(request: FitRequest, dataset: SegmentationFolder) -> list[Cand
 
 def describe(request: FitRequest, dataset: SegmentationFolder, candidates: list[Candidate]) -> dict[str, object]:
     """What a choice depends on, as JSON values."""
-    checkpoint = Path(request.checkpoint) if request.checkpoint else None
-    read = files_read(checkpoint) if checkpoint is not None and checkpoint.exists() else []
+    read = [path for place in request.places for path in files_read(place)]
     return plain(
         {
             "command": "choose",

@@ -104,7 +104,7 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
         passes=len(networks),
         seen=[size for size, _ in Counter(networks).most_common()],
         dim=segmenter.backbone.dim,
-        stored=stored_bytes(segmenter.backbone.taps, networks),
+        stored=stored_bytes(segmenter.backbone.taps, networks, segmenter.backbone.map_sizes),
         literal=sum(4 * segmenter.backbone.dim * height * width for height, width in sizes),
         feature_seconds=len(networks) * seconds_a_pass,
         training_seconds=batches * seconds_a_batch,
@@ -117,7 +117,7 @@ def first_window(
 ) -> tuple[PixelSet, FeatureMaps, float]:
     """The pixels of one window, all of one class, its maps, and the seconds that they and their storing take."""
     seen = cut(dataset[0].image, window)
-    store = MapStore(segmenter.backbone.taps, [window.network])
+    store = MapStore(segmenter.backbone.taps, [window.network], map_sizes=segmenter.backbone.map_sizes)
     seconds = least_seconds(lambda: store.put(0, segmenter.features([seen])), segmenter)
     return PixelSet(store, [np.zeros(window.size, np.uint8)]), store.maps(0), seconds
 
@@ -163,13 +163,15 @@ def estimate_prediction(
                 return
 
     parts = len(every) if segmenter.settings.tile else size[0] / rows
-    seconds = len(every) * seconds_a_pass + parts * least_seconds(classify, segmenter)
+    views = 2 if segmenter.settings.mirrored_views else 1
+    seconds = views * (len(every) * seconds_a_pass + parts * least_seconds(classify, segmenter))
     return PredictionEstimate(size, len(every), steps_of(segmenter), seconds)
 
 
 def steps_of(segmenter: Segmenter) -> int:
     """Diffusion steps at which the network runs for each window; 1 for networks of other kinds."""
-    return len(segmenter.backbone.config().get("timesteps", [])) or 1
+    config = segmenter.backbone.config()
+    return max(len(each.get("timesteps", [])) or 1 for each in (config, *config.get("parts", {}).values()))
 
 
 class Clock:

@@ -44,7 +44,7 @@ def evaluate_folder(
         spare_inputs(out, model, data)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
-    dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT), predictor.classes)
+    dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT, channels=predictor.channels), predictor.classes)
     if out is None:
         check_annotated(dataset, progress)
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)

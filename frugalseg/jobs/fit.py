@@ -18,7 +18,7 @@ from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import FitRequest
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
-from frugalseg.selection.cross_validation import CrossValidation, cross_validate
+from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
 from frugalseg.selection.folds import folds_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
@@ -66,16 +66,17 @@ def fit_folder(
         InputError: the data folder has errors, the backbone cannot be loaded, `out` is in the way or holds an
             input, or another run has the same `out`.
     """
-    spare_inputs(out, request.data, request.checkpoint)
+    spare_inputs(out, request.data, *request.places)
     place, work = out.resolve(), work_folder(out)
     if not may_be_in_place(work):
         require_new(out, overwrite)
-    opened = OpenedFolder.of(request.data, keep=KEPT)
     settings = Settings.of(request.settings)  # before the network, which may have to be fetched
     # Before all images are read and checked: this finds wrong options.
     if request.family == AUTO:
         choice_settings(request)
     segmenter = None if request.family == AUTO else new_segmenter(request)
+    require_comparable(request)
+    opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
     dataset = checked(opened, settings.small_region, findings)
     if request.folds is not None:
         folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
@@ -87,7 +88,19 @@ def fit_folder(
 def new_segmenter(request: FitRequest) -> Segmenter:
     """The model of a request, not fitted yet."""
     backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+    if request.channels is not None:
+        backbone = backbone.seeing(len(request.channels.channels))
     return Segmenter(backbone, device=request.device, **request.settings)
+
+
+def require_comparable(request: FitRequest) -> None:
+    """`InputError` where a backbone is to be chosen among some that do not take the channels of the images."""
+    number = 3 if request.channels is None else len(request.channels.channels)
+    if request.family == AUTO and number not in (1, 3):
+        raise InputError(
+            f"--backbone auto compares networks of 3 channels, not of {number}: choose 1 or 3 with --channels, "
+            "or --backbone filters"
+        )
 
 
 @dataclass(frozen=True)
@@ -142,10 +155,16 @@ class Fit:
         progress: Progress,
     ) -> None:
         """Fit the model and save it in the scratch folder, with what is known of it."""
-        segmenter, model = self.segmenter, self.work / MODEL
-        found = self.cross_validated(log, progress)
+        segmenter, model, told = self.segmenter, self.work / MODEL, steady(progress, log)
         # The record of `scratch` says already which network and images the work is of.
-        segmenter.fit(self.dataset, work=self.work, made_from="", progress=steady(progress, log))
+        if self.request.folds is None:
+            found = None
+            segmenter.fit(self.dataset, work=self.work, made_from="", progress=told)
+        else:
+            maps = every_window(segmenter, self.dataset, self.work / "folds")
+            found = cross_validate(segmenter, self.dataset, self.request.folds, extraction=maps, progress=told)
+            log.info("%s", found)
+            segmenter.fit(self.dataset, work=self.work, extraction=maps, progress=told)
         log.info("saving to %s", self.place)
         segmenter.save_pretrained(model)
         if self.choice is not None:
@@ -153,16 +172,6 @@ class Fit:
         if found is not None:
             write_json(model / "cross_validation.json", found.to_json())
             validated(found)
-
-    def cross_validated(self, log: logging.Logger, progress: Progress) -> CrossValidation | None:
-        """The estimate of the model's quality, if it is asked for."""
-        if self.request.folds is None:
-            return None
-        found = cross_validate(
-            self.segmenter, self.dataset, self.request.folds, work=self.work / "folds", progress=steady(progress, log)
-        )
-        log.info("%s", found)
-        return found
 
 
 def checked(opened: OpenedFolder, small_regions: int, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:
@@ -185,9 +194,8 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
         dataset: its images.
         record: of an earlier run; versions up to 0.1.0 noted ``.safetensors`` alone of the folder of a checkpoint.
     """
-    checkpoint = Path(request.checkpoint) if request.checkpoint else None
-    read = files_read(checkpoint) if checkpoint is not None and checkpoint.exists() else []
-    noted = [path for path in read if path.suffix == ".safetensors" or path == checkpoint]
+    read = [path for place in request.places for path in files_read(place)]
+    noted = [path for path in read if path.suffix == ".safetensors" or path in request.places]
     command: dict[str, Any] = {
         "command": "fit",
         "family": request.family,
@@ -200,6 +208,8 @@ def describe(request: FitRequest, backbone: Backbone, dataset: SegmentationFolde
     }
     if request.folds is not None:
         command["folds"] = request.folds
+    if request.channels is not None:
+        command["channels"] = asdict(request.channels)
     return plain(as_recorded(command, record, {"checkpoint_files"}))
 
 

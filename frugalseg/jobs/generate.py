@@ -115,6 +115,10 @@ def generate_folder(
     if request.npz is not None:
         spare_inputs(request.npz.parent, request.model, request.images, holding=True)
     model = load_model(request.model, device=own_device(request.device))
+    if model.channels is not None:
+        raise InputError(
+            f"{request.model}: fitted on chosen channels, while sets of labeled images are RGB; use frugalseg predict"
+        )
     batch_size = request.batch_size or default_batch(request.device)
     source = source_of(request, model)
     if request.npz is not None:

@@ -1,15 +1,15 @@
 """Masks for a folder of images: each written whole, in order, skipping those that an earlier run has written."""
 
 import logging
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from frugalseg.data.images import list_images, read_image, report_other_files, require_distinct_stems
+from frugalseg.data.channels import require_stored
+from frugalseg.data.images import list_images, report_other_files, require_distinct_stems
 from frugalseg.jobs.prediction_files import Extras, ImageFiles
+from frugalseg.jobs.read_ahead import ReadAhead
+from frugalseg.jobs.write_behind import WriteBehind
 from frugalseg.model import Model, model_folder
 from frugalseg.models import load_model
 from frugalseg.support.errors import WorkError
@@ -20,6 +20,7 @@ from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import Record
 from frugalseg.support.runs import own_folder
 from frugalseg.support.text import count, listing
+from frugalseg.support.threads import side_threads
 
 __all__ = ["Extras", "predict_folder"]
 
@@ -65,7 +66,8 @@ def predict_folder(
 
     Raises:
         InputError: no images, images that share a stem, an output folder of something else, one in which another run
-            is at work, or with `strict` an image that cannot be read.
+            is at work, an image whose channels are not those that the model was fitted on, or with `strict` an image
+            that cannot be read.
         WorkError: some images could not be read; all others are done.
     """
     extras = extras or Extras()
@@ -75,6 +77,7 @@ def predict_folder(
     require_distinct_stems(paths)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
+    require_stored(paths, predictor.channels)
     command = {
         "command": "predict",
         **predictor.stamps(folder, Record(out / RECORD)),
@@ -83,44 +86,11 @@ def predict_folder(
     }
     with own_folder(out, command, overwrite):
         predictor.classes.to_json(out / "classes.json")
-        readable = Readable(strict=strict or images.is_file())
-        number = write_missing(predictor, paths, out, extras, batch_size, readable, progress)
+        strict = strict or images.is_file()
+        number, failures = write_missing(predictor, paths, out, extras, batch_size, strict, progress)
         report_masks_without_image(out, images, paths)
-        report_failures(out, readable.failures, len(paths))
+        report_failures(out, failures, len(paths))
     return number
-
-
-class Readable:
-    """Reads images and remembers those that could not be read.
-
-    Args:
-        strict: raise for the first of these.
-
-    Attributes:
-        failures: what is wrong with each.
-    """
-
-    def __init__(self, *, strict: bool) -> None:
-        self.failures: list[FileError] = []
-        self._strict = strict
-        self._under_way: deque[tuple[Path, NDArray[np.uint8]]] = deque()
-
-    def images(self, paths: Sequence[Path]) -> Iterator[NDArray[np.uint8]]:
-        """(H, W, 3) uint8 of each file that is an image; it is kept until `next_one` asks for it."""
-        for path in paths:
-            try:
-                image = read_image(path)
-            except FileError as error:
-                if self._strict:
-                    raise
-                self.failures.append(error)
-            else:
-                self._under_way.append((path, image))
-                yield image
-
-    def next_one(self) -> tuple[Path, NDArray[np.uint8]]:
-        """The first of `images` that was not asked for yet."""
-        return self._under_way.popleft()
 
 
 def write_missing(
@@ -129,22 +99,33 @@ def write_missing(
     out: Path,
     extras: Extras,
     batch_size: int,
-    readable: Readable,
+    strict: bool,
     progress: Progress,
-) -> int:
-    """Segment those of `paths` whose masks are not in `out` yet, each image decoded once; how many these were."""
+) -> tuple[int, list[FileError]]:
+    """Segment those of `paths` whose masks are not in `out` yet, each image decoded once.
+
+    Images are decoded before their turn, and files encoded after it, in threads; whatever is written is written here.
+
+    Returns:
+        How many these were, and what is wrong with each that could not be read.
+    """
     missing = [path for path in paths if not ImageFiles(out, path.stem).done(path, extras)]
-    there, number = len(paths) - len(missing), 0
-    seen = readable.images(missing)
-    every = predictor.predict_rows(seen, batch_size=batch_size, wanted=extras.wanted, progress=progress)
-    for rows in every:
-        path, image = readable.next_one()
-        ImageFiles(out, path.stem).write(rows, image, predictor, extras)
-        number += 1
-        progress("predict", there + number + len(readable.failures), len(paths))
-    if readable.failures:
+    there, number, threads = len(paths) - len(missing), 0, side_threads()
+    with (
+        ReadAhead(missing, threads, batch_size, strict=strict, channels=predictor.channels) as read,
+        WriteBehind(threads, batch_size) as written,
+    ):
+        every = predictor.predict_rows(read.images(), batch_size=batch_size, wanted=extras.wanted, progress=progress)
+        for rows in every:
+            source, image = read.next_one()
+            files = ImageFiles(out, source.path.stem)
+            found = files.collect(rows, image, predictor, extras)
+            written.put(partial(files.encoded, found, image, predictor, extras), source)
+            number += 1
+            progress("predict", there + number + len(read.failures), len(paths))
+    if read.failures:
         progress("predict", len(paths), len(paths))
-    return number
+    return number, read.failures
 
 
 def report_masks_without_image(out: Path, images: Path, paths: Sequence[Path]) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from frugalseg.classifier.prediction import PixelRows, Wanted, known
-from frugalseg.data.masks import write_mask
+from frugalseg.data.masks import mask_image
 from frugalseg.model import Model
 from frugalseg.support.files import atomic_path
 from frugalseg.support.npy_rows import NpyRows
@@ -81,29 +83,37 @@ class ImageFiles:
         whole = all(is_whole_png(path) for path, asked in wanted.items() if asked)
         return newer and whole and (not extras.probabilities or is_whole_npy(self.probabilities))
 
-    def write(self, rows: Iterable[PixelRows], image: NDArray[np.uint8], model: Model, extras: Extras) -> None:
-        """Write the mask and what `extras` asks for; of the rows only that is kept, and probabilities are not.
+    def collect(self, rows: Iterable[PixelRows], image: NDArray[np.uint8], model: Model, extras: Extras) -> "Found":
+        """What has to be kept of an image's rows; probabilities are not, they are in their file when this returns.
 
         Args:
             rows: all of the image, from the top.
-            image: (H, W, 3) uint8.
+            image: (H, W, C) uint8, as the model sees it.
             model: that says so.
-            extras: more outputs.
+            extras: what is wanted beside the mask.
         """
         shape = image.shape[:2]
         positions = np.empty(shape, np.uint8)
-        grey = np.empty(shape if extras.uncertainty else 0, np.uint8)
+        grey = np.empty(shape, np.uint8) if extras.uncertainty else None
         for place, piece in placed(self._stored(rows, shape, len(model.classes)) if extras.probabilities else rows):
             positions[place] = piece.mask.cpu().numpy()
-            if extras.uncertainty:
+            if grey is not None:
                 grey[place] = eight_bits(known(piece.uncertainty).float().cpu().numpy(), model.greatest_uncertainty)
+        return Found(positions, grey)
+
+    def encoded(
+        self, found: "Found", image: NDArray[np.uint8], model: Model, extras: Extras
+    ) -> list[tuple[Path, bytes]]:
+        """The files but for the probabilities, ready to be written in this order; the arguments are `collect`'s."""
+        files = []
         if extras.overlays:
             from frugalseg.report.pictures import overlay
 
-            write_picture(self.overlay, overlay(image, positions, model.classes))
-        if extras.uncertainty:
-            write_picture(self.uncertainty, grey)
-        write_mask(self.mask, ids_of(positions, model), model.classes)
+            files.append((self.overlay, png(Image.fromarray(overlay(image, found.positions, model.classes)))))
+        if found.grey is not None:
+            files.append((self.uncertainty, png(Image.fromarray(found.grey))))
+        files.append((self.mask, png(mask_image(ids_of(found.positions, model), model.classes))))
+        return files
 
     def _stored(self, rows: Iterable[PixelRows], shape: tuple[int, ...], classes: int) -> Iterator[PixelRows]:
         """The rows as they are, once their probabilities are in the file, which is there after the last of them."""
@@ -112,6 +122,19 @@ class ImageFiles:
             for place, piece in placed(rows):
                 file.put(place.start, known(piece.probabilities).float().cpu().numpy())
                 yield piece
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a model says of an image, as far as its pictures need it.
+
+    Attributes:
+        positions: (H, W) uint8 class positions.
+        grey: (H, W) uint8 uncertainty, see `Extras`; None where it is not wanted.
+    """
+
+    positions: NDArray[np.uint8]
+    grey: NDArray[np.uint8] | None
 
 
 def placed(rows: Iterable[PixelRows]) -> Iterator[tuple[slice, PixelRows]]:
@@ -133,12 +156,11 @@ def ids_of(positions: NDArray[np.uint8], model: Model) -> NDArray[np.generic]:
     return model.classes.to_ids(np.arange(len(model.classes))).astype(kind)[positions]
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a PNG, whole or not at all."""
-    from PIL import Image
-
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary)
+def png(picture: Image.Image) -> bytes:
+    """A picture as a file."""
+    file = BytesIO()
+    picture.save(file, format="PNG")
+    return file.getvalue()
 
 
 def is_whole_png(path: Path) -> bool:

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.backbones.registry import Checkpoint, family_named
+from frugalseg.data.channels import ChannelChoice
+from frugalseg.selection.settings import AUTO
+
 
 @dataclass(frozen=True)
 class FitRequest:
@@ -13,11 +17,12 @@ class FitRequest:
     Attributes:
         data: the data folder.
         family: a backbone family, or ``auto``: see `frugalseg.jobs.choose`.
-        checkpoint: of the backbone, as its family defines.
+        checkpoint: of the backbone, as its family defines; of several families, see `Family.checkpoints`.
         backbone: options of the backbone; with ``auto`` those of `frugalseg.selection.settings.ChoiceSettings`.
         settings: fields of `frugalseg.segmenter.Settings`.
         device: where to run.
         folds: also estimate by cross-validation how good the model is, in so many folds; None does not.
+        channels: which channels of the images the model sees; None reads them as RGB.
     """
 
     data: Path
@@ -27,3 +32,12 @@ class FitRequest:
     settings: Mapping[str, Any]
     device: str = "cpu"
     folds: int | None = None
+    channels: ChannelChoice | None = None
+
+    @property
+    def places(self) -> list[Path]:
+        """The files and folders of the checkpoints that are on this machine."""
+        given: dict[str, Checkpoint] = {AUTO: self.checkpoint} if self.checkpoint is not None else {}
+        if self.family != AUTO:
+            given = family_named(self.family).checkpoints(self.checkpoint)
+        return [place for each in given.values() if (place := Path(each)).exists()]

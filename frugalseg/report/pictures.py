@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from frugalseg.data.channels import viewed
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 
 Pixels = NDArray[np.uint8]
@@ -48,7 +49,7 @@ def overlay(
     """An image with the class colours laid over it.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, C) uint8, seen as `viewed` says.
         mask: (H, W) uint8 class positions; pixels with 255 keep the image's colour.
         table: gives the colours.
         alpha: 0 shows the image alone, 1 the colours alone.
@@ -61,6 +62,7 @@ def overlay(
         raise ValueError(f"an image of {image.shape[:2]} and a mask of {mask.shape}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}, not from 0 to 1")
+    image = viewed(image)
     edges = region_edges(mask) if contour else np.zeros(mask.shape, bool)
     picture = np.empty_like(image)
     for top in range(0, len(mask), BAND):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.data.channels import viewed
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.confusion import ConfusionMatrix
@@ -77,7 +78,7 @@ class Gallery:
         small = Shown(
             name,
             score,
-            fit_within(image, LONGEST_SIDE),
+            fit_within(viewed(image), LONGEST_SIDE),
             fit_plane_within(truth.astype(np.uint8), LONGEST_SIDE),
             fit_plane_within(prediction.astype(np.uint8), LONGEST_SIDE),
             None if uncertainty is None else fit_plane_within(uncertainty, LONGEST_SIDE),

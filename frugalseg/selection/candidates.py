@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from frugalseg.backbones import load_backbone
-from frugalseg.backbones.registry import FAMILIES, WITHOUT_CHECKPOINT
+from frugalseg.backbones.registry import JOIN, WITHOUT_CHECKPOINT
 from frugalseg.features.windows import Size
 from frugalseg.segmenter import Segmenter
 
@@ -53,7 +53,8 @@ def candidates_for(sizes: Sequence[Size], given: Candidate | None = None) -> lis
     found = [at_hand, Candidate("ImageNet features, larger", WITHOUT_CHECKPOINT, settings=larger)]
     if any(height * width > native[0] * native[1] for height, width in sizes):
         found.append(Candidate("ImageNet features, tiled", WITHOUT_CHECKPOINT, settings={"tile": True}))
-    found += [Candidate(name, name) for name in ("filters", "colour") if name in FAMILIES]
+    found += [Candidate("ImageNet features and filters", f"{WITHOUT_CHECKPOINT}{JOIN}filters")]
+    found += [Candidate(name, name) for name in ("filters", "colour")]
     return found if given is None else [given, *found]
 
 

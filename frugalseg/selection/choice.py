@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.datasets import targets_of
@@ -13,6 +14,7 @@ from frugalseg.data.example import Example
 from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate
+from frugalseg.selection.cost import seconds_an_image, seconds_once
 from frugalseg.selection.cross_validation import cross_validate
 from frugalseg.selection.folds import FEWEST, folds_of
 from frugalseg.selection.settings import ChoiceSettings
@@ -23,12 +25,8 @@ FOLDS = 3
 """Parts of the images, each predicted by a classifier of the others."""
 MEMBERS = 3
 """Of each classifier: fewer than a model has, for the order of candidates hardly depends on it."""
-PREDICTED, SEEN, TRAINED, LOADED = 6e-6, 1e-6, 3.0, 1.0
-"""Seconds on two cores: for a pixel to be predicted, for a pixel to be seen by a network, for a classifier of `MEMBERS`
-to train, for a network to be loaded.
-
-Rough, and the same for all families: they say how many images are compared, not how long it takes.
-"""
+CORES = 1.6
+"""How much faster two cores are than one, of the work of which much has a single thread."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +98,13 @@ def choose(
         InputError: too few annotated images, or a candidate cannot be loaded.
     """
     targets, seed = list(targets_of(dataset)), int(settings.get("seed", 0))
-    labelled = sum(bool((target != NOT_ANNOTATED).any()) for target in targets)
-    folds = min(FOLDS, max(FEWEST, labelled))
+    labelled = [number for number, target in enumerate(targets) if (target != NOT_ANNOTATED).any()]
+    folds = min(FOLDS, max(FEWEST, len(labelled)))
     folds_of(targets, folds, seed)  # refuses too few images before a network is loaded
     segmenters = [each.segmenter(settings, device) for each in candidates]
-    most = most_images(targets, segmenters, choice)
-    # A fold of many is a sample of the images that has as many of the classes as possible.
-    chosen = folds_of(targets, len(targets) // most, seed)[0] if most <= len(targets) // 2 else range(len(targets))
-    compared = Subset(dataset, chosen)
+    annotated = [targets[number] for number in labelled]
+    chosen = sample(annotated, most_images(annotated, segmenters, choice, folds), seed)
+    compared = Subset(dataset, [labelled[place] for place in chosen])
     scores = []
     for number, (candidate, segmenter) in enumerate(zip(candidates, segmenters, strict=True)):
         progress("compare", number, len(candidates))
@@ -115,18 +112,24 @@ def choose(
         scores.append(known(place) or scored(candidate, segmenter, compared, classes, folds, place))
         line(progress, str(scores[-1]))
     progress("compare", len(candidates), len(candidates))
-    return Choice(tuple(scores), (len(chosen), len(targets)))
+    return Choice(tuple(scores), (len(chosen), len(labelled)))
 
 
-def most_images(targets: Sequence[Any], segmenters: Sequence[Segmenter], choice: ChoiceSettings) -> int:
+def sample(targets: Sequence[NDArray[np.uint8]], most: int, seed: int) -> list[int]:
+    """At most `most` of some annotated images, ascending, with as many of the classes as possible."""
+    if len(targets) <= most:
+        return list(range(len(targets)))
+    # Each fold is such a sample.
+    folds = folds_of(targets, -(-len(targets) // most), seed)
+    return sorted([image for fold in folds for image in fold][:most])
+
+
+def most_images(targets: Sequence[Any], segmenters: Sequence[Segmenter], choice: ChoiceSettings, folds: int) -> int:
     """How many images the time is enough for, at least two a fold."""
-    spent = sum(TRAINED * FOLDS + LOADED for _ in segmenters)
-    pixels = float(np.mean([target.size for target in targets]))
-    each = 0.0
-    for segmenter in segmenters:
-        seen = np.mean([sum(w.network[0] * w.network[1] for w in segmenter.windows(t.shape)) for t in targets])
-        each += PREDICTED * pixels + SEEN * float(seen)
-    return max(2 * FOLDS, int((60 * choice.minutes - spent) / each))
+    once = len(segmenters) * seconds_once(folds)
+    sizes = [target.shape for target in targets]
+    each = sum(seconds_an_image(segmenter, sizes) for segmenter in segmenters)
+    return max(2 * folds, int((60 * CORES * choice.minutes - once) / each))
 
 
 def scored(

@@ -2,26 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from frugalseg.classifier.extraction import drop_small_regions
-from frugalseg.classifier.pixel_set import PixelSet
+from frugalseg.classifier.extraction import Extraction
 from frugalseg.classifier.prediction import EnsemblePredictor
-from frugalseg.classifier.tiling import blend, joined, side_by_side
 from frugalseg.classifier.training import train_ensemble
+from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import LABELS
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
-from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.map_store import MapStore
-from frugalseg.features.windows import Window, cut, owned
+from frugalseg.features.windows import Window
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.folds import folds_of
@@ -102,6 +101,7 @@ def cross_validate(
     classes: ClassTable | None = None,
     members: int | None = None,
     work: Path | None = None,
+    extraction: Extraction | None = None,
     progress: Progress = silent,
 ) -> CrossValidation:
     """Estimate how good a model with the settings of `segmenter` is, from the images that it would be fitted on.
@@ -115,6 +115,7 @@ def cross_validate(
         classes: their table; without it the dataset's own.
         members: of each classifier; None for that of the settings.
         work: folder for the maps, which an interrupted call goes on with; None keeps them in memory.
+        extraction: the maps of every window, see `every_window`, for who needs them afterwards; instead of `work`.
         progress: told of each step.
 
     Raises:
@@ -122,8 +123,9 @@ def cross_validate(
     """
     table = classes or classes_of(dataset)
     parts = folds_of(list(targets_of(dataset)), folds, segmenter.settings.seed)
-    trial = Trial(segmenter, dataset, members or segmenter.settings.members, len(table), work)
-    trial.extract(progress)
+    maps = extraction or every_window(segmenter, dataset, work)
+    maps.compute(segmenter.features, progress)
+    trial = Trial(segmenter, list(targets_of(dataset)), maps, members or segmenter.settings.members, len(table))
     found: dict[int, ConfusionMatrix] = {}
     for number, held_out in enumerate(parts):
         progress("folds", number, folds)
@@ -133,57 +135,42 @@ def cross_validate(
     return CrossValidation(table, folds, tuple(found[image] for image in range(len(dataset))))
 
 
+def every_window(segmenter: Segmenter, dataset: Sequence[Example], work: Path | None) -> Extraction:
+    """The maps by which images are learned from and predicted; none is computed yet but those in the folder `work`."""
+    return segmenter.extraction(dataset, work, "", every=True)
+
+
 class Trial:
     """The maps of all images, from which classifiers of some images are trained and others predicted.
 
     Args:
         segmenter: see `cross_validate`.
-        dataset: annotated images.
+        targets: (H, W) uint8 class positions of each image.
+        extraction: see `every_window`; computed.
         members: of each classifier.
         num_classes: K.
-        work: see `cross_validate`.
     """
 
     def __init__(
-        self, segmenter: Segmenter, dataset: Sequence[Example], members: int, num_classes: int, work: Path | None
+        self,
+        segmenter: Segmenter,
+        targets: Sequence[NDArray[np.uint8]],
+        extraction: Extraction,
+        members: int,
+        num_classes: int,
     ) -> None:
-        self.segmenter, self.members, self.num_classes = segmenter, members, num_classes
-        self.count = len(dataset)
-        self.examples = Mirrored(dataset) if segmenter.settings.mirror else dataset
-        self.targets = list(targets_of(self.examples))
-        windows = [segmenter.windows(target.shape) for target in self.targets]
-        self.places = [(image, window) for image, every in enumerate(windows) for window in every]
-        self.of_image = {
-            image: [p for p, (i, _) in enumerate(self.places) if i == image] for image in range(len(windows))
-        }
-        self.store = MapStore(segmenter.backbone.taps, [window.network for _, window in self.places], work)
-
-    def extract(self, progress: Progress) -> None:
-        """Fill the store."""
-        number, image = -1, np.empty(0, np.uint8)
-        for place in range(self.store.done, len(self.places)):
-            progress("features", place, len(self.places))
-            wanted, window = self.places[place]
-            if wanted != number:
-                number, image = wanted, self.examples[wanted].image
-            self.store.put(place, self.segmenter.features([cut(image, window)]))
-        progress("features", len(self.places), len(self.places))
+        self.segmenter, self.targets, self.extraction = segmenter, targets, extraction
+        self.members, self.num_classes = members, num_classes
+        self.windows: list[dict[Window, int]] = [{} for _ in range(len(extraction.dataset))]
+        for place, each in enumerate(extraction.windows):
+            self.windows[each.image][each.window] = place
 
     def trained(self, images: Sequence[int]) -> EnsemblePredictor:
         """A classifier of some of the images, and of their mirror images where the settings say so."""
-        settings = self.segmenter.settings
-        mirrored = [image + self.count for image in images] if settings.mirror else []
-        places, shares = [], []
-        for image in [*images, *mirrored]:
-            kept = drop_small_regions(self.targets[image], settings.small_region)
-            every = [self.places[place][1] for place in self.of_image[image]]
-            for place, window in zip(self.of_image[image], every, strict=True):
-                share = owned(kept, window, every, NOT_ANNOTATED)
-                if (share != NOT_ANNOTATED).any():
-                    places.append(place)
-                    shares.append(share)
+        settings, count = self.segmenter.settings, len(self.targets)
+        mirrored = [image + count for image in images] if settings.mirror else []
         classifier, _ = train_ensemble(
-            PixelSet(self.store.subset(places), shares),
+            self.extraction.pixels({*images, *mirrored}),
             self.num_classes,
             settings.protocol,
             members=self.members,
@@ -199,18 +186,16 @@ class Trial:
 
     def labels(self, image: int, predictor: EnsemblePredictor) -> Tensor:
         """(H, W) uint8: an image as `Segmenter.predict_positions` labels it, from the stored maps."""
-        height, width = self.targets[image].shape
-        places = dict(zip((self.places[p][1] for p in self.of_image[image]), self.of_image[image], strict=True))
-        device = self.segmenter.device
+        segmenter, size = self.segmenter, (self.targets[image].shape[0], self.targets[image].shape[1])
+        needed = segmenter.wanted_of_members(LABELS)
 
-        def maps(window: Window) -> FeatureMaps:
-            return self.store.maps(places[window]).to(device)
+        def maps(number: int, window: Window) -> FeatureMaps:
+            return self.extraction.store.maps(self.windows[number][window]).to(segmenter.device)
 
-        if not self.segmenter.tiled:
-            (whole,) = places
-            return predictor.labels(maps(whole).on((height, width)))
-        if self.segmenter.backbone.own_resolution:
-            rows = side_by_side(list(places), (height, width), lambda w: joined(list(predictor.rows(maps(w), LABELS))))
-        else:
-            rows = blend(list(places), (height, width), lambda w: predictor.member_probabilities(maps(w)))
+        rows = segmenter.rows_of_members(size, partial(maps, image), predictor, needed)
+        if segmenter.settings.mirrored_views:
+            other = partial(maps, image + len(self.targets))
+            rows = averaged(rows, segmenter.rows_of_members(size, other, predictor, needed))
+        if segmenter.settings.afterwards:
+            rows = segmenter.finished(rows, self.extraction.dataset[image].image)
         return torch.cat([piece.mask for piece in rows])

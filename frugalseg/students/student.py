@@ -18,7 +18,7 @@ from frugalseg.backbones.weights import load_strictly, read_tensors
 from frugalseg.classifier.first_layer import source_positions
 from frugalseg.classifier.prediction import PixelRows, known
 from frugalseg.classifier.tiling import AT_ONCE, blend, stacked, told_of_rows, told_of_windows
-from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy
+from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy, first_largest
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
 from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_kind, saved_config
@@ -103,9 +103,9 @@ class Student(Model):
             every, size = self.windows(shape), (shape[0], shape[1])
             while batch := list(islice(group, batch_size)):
                 if self.view.tile:
-                    yield from (self._tiled(image, every, progress) for image in batch)
+                    yield from (self._tiled(image, every, wanted, progress) for image in batch)
                 else:
-                    found = stretched(self.logits([cut(image, every[0]) for image in batch]), size)
+                    found = stretched(self.logits([cut(image, every[0]) for image in batch]), size, wanted)
                     yield from (told_of_rows(rows, size, progress) for rows in found)
 
     @torch.inference_mode()
@@ -114,13 +114,14 @@ class Student(Model):
         logits: Tensor = self.network(torch.stack(images).to(self.device))
         return logits
 
-    @torch.inference_mode()
-    def _tiled(self, image: NDArray[np.uint8], every: list[Window], progress: Progress) -> Iterator[PixelRows]:
+    def _tiled(
+        self, image: NDArray[np.uint8], every: list[Window], wanted: Wanted, progress: Progress
+    ) -> Iterator[PixelRows]:
         def through(window: Window) -> Tensor:
             return resized(self.logits([cut(image, window)]), window.size).softmax(1)
 
         blended = blend(every, (image.shape[0], image.shape[1]), told_of_windows(through, len(every), progress))
-        return (rows_of(part) for part in stacked((known(piece.probabilities) for piece in blended), 1))
+        return (rows_of(part, wanted) for part in stacked((known(piece.probabilities) for piece in blended), 1))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the student to `folder`: ``config.json``, ``classes.json``, ``student.safetensors``.
@@ -172,19 +173,22 @@ class Student(Model):
         return cls(network, classes, view, device=device)
 
 
-def stretched(logits: Tensor, size: tuple[int, int], most: int = MOST) -> list[Iterator[PixelRows]]:
+def stretched(
+    logits: Tensor, size: tuple[int, int], wanted: Wanted = EVERYTHING, most: int = MOST
+) -> list[Iterator[PixelRows]]:
     """The answers to images of one size from their logits (B, K, h, w), some rows at a time.
 
     Args:
         logits: at the size at which the network sees the images.
         size: (H, W) of the images.
+        wanted: what is needed beside the labels.
         most: logits at the images' own size that may be in memory at a time; further ones are computed as their rows
             are asked for. The two ways differ by rounding alone.
     """
     if logits[:, :, 0, 0].numel() * size[0] * size[1] > most:
-        return [_softmax_rows(len(each), size, partial(_some_rows, each, size)) for each in logits]
+        return [_softmax_rows(len(each), size, wanted, partial(_some_rows, each, size)) for each in logits]
     found = resized(logits, size)
-    return [_softmax_rows(len(each), size, partial(_rows_of_whole, each)) for each in found]
+    return [_softmax_rows(len(each), size, wanted, partial(_rows_of_whole, each)) for each in found]
 
 
 @torch.inference_mode()
@@ -194,12 +198,14 @@ def resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.inference_mode()
-def _softmax_rows(classes: int, size: tuple[int, int], logits: Callable[[slice], Tensor]) -> Iterator[PixelRows]:
+def _softmax_rows(
+    classes: int, size: tuple[int, int], wanted: Wanted, logits: Callable[[slice], Tensor]
+) -> Iterator[PixelRows]:
     """The answer to an image, from what gives the logits (K, rows, W) of some of its rows."""
     # In whole blocks of rows, for sums over a few values more or less at the end of a row are rounded otherwise.
     step = max(1, AT_ONCE // (64 * classes * size[1])) * 64
     for top in range(0, size[0], step):
-        yield rows_of(logits(slice(top, min(top + step, size[0]))).softmax(0))
+        yield rows_of(logits(slice(top, min(top + step, size[0]))).softmax(0), wanted)
 
 
 def _rows_of_whole(logits: Tensor, rows: slice) -> Tensor:
@@ -216,7 +222,7 @@ def _some_rows(logits: Tensor, size: tuple[int, int], rows: slice) -> Tensor:
     return low.lerp_(high, weight.to(wide)[:, None])
 
 
-def rows_of(probabilities: Tensor) -> PixelRows:
+def rows_of(probabilities: Tensor, wanted: Wanted = EVERYTHING) -> PixelRows:
     """One network's answer from its softmax output (K, rows, W); its uncertainty is the entropy, 0 to log K."""
-    uncertainty = entropy(probabilities.permute(1, 2, 0))
-    return PixelRows(probabilities.argmax(0).to(torch.uint8), probabilities, uncertainty)
+    uncertainty = entropy(probabilities.permute(1, 2, 0)) if wanted.uncertainty else None
+    return PixelRows(first_largest(probabilities), probabilities, uncertainty)

@@ -19,6 +19,7 @@ class Option:
         help: one sentence.
         flag: how the command line spells it, where that is not its name: ``--size``, ``--inputs/--outputs``.
         within: the range of its value.
+        of: the family that it belongs to, among the options of several.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Option:
     help: str
     flag: str | None
     within: Range | None = None
+    of: str | None = None
 
 
 def option(default: Any, help: str, flag: str | None = None, within: Range | None = None) -> Any:
@@ -34,9 +36,9 @@ def option(default: Any, help: str, flag: str | None = None, within: Range | Non
     return field(default=default, metadata={"help": help, "flag": flag, "within": within})
 
 
-def ranged(default: Any, within: Range) -> Any:
-    """A dataclass field with a default and a range that `check_ranges` knows."""
-    return field(default=default, metadata={"within": within})
+def ranged(default: Any, within: Range, *, in_repr: bool = True) -> Any:
+    """A dataclass field with a default and a range that `check_ranges` knows; with `in_repr` it is shown."""
+    return field(default=default, metadata={"within": within}, repr=in_repr)
 
 
 def options_of(cls: type) -> list[Option]:

@@ -71,6 +71,8 @@ SIDE = Range(1, 2**16)
 SIZE = Sizes(1, 2**16, product=10**8)
 SEED = Range(0, 2**32 - 1)
 """What NumPy and torch both take."""
+CHANNELS = Range(1, 16)
+"""Of the images that a model sees."""
 WIDTH = Range(1, 2**13)
 """Channels and dimensions of a network."""
 DEPTH = Range(1, 1000)

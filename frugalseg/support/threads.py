@@ -33,6 +33,11 @@ def allowed_cpus(cgroups: Path = CGROUPS, own_groups: Path = OWN_GROUPS) -> int:
     return bound if quota is None else max(1, min(bound, math.ceil(quota)))
 
 
+def side_threads() -> int:
+    """Threads that read, or write, beside the one that computes: half as many as there are processors, 8 at most."""
+    return max(1, min(8, allowed_cpus() // 2))
+
+
 def bound_cpus() -> int:
     """Processors that this process is bound to; all of the machine where nothing binds it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

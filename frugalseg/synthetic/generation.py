@@ -129,9 +129,9 @@ def encoded(
 
 def predictions(model: Model, source: Source, pictures: list[Picture], at_once: int) -> Iterator[PixelPrediction]:
     """What a model says of each picture: from the maps of the pass that drew it, if they are those of its backbone."""
-    if isinstance(model, Segmenter) and source.maps_of is model.backbone:
-        return model.predict_maps(picture.maps for picture in pictures if picture.maps is not None)
     images = [picture.image for picture in pictures]
+    if isinstance(model, Segmenter) and source.maps_of is model.backbone and not model.settings.mirrored_views:
+        return model.predict_maps((picture.maps for picture in pictures if picture.maps is not None), images)
     return model.predict_positions(images, batch_size=at_once, probabilities=False)
 
 

@@ -3,15 +3,15 @@
 from contextlib import ExitStack
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from frugalseg.support.flops import flop_counter
 
 
 class FlopCount(Callback):
     """Counts the floating-point operations of a run's first step, forward and backward, in all processes together.
 
-    Counted are matrix products, convolutions and attention (two operations a multiply-add, as
-    `torch.utils.flop_counter.FlopCounterMode` has it), whatever the number format; not what is done to every element.
+    What is counted, `frugalseg.support.flops.flop_counter` says.
 
     Attributes:
         step_flops: operations of a step; None before the first one, or where counting is off.
@@ -27,15 +27,7 @@ class FlopCount(Callback):
     def on_train_batch_start(self, *_: Any) -> None:
         """Begin to count in the first step."""
         if self.enabled and self.step_flops is None:
-            from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-
-            # torch 2.11 leaves out the attention of CPUs; newer versions count it just so.
-            attention = "_scaled_dot_product_flash_attention_for_cpu"
-            mapping = {
-                getattr(torch.ops.aten, attention): lambda *s, **_: sdpa_flop_count(*s[:3]),
-                getattr(torch.ops.aten, f"{attention}_backward"): lambda *s, **_: sdpa_backward_flop_count(*s[:4]),
-            }
-            self._counter = self._counting.enter_context(FlopCounterMode(display=False, custom_mapping=mapping))
+            self._counter = self._counting.enter_context(flop_counter())
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """End it."""

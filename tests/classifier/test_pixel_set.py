@@ -69,3 +69,13 @@ def test_a_target_for_each_image():
     store, _, targets = random_set(np.random.default_rng(0), 2)
     with pytest.raises(ValueError, match="1 targets for the maps of 2 images"):
         PixelSet(store, targets[:1])
+
+
+def test_features_are_the_same_however_many_are_interpolated_at_a_time(monkeypatch):
+    store, _, targets = random_set(np.random.default_rng(0), 3)
+    pixels = PixelSet(store, targets)
+    order = torch.randperm(len(pixels))
+    whole = pixels.features(order)
+    monkeypatch.setattr("frugalseg.classifier.pixel_set.AT_ONCE", 7 * pixels.dim)
+    assert torch.equal(pixels.features(order), whole)
+    assert pixels.features(order[:0]).shape == (0, pixels.dim)

@@ -95,6 +95,18 @@ def test_paper_protocol_is_the_literal_loop():
             torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
+def test_interpolating_once_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+    """The paper's protocol reads every pixel in every epoch, from memory where the features fit into it."""
+    ends, gathered = [], []
+    for limit in (10**9, 0):
+        monkeypatch.setattr("frugalseg.classifier.preparation.GATHERED", limit)
+        pixels = noisy_pixels()
+        ends.append(train_ensemble(pixels, CLASSES, PAPER, members=2)[0])
+        gathered.append(pixels.gathered)
+    same_weights(*ends, rtol=0, atol=0)
+    assert gathered[0] == 320 and gathered[1] > 2 * 320
+
+
 def test_single_precision_stays_near_the_literal_loop():
     pixels, protocol = noisy_pixels(640), replace(PROTOCOLS["paper"], epochs=None, steps=25)
     joint, _ = train_ensemble(pixels, CLASSES, protocol, members=2, seed=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from typer.testing import CliRunner
 
+from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
 from frugalseg.cli import app
 from frugalseg.cli.options import flags_of
@@ -68,6 +69,16 @@ def test_the_help_of_fit_shows_the_options_of_the_family_alone(name):
     assert f"those of the {name} backbone" in below and all(family in below for family in FAMILIES)
 
 
+def test_the_help_of_fit_shows_the_options_of_all_parts_of_a_combination():
+    shown, below = flags_in_help("fit", "--backbone", "timm+filters")
+    assert {"--model", "--layers", "--precision", "--scales", "--kinds"} <= shown and "--timesteps" not in shown
+    assert "--backbone timm+filters" in flags_in_help("fit")[1]
+    shown, below = flags_in_help("fit", "--backbone", "ddpm+mae")
+    assert {"--timesteps", "--ddpm-blocks", "--mae-blocks", "--ddpm-inputs", "--mae-outputs"} <= shown
+    assert not {"--blocks", "--inputs", "--outputs", "--precision"} & shown
+    assert "with the part's name in front" in below
+
+
 def test_the_help_of_fit_without_a_family_is_that_of_the_default():
     shown, below = flags_in_help("fit")
     assert "--layers" in shown and "--timesteps" not in shown
@@ -100,6 +111,11 @@ def test_a_family_may_be_registered_at_any_time(stripes):
         (["fit", "x", "-o", "y", "--blocks", "1"], ["--blocks", "ddpm and mae", "--layers", "fit --backbone ddpm"]),
         (["fit", "x", "-o", "y", "--backbone", "mae", "--timesteps=5"], ["ddpm", "of mae", "--blocks, --inputs"]),
         (["fit", "x", "-o", "y", "--backbone", "colour", "--outputs"], ["ddpm and swav and mae", "--native-size"]),
+        (
+            ["fit", "x", "-o", "y", "--backbone", "ddpm+mae", "--outputs"],
+            ["several parts of ddpm+mae have it; write --ddpm-outputs or --mae-outputs"],
+        ),
+        (["fit", "x", "-o", "y", "--backbone", "timm+filters", "--blocks", "1"], ["of timm+filters", "--scales"]),
         (["generate", "x", "-o", "y", "-n", "1", "--truncation", "1"], ["of stripes", "--sampler, --sampling-steps"]),
         (["generate", "x", "-o", "y", "-n", "1", "--backbone", "stripes", "--sampler", "ddim"], ["of ddpm"]),
     ],
@@ -123,6 +139,10 @@ def test_an_option_of_another_family_is_one_line(arguments, words, stripes, caps
             ["pretrain", "timm", "x", "-o", "y"],
             "timm: not a backbone family that can be trained from scratch; known: ddpm, swav, mae",
         ),
+        (["fit", "x", "-o", "y", "--backbone", "timm+timm"], "'timm+timm' has timm twice; name each family once"),
+        (["fit", "x", "-o", "y", "--backbone", "timm+auto"], "no backbone family 'auto'; known: colour"),
+        (["generate", "x", "-o", "y", "-n", "1", "--backbone", "ddpm+timm"], "not a backbone family that can draw"),
+        (["pretrain", "ddpm+mae", "x", "-o", "y"], "not a backbone family that can be trained from scratch"),
         (["pretrain", "ddmp", "x", "-o", "y"], "did you mean ddpm? known: ddpm, swav, mae"),
     ],
 )
@@ -160,3 +180,23 @@ def test_generate_knows_the_family_of_a_fitted_model(stripes, tmp_path, capsys):
     assert "--truncation" in flags_in_help("generate", str(model))[0]
     assert "--sampler: an option of ddpm" in mistake("generate", model, *out, "--sampler", "ddim", capsys=capsys)
     assert "is of the family stripes" in mistake("generate", model, *out, "--backbone", "ddpm", capsys=capsys)
+
+
+def test_a_combination_goes_the_whole_way(tmp_path, capsys):
+    data, model = tmp_path / "data", tmp_path / "model"
+    write_toy_folder(data, 2, seed=1)
+    fit = ("fit", data, "--backbone", "filters+colour", "--members", 1, "--device", "cpu", "-o")
+    assert "leave the size out" in mistake(*fit, model, "--size", "64x64", capsys=capsys)
+    assert "no part of filters+colour takes a checkpoint" in mistake(*fit, model, "--checkpoint", "x", capsys=capsys)
+    code, _, err = run(*fit, model, "--scales", "1", "--native-size", "24x32", "--folds", 2, capsys=capsys)
+    assert code == 0, err
+    assert "29 features a pixel" in err
+    saved = [load_saved_backbone(model / "backbone" / name) for name in ("filters", "colour")]
+    assert saved[0].scales == (1.0,) and saved[1].native_size == (24, 32)
+    code, out, err = run("evaluate", model, data, capsys=capsys)
+    assert code == 0 and "mIoU" in out, err
+    assert run("predict", model, data / "images", "-o", tmp_path / "masks", capsys=capsys)[0] == 0
+    line = mistake("fit", data, "--checkpoint", model, "-o", tmp_path / "other", capsys=capsys)
+    assert "holds a combination, filters+colour; a checkpoint is a network of one family" in line
+    line = mistake("generate", model, "-n", 1, "-o", tmp_path / "set", capsys=capsys)
+    assert "a filters+colour backbone cannot generate images; those of the family ddpm can" in line

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,58 @@ def tiff(path: Path, *pages: NDArray[np.uint8], bits: int = 8, white_is_0: bool 
         link = len(content)
         content += struct.pack("<I", 0)
     path.write_bytes(content)
+    return path
+
+
+def deep_tiff(
+    path: Path,
+    values: NDArray[np.generic],
+    *,
+    separate: bool = False,
+    compress: bool = False,
+    tags: Mapping[int, int] | None = None,
+) -> Path:
+    """A TIFF of one page (H, W, C) with any number of channels and any type of numbers, in two strips a plane.
+
+    Args:
+        path: of the file.
+        values: what it holds.
+        separate: whether each channel has strips of its own.
+        compress: by Deflate.
+        tags: that replace or follow those of a sound file.
+    """
+    height, width, channels = values.shape
+    planes = np.moveaxis(values, 2, 0)[..., None] if separate else values[None]
+    rows = -(-height // 2)
+    strips = [np.ascontiguousarray(part).tobytes() for plane in planes for part in (plane[:rows], plane[rows:])]
+    strips = [zlib.compress(strip) for strip in strips] if compress else strips
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    entries = {254: 0, 256: width, 257: height, 259: 8 if compress else 1, 262: 1, 277: channels, 278: rows}
+    entries |= {284: 2 if separate else 1, **(tags or {})}
+    lengths = [len(strip) for strip in strips]
+    places = [8 + sum(lengths[:n]) for n in range(len(lengths))]
+    lists = {258: [8 * values.itemsize] * channels, 273: places, 279: lengths, 339: [kind] * channels}
+    body = b"".join(strips)
+    start, more, directory = 8 + len(body), b"", b""
+    every = {**{tag: [value] for tag, value in entries.items()}, **lists}
+    for tag, numbers in sorted(every.items()):
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        place = start + 6 + 12 * len(every) + len(more)
+        directory += struct.pack("<HHI", tag, 4, len(numbers))
+        directory += packed if len(numbers) == 1 else struct.pack("<I", place)
+        more += packed if len(numbers) > 1 else b""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, start) + body + struct.pack("<H", len(every)) + directory + bytes(4) + more
+    )
+    return path
+
+
+def deep_png(path: Path, values: NDArray[np.uint16]) -> Path:
+    """A PNG of 16 bits in three or four channels, which Pillow cannot write."""
+    height, width, channels = values.shape
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    path.write_bytes(_png(width, height, 16, {2: 4, 3: 2, 4: 6}[channels], lines))
     return path
 
 

@@ -132,8 +132,7 @@ def test_test_images_may_be_a_plain_folder(tmp_path: Path) -> None:
 
 def test_nearly_black_images(tmp_path: Path) -> None:
     data_folder(tmp_path, [halves(0, 1)] * 2)
-    twelve_bits = np.random.default_rng(0).integers(0, 4096, (12, 16)).astype(np.uint16)
-    save_image(tmp_path / "images" / "001.png", twelve_bits)
+    save_image(tmp_path / "images" / "001.png", picture(1) // 9)
     assert find(check_folder(tmp_path), "nearly black").where == "001.png"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from frugalseg.data.decoders import quiet_decoders
 from frugalseg.data.images import TURNS, image_size, list_images, other_files, read_image, require_distinct_stems
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -263,3 +264,15 @@ def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     for name in ("notes.txt", "b.xcf", ".hidden.png", ".DS_Store", "Thumbs.db"):
         (tmp_path / name).write_bytes(b"x")
     assert [path.name for path in other_files(tmp_path)] == ["b.xcf", "notes.txt"]
+
+
+def test_warnings_come_back_once_no_thread_decodes_any_more():
+    """They belong to the process: the second block of two that overlap must not restore what the first one had set."""
+    before = list(warnings.filters)
+    first, second = quiet_decoders(), quiet_decoders()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert warnings.filters != before
+    second.__exit__(None, None, None)
+    assert warnings.filters == before

@@ -181,6 +181,7 @@ def test_numbers_that_yaml_takes_for_words_are_numbers() -> None:
         ("rows.0.random_weights", True, "no weights"),
         ("rows.0", {"kind": "features", "name": "ddpm", "checkpoint": "builtin:nothing"}, "builtin:nothing"),
         ("rows.0", {"kind": "features", "name": "ddpm"}, "needs a checkpoint"),
+        ("rows.0", {"kind": "features", "name": "two", "backbone": "ddpm+colour"}, "needs a checkpoint"),
         ("rows.1.encoder", "resnet19", "resnet19"),
     ],
 )
@@ -211,6 +212,29 @@ def test_checkpoints_go_to_the_rows_of_their_family() -> None:
     assert [row["checkpoint"] for row in rows] == ["place=with", None, "place=with"]
     with pytest.raises(InputError, match="colour=x: no row"):
         replace_checkpoint(rows, "colour=x")
+    joined = [
+        {"backbone": "ddpm+timm", "checkpoint": "a"},
+        {"backbone": "ddpm+mae", "checkpoint": "ddpm=a,mae=b"},
+        {"backbone": "timm+filters", "checkpoint": None},
+    ]
+    replace_checkpoint(joined, "ddpm=new")
+    assert [row["checkpoint"] for row in joined] == ["new", "ddpm=new,mae=b", None]
     rows.append({"backbone": "colour", "checkpoint": "c"})
     with pytest.raises(InputError, match="give colour=x or ddpm=x"):
         replace_checkpoint(rows, "x")
+
+
+def test_a_row_may_combine_families(tmp_path: Path) -> None:
+    row = {"kind": "features", "name": "both", "backbone": "filters+colour", "options": {"scales": [1.0]}}
+    recipe = parse_recipe(changed("rows.0", row))
+    context = Context(recipe.rows, recipe.data, tmp_path, "")
+    found: Any = build(recipe.rows[0], 0, context)
+    assert [tap.name for tap in found.backbone.taps] == ["filters.scale1", "colour.colour", "colour.position"]
+    for wrong, said in (({"options": {"blocks": [1]}}, "unknown key 'options.blocks'"), ({"backbone": "a+b"}, "'a'")):
+        with pytest.raises(InputError, match=f"row 'both': .*{said}"):
+            parse_recipe(changed("rows.0", {**row, **wrong}))
+    with pytest.raises(InputError, match="no weights to draw at random"):
+        build(parse_recipe(changed("rows.0", {**row, "random_weights": True})).rows[0], 0, context)
+    drawn = {**row, "backbone": "ddpm+colour", "checkpoint": "builtin:toy_ddpm", "random_weights": True, "options": {}}
+    one, two = (build(parse_recipe(changed("rows.0", drawn)).rows[0], seed, context) for seed in (0, 1))
+    assert one.backbone.each[0].settings.noise_seed == 0 and two.backbone.each[0].settings.noise_seed == 1  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
 from frugalseg.data.images import image_size, page_count, read_image
+from frugalseg.data.raw import raw_size, read_raw
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.experiments.recipe import load_recipe
 from frugalseg.synthetic import SyntheticSet
@@ -27,7 +28,7 @@ from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
-from tests.data.helpers import data_folder, grey_png, halves, picture, save_image, tiff
+from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
 from tests.tiny_models import KINDS, model_of, save_timm
 
 Files = Mapping[str, bytes]
@@ -111,6 +112,22 @@ def read_pictures(folder: Path) -> None:
         size, pages, image = image_size(path), page_count(path), read_image(path)
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size
         assert min(size) > 0 and pages > 0
+
+
+def stacks(folder: Path) -> None:
+    """Images of more than three channels or more than 8 bits."""
+    values = np.random.default_rng(0).integers(0, 4096, (12, 16, 5)).astype(np.uint16)
+    deep_tiff(folder / "stack.tif", values, compress=True)
+    deep_tiff(folder / "planes.tif", values.astype(np.float32), separate=True, compress=True, tags={274: 6, 317: 3})
+    deep_png(folder / "deep.png", values[..., :4])
+    tiff(folder / "pages.tif", *[halves(number, 9) for number in range(4)])
+
+
+def read_stacks(folder: Path) -> None:
+    """Each file of a folder with all its channels; a damaged orientation may turn it on its way."""
+    for path in sorted(folder.iterdir()):
+        size, values = raw_size(path), read_raw(path)
+        assert sorted(values.shape) == sorted(size) and values.size and values.dtype.isnative
 
 
 # Data folders
@@ -291,6 +308,7 @@ MAKERS: dict[str, Callable[[], Subject]] = {
         f"image {name}": lambda name=name: Subject({name: pictures()[name]}, read_pictures)  # type: ignore[misc]
         for name in pictures()
     },
+    "stacks": lambda: Subject(files_of(stacks), read_stacks),
     "masks": lambda: Subject(files_of(masks), read_data),
     "classes.json": lambda: Subject(files_of(masks), read_data, ("classes.json",)),
     "labelme": lambda: Subject(files_of(labelme_export), read_data, ("a.json", "b.json")),

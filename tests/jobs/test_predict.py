@@ -76,15 +76,16 @@ def test_strict_stops_at_the_first_broken_image(model, images, tmp_path, capsys)
 def test_images_that_vanish_under_way_are_listed_and_many_failures_shown_in_part(model, images, tmp_path, caplog):
     for number in range(SHOWN + 5):
         (images / f"broken{number:02}.png").touch()
+    last = [shutil.copy(images / "000002.png", images / name) for name in ("last.png", "last2.png")]
 
     def remove(stage, done, total):
-        (images / "000002.png").unlink(missing_ok=True)
-        (images / "000003.png").unlink(missing_ok=True)
+        for path in last:
+            path.unlink(missing_ok=True)
 
-    with pytest.raises(WorkError, match=f"{SHOWN + 7} of {SHOWN + 9} images could not be read"):
+    with pytest.raises(WorkError, match=f"{SHOWN + 7} of {SHOWN + 11} images could not be read"):
         predict_folder(model, images, tmp_path / "masks", progress=remove)
     listed = (tmp_path / "masks" / "failures.txt").read_text().splitlines()
-    assert len(listed) == SHOWN + 7 and "000002.png: no such file" in listed[0]
+    assert len(listed) == SHOWN + 7 and "last.png: no such file" in listed[-2]
     assert len([line for line in listed if line in caplog.messages]) == SHOWN
 
 

@@ -65,6 +65,30 @@ def test_an_interrupted_fit_ends_the_same(moment, request_, model, tmp_path):
         assert ("features", 0, 4) not in seen
 
 
+@pytest.mark.parametrize("moment", [("features", 2), ("folds", 1), ("train", 29)])
+def test_a_fit_with_folds_computes_each_map_once(moment, toy_train, tiny_ddpm, tmp_path):
+    """The folds and the fit share the maps, and after a kill both go on with them; here those of two families."""
+    options = {"timesteps": (50,), "blocks": (1,), "native_size": (16, 16)}
+    settings = {"protocol": QUICK, "members": 2, "mirror": True}
+    plain = FitRequest(toy_train, "ddpm+colour", str(tiny_ddpm), options, settings)
+    fit_folder(plain, tmp_path / "plain")
+    first, second, estimates = [], [], []
+
+    def until(*report):
+        first.append(report)
+        stop_at(*moment)(*report)
+
+    both = replace(plain, folds=2)
+    with pytest.raises(Stop):
+        fit_folder(both, tmp_path / "model", progress=until)
+    fit_folder(both, tmp_path / "model", progress=lambda *report: second.append(report), validated=estimates.append)
+    seen = [done for stage, done, total in first + second if stage == "features" and done < total]
+    assert sorted(set(seen)) == list(range(8)) and len(seen) <= 9  # the one at which it was stopped may come again
+    assert same_weights(tmp_path / "model", tmp_path / "plain") and len(estimates) == 1
+    fit_folder(both, tmp_path / "whole", validated=estimates.append)
+    assert estimates[0].to_json() == estimates[1].to_json()
+
+
 def test_two_fits_never_share_an_output_folder(request_, model, tmp_path, monkeypatch):
     with alone(tmp_path / "model.work"), pytest.raises(InputError, match="another run is at work here"):
         fit_folder(request_, tmp_path / "model")
@@ -254,17 +278,17 @@ def test_masks_hold_the_predicted_ids(model, toy_test, tmp_path):
 
 def test_a_full_disk_leaves_nothing_half_written(model, toy_test, tmp_path, monkeypatch):
     """The device refuses to write from the second mask on: the first stays, no other file appears, a rerun goes on."""
-    real, written = Image.Image.save, []
+    real, written = Path.write_bytes, []
 
-    def save(picture, path, *args, **kwargs):
+    def write(path, content):
         if len(written) == 1:
-            Path(path).write_bytes(b"half")
+            real(path, b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        real(picture, path, *args, **kwargs)
         written.append(path)
+        return real(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", save)
+        patch.setattr(Path, "write_bytes", write)
         with pytest.raises(OSError, match="No space left"):
             predict_folder(model, toy_test / "images", tmp_path / "masks")
     assert {p.name for p in (tmp_path / "masks").iterdir()} == {"run.json", "classes.json", "001000.png"}

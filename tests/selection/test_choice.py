@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frugalseg.backbones import load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate, candidates_for
-from frugalseg.selection.choice import choose
+from frugalseg.selection.choice import choose, sample
+from frugalseg.selection.cost import PIXEL, VALUE, seconds_an_image
 from frugalseg.selection.settings import AUTO, ChoiceSettings
 from frugalseg.support.errors import InputError
 from tests.data.helpers import save_image
@@ -65,9 +68,41 @@ def test_little_time_is_enough_for_some_of_the_images(halves):
     assert few.images == (6, 24)
 
 
+def test_a_sample_has_as_many_images_as_there_is_time_for_and_the_rare_classes():
+    targets = [np.array([[0, 1]], np.uint8)] * 23 + [np.array([[0, 2]], np.uint8)] * 2
+    for most in (7, 13, 24):
+        for seed in range(5):
+            chosen = sample(targets, most, seed)
+            assert len(chosen) == most and chosen == sorted(set(chosen))
+            assert chosen == sample(targets, most, seed) and {23, 24} & set(chosen)
+    assert sample(targets, 25, 0) == list(range(25))
+
+
+def test_images_without_labels_are_not_compared():
+    bare = [replace(toy_example(1, index, 16), target=np.full((16, 16), 255, np.uint8)) for index in range(3)]
+    every = [*bare, *(toy_example(1, index, 16) for index in range(6))]
+    found = choose([SEEING], every, TOY_CLASSES, ChoiceSettings(), SETTINGS)
+    assert found.images == (6, 6)
+
+
+def test_the_cost_is_that_of_maps_pixels_and_the_networks_arithmetic(tiny_ddpm):
+    def seconds(family, checkpoint=None, **options):
+        return seconds_an_image(Segmenter(load_backbone(family, checkpoint, **options)), [(40, 60), (20, 30)])
+
+    pixels, seen = (40 * 60 + 20 * 30) / 2, 8 * 12
+    assert seconds("colour", native_size=(8, 12)) == pytest.approx(PIXEL * pixels + VALUE * 5 * seen)
+    filters = seconds("filters", scales=(1.0,))
+    assert filters == pytest.approx(PIXEL * pixels + VALUE * 24 * pixels)
+    steps = [seconds("ddpm", tiny_ddpm, timesteps=which, blocks=(1,)) for which in ((50,), (50, 150))]
+    assert steps[1] - PIXEL * pixels == pytest.approx(2 * (steps[0] - PIXEL * pixels), rel=1e-6)
+    both = seconds("ddpm+filters", tiny_ddpm, timesteps=(50,), blocks=(1,), scales=(1.0,))
+    assert steps[0] + filters - PIXEL * pixels == pytest.approx(both, rel=0.6) and both > filters
+
+
 def test_what_is_compared_depends_on_the_images():
     small, large = (candidates_for([size]) for size in ((100, 100), (900, 1200)))
     assert {each.name for each in large} - {each.name for each in small} == {"ImageNet features, tiled"}
+    assert "timm+filters" in {each.family for each in small}
     own = candidates_for([(100, 100)], Candidate("mine", "ddpm", "builtin:toy_ddpm"))
     assert own[0].name == "mine" and own[1:] == small
 

@@ -24,7 +24,15 @@ QUICK = replace(PROTOCOLS["default"], steps=30)
 IMAGES = Folder(toy_example(3, index, 24) for index in range(5))
 
 
-@pytest.mark.parametrize("settings", [{}, {"mirror": True}, {"tile": True, "network_size": (16, 16)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"mirror": True, "smoothing": 0},
+        {"mirrored_views": True},
+        {"tile": True, "network_size": (16, 16), "mirrored_views": True, "mirror": True},
+    ],
+)
 def test_each_image_is_predicted_by_a_model_of_the_other_folds(settings):
     def segmenter():
         return Segmenter(load_backbone("colour", native_size=(24, 24)), members=2, seed=1, protocol=QUICK, **settings)

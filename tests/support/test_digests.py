@@ -81,7 +81,7 @@ def test_photographs(two_files):
 
 def test_a_model():
     """Sets that were begun with it go on: no setting of the classifier may be added without thinking of that."""
-    model = Segmenter(load_backbone("colour"), members=2, seed=3)
+    model = Segmenter(load_backbone("colour"), members=2, seed=3, smoothing=0)
     model.classes = ClassTable((0, 1), ("sky", "tree"), ((0, 0, 0), (0, 255, 0)))
     model.classifier = filled(PixelClassifier([5], 2, 2), 7)
     assert model.fingerprint() == "fe8748d3eb049f1a"

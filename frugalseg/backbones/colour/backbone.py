@@ -1,6 +1,6 @@
 """Raw colour and position as features: what any representation has to beat."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -13,37 +13,40 @@ from frugalseg.features.taps import Tap
 class ColourBackbone(WeightlessBackbone):
     """Two maps at full resolution: ``colour`` (red, green, blue) and ``position`` (x, y), all in [-1, 1].
 
-    The position is that of a pixel's centre relative to the image, so it does not change when an image is resized.
-    The network of this family has no weights: a saved folder holds its settings only.
+    Of images of other channels, these are the colour. The position is that of a pixel's centre relative to the image,
+    so it does not change when an image is resized. The network of this family has no weights: a saved folder holds its
+    settings only.
 
     Args:
         native_size: (height, width) that other images are resized to, each at least 1.
+        channels: of the images, C.
     """
 
     options_class = ColourOptions
-    family: ClassVar[str] = "colour"
+    family = "colour"
 
-    def __init__(self, native_size: tuple[int, int] = (256, 256)) -> None:
+    def __init__(self, native_size: tuple[int, int] = (256, 256), channels: int = 3) -> None:
         super().__init__()
-        self.taps = (Tap("colour", 3, 1), Tap("position", 2, 1))
-        self.stride = 1
+        self.taps = (Tap("colour", channels, 1), Tap("position", 2, 1))
+        self.stride, self.in_channels = 1, channels
         self.native_size = native_size
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) in [0, 1] -> colour (B, 3, H, W) and position (B, 2, H, W), float32 in [-1, 1]."""
+        """(B, C, H, W) in [0, 1] -> colour (B, C, H, W) and position (B, 2, H, W), float32 in [-1, 1]."""
         batch, _, height, width = images.shape
         y = pixel_centres(height, images.device)[:, None].expand(height, width)
         x = pixel_centres(width, images.device)[None, :].expand(height, width)
         return [images.float() * 2 - 1, torch.stack([x, y]).expand(batch, -1, -1, -1)]
 
     def config(self) -> dict[str, Any]:
-        """``native_size``: all there is."""
-        return {"native_size": list(self.native_size)}
+        """``native_size``, and ``channels`` where there are not three."""
+        said: dict[str, Any] = {"native_size": list(self.native_size)}
+        return said if self.in_channels == 3 else {**said, "channels": self.in_channels}
 
     @classmethod
-    def with_options(cls, options: ColourOptions) -> Self:
+    def with_options(cls, options: ColourOptions, channels: int = 3) -> Self:
         """See `WeightlessBackbone`."""
-        return cls(options.native_size)
+        return cls(options.native_size, channels)
 
 
 def pixel_centres(length: int, device: torch.device) -> Tensor:

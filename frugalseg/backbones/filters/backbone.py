@@ -1,7 +1,7 @@
 """Filter responses at several scales as features."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -27,8 +27,8 @@ class FiltersBackbone(WeightlessBackbone):
     """
 
     options_class = FilterOptions
-    family: ClassVar[str] = "filters"
-    own_resolution: ClassVar[bool] = True
+    family = "filters"
+    own_resolution = True
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class FiltersBackbone(WeightlessBackbone):
         self.scales, self.kinds, self.outer = tuple(scales), tuple(kinds), outer
         width = channels * sum(KINDS[kind] for kind in kinds)
         self.taps = tuple(Tap(f"scale{scale:g}", width, 1) for scale in scales)
-        self.stride = 1
+        self.stride, self.in_channels = 1, channels
         self.native_size = WINDOW
         self.reaches = [reach(scale, kinds, outer) for scale in scales]
         self.margin = max(self.reaches)
@@ -55,10 +55,11 @@ class FiltersBackbone(WeightlessBackbone):
         ]
 
     def config(self) -> dict[str, Any]:
-        """``scales``, ``kinds`` and ``outer``."""
-        return {"scales": list(self.scales), "kinds": list(self.kinds), "outer": self.outer}
+        """``scales``, ``kinds`` and ``outer``, and ``channels`` where there are not three."""
+        said: dict[str, Any] = {"scales": list(self.scales), "kinds": list(self.kinds), "outer": self.outer}
+        return said if self.in_channels == 3 else {**said, "channels": self.in_channels}
 
     @classmethod
-    def with_options(cls, options: FilterOptions) -> Self:
+    def with_options(cls, options: FilterOptions, channels: int = 3) -> Self:
         """See `WeightlessBackbone`."""
-        return cls(options.scales, options.kinds, options.outer)
+        return cls(options.scales, options.kinds, options.outer, channels)

@@ -18,7 +18,7 @@ from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN, is_hub_id
 
 BUILTIN_ARCHITECTURES = {"efficientnet_lite0": "tf_efficientnet_lite0", "efficientnet_lite2": "tf_efficientnet_lite2"}
-DEFAULT = f"{BUILTIN}efficientnet_lite0"
+DEFAULT = f"{BUILTIN}efficientnet_lite2"
 """The checkpoint where neither a checkpoint nor a model is named."""
 WEIGHT_FILES = (WEIGHTS, "pytorch_model.bin")
 PREFIXES = ("module.", "model.", "backbone.")

@@ -15,7 +15,7 @@ class TimmOptions:
     Attributes:
         model: name of a timm network, with or without the tag of its weights (``vit_small_patch14_reg4_dinov2`` or
             ``vit_small_patch14_reg4_dinov2.lvd142m``), or ``hf-hub:OWNER/NAME``. Not needed if the checkpoint is a
-            folder, which holds the name, nor without a checkpoint: then it is EfficientNet-Lite0.
+            folder, which holds the name, nor without a checkpoint: then it is EfficientNet-Lite2.
         pretrained: without a checkpoint, fetch the published weights. False: random weights, always the same ones.
         layers: which of the network's feature maps are read: the blocks of a plain transformer, or the levels of a
             pyramid. 0 is the shallowest. None: see `choose_layers`.
@@ -25,7 +25,7 @@ class TimmOptions:
     model: str | None = option(
         None,
         "The name of the network, such as vit_small_patch14_reg4_dinov2 or hf-hub:OWNER/NAME. "
-        "By default EfficientNet-Lite0, which needs no download.",
+        "By default EfficientNet-Lite2, which needs no download.",
     )
     pretrained: bool = option(True, "If no checkpoint is given, use the published weights or random ones.")
     layers: tuple[int, ...] | None = option(

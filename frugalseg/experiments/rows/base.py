@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from frugalseg.data.example import Example
 from frugalseg.experiments.data import FolderData, ToyData
@@ -39,8 +39,10 @@ class Row(Strict):
     Attributes:
         kind: says which class the row has.
         name: shown in the table. No two rows have the same.
+        takes_channels: whether the method sees images of any channels.
     """
 
+    takes_channels: ClassVar[bool] = False
     kind: str
     name: str
 
@@ -115,6 +117,8 @@ def build(row: Row, seed: int, context: Context) -> Method:
         InputError: the checkpoint cannot be loaded, or does not go together with an option; the row is named.
     """
     with row.named_in_errors():
+        if context.data.choice() is not None and not row.takes_channels:
+            raise InputError(f"a row of kind {row.kind} sees RGB images only; leave it out, or data.channels")
         return row.method(seed, context)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,14 +21,17 @@ class FeatureRow(Row):
     """A `Segmenter` on a backbone's features.
 
     Attributes:
-        backbone: family.
-        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package.
+        backbone: family, or several joined with ``+``.
+        checkpoint: as `load_backbone` takes it; ``builtin:toy_ddpm`` is the network shipped with the package. Of
+            several families: the checkpoint of the one that needs it, or ``ddpm=PATH,timm=PATH``.
         random_weights: replace the network's weights by random ones, drawn anew for each run.
         options: fields of the family's options, such as ``timesteps`` and ``blocks``.
         segmenter: fields of `frugalseg.segmenter.Settings`; the seed is the run's. ``protocol`` may be a name, or keys
             of `frugalseg.classifier.protocol.TrainingProtocol` that differ from the one named by ``base``.
+            ``smoothing`` is 0 where it is not given: methods are compared as the paper compares them.
     """
 
+    takes_channels: ClassVar[bool] = True
     kind: Literal["features"]
     backbone: str = "ddpm"
     checkpoint: str | None = None
@@ -47,13 +50,18 @@ class FeatureRow(Row):
         from frugalseg.segmenter import Segmenter
 
         backbone = load_backbone(self.backbone, self.checkpoint, **self.backbone_options(seed))
+        chosen = context.data.choice()
+        if chosen is not None:
+            backbone = backbone.seeing(len(chosen.channels))
         if self.random_weights:
             backbone = backbone.reinitialised(seed)
         return Segmenter(backbone, device=context.device, **self.settings(seed))
 
     def dependencies(self, context: Context) -> dict[str, Any]:
         """See `Row`."""
-        return {"weights": "" if self.checkpoint is None else weights_digest(self.checkpoint)}
+        given = family_named(self.backbone).checkpoints(self.checkpoint)
+        found = {name: weights_digest(str(checkpoint)) for name, checkpoint in given.items()}
+        return {"weights": digests.values(found) if len(found) > 1 else "".join(found.values())}
 
     def backbone_options(self, seed: int) -> dict[str, Any]:
         """The options that the row gives, checked. A diffusion model draws its noise with the run's seed."""
@@ -67,7 +75,7 @@ class FeatureRow(Row):
         """The settings of the segmenter that the row gives, checked, and the seed."""
         from frugalseg.segmenter import Settings
 
-        given = {"seed": seed, **self.segmenter}
+        given = {"seed": seed, "smoothing": 0.0, **self.segmenter}
         if "protocol" in given:
             given["protocol"] = protocol_of(given["protocol"])
         settings = checked(Settings, given, "segmenter")

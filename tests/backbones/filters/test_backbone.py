@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from frugalseg import Segmenter, load_backbone
+from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.filters.backbone import FiltersBackbone
 from frugalseg.backbones.filters.network import radius, reach
 from frugalseg.backbones.filters.settings import KINDS, OUTER
@@ -92,6 +93,24 @@ class TestFilters(BackboneChecks):
     @pytest.fixture(scope="class")
     def backbone(self) -> Any:
         return load_backbone("filters", scales=(0.7, 3.5))
+
+
+def test_images_of_other_channels(tmp_path: Any) -> None:
+    images = torch.rand(1, 5, 20, 24, generator=torch.Generator().manual_seed(0))
+    for name, options in (("filters", {"scales": (0.7, 1.6)}), ("colour", {"native_size": (20, 24)})):
+        three = load_backbone(name, **options)
+        five = three.seeing(5)
+        assert three.seeing(3) is three and "channels" not in three.config() and five.config()["channels"] == 5
+        assert five.dim * 3 == three.dim * 5 or (name == "colour" and five.dim == 7)
+        five.save_pretrained(tmp_path / name)
+        expected = five(images).maps
+        alone = three.seeing(1)(images[:, 3:4]).maps[0]
+        of_channel = slice(3, None, 5) if name == "filters" else slice(3, 4)
+        assert torch.equal(alone, expected[0][:, of_channel])
+        found = load_saved_backbone(tmp_path / name)(images).maps
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        with pytest.raises(InputError, match="channels is 17; give a whole number from 1 to 16"):
+            three.seeing(17)
 
 
 def textures(*sizes: tuple[int, int]) -> list[Example]:

@@ -70,7 +70,8 @@ def drawing(segmenter, count, **options):
 def test_labels_come_from_the_pass_that_drew_the_image(segmenter, tmp_path):
     found = generate(segmenter, drawing(segmenter, 5), tmp_path / "set", batch_size=2, shard_size=3)
     drawn = generator_of(segmenter.backbone, {}).draw([seed_of(0, number) for number in range(5)])
-    for sample, labels in zip(found, segmenter.predict_maps(drawn.maps[n] for n in range(5)), strict=True):
+    every = segmenter.predict_maps((drawn.maps[n] for n in range(5)), (sample.image for sample in found))
+    for sample, labels in zip(found, every, strict=True):
         assert (sample.target == labels.mask.numpy()).mean() > 0.99
         assert sample.uncertainty == pytest.approx(labels.image_uncertainty, rel=1e-3)
     assert [sample.origin for sample in found] == [seed_of(0, number) for number in range(5)]

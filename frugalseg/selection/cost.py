@@ -1,0 +1,58 @@
+"""What a comparison costs, from counts alone: the same on every machine, so that a seed gives one choice everywhere.
+
+The rates are those of one thread of a common processor, rounded to the slow side.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from frugalseg.features.windows import Size
+from frugalseg.segmenter import Segmenter
+from frugalseg.support.flops import flop_counter
+
+OPERATION = 1 / 10e9
+"""Seconds of a network for an operation that `flop_counter` counts."""
+VALUE = 80e-9
+"""For a value of the maps: computed by a filter or stored for a network, and read by the classifier."""
+PIXEL = 6e-6
+"""For a pixel to be predicted by three members."""
+TRAINED = 5.0
+"""For three members to train."""
+LOADED = 1.0
+"""For a backbone to be loaded."""
+
+
+def seconds_once(folds: int) -> float:
+    """What a candidate takes whatever the number of images, if a classifier of three members is trained a fold."""
+    return LOADED + folds * TRAINED
+
+
+def seconds_an_image(segmenter: Segmenter, sizes: Sequence[Size]) -> float:
+    """What a candidate takes for each image more, whose maps are computed, and which is predicted once.
+
+    Args:
+        segmenter: not fitted.
+        sizes: (H, W) of the images.
+    """
+    backbone = segmenter.backbone
+
+    def values(network: Size) -> int:
+        maps = zip(backbone.taps, backbone.map_sizes(network), strict=True)
+        return sum(tap.channels * h * w for tap, (h, w) in maps)
+
+    networks = Counter(window.network for size in sizes for window in segmenter.windows(size))
+    usual = networks.most_common(1)[0][0]
+    # The network's arithmetic grows as the maps do.
+    value = VALUE + OPERATION * operations(segmenter, usual) / values(usual)
+    seen = sum(number * values(network) for network, number in networks.items())
+    return (PIXEL * sum(height * width for height, width in sizes) + value * seen) / len(sizes)
+
+
+def operations(segmenter: Segmenter, network: Size) -> int:
+    """Operations of the network for an image that it sees at (h, w)."""
+    height, width = (side + 2 * segmenter.backbone.margin for side in network)
+    with flop_counter() as counter:
+        segmenter.features([torch.zeros(3, height, width)])
+    return int(counter.get_total_flops())
