@@ -6,7 +6,7 @@ filled and trained on, on the CPU whatever --device says, for that is where it l
 feature and pixel (that product is stated, not allocated). Large image (--large HxW): the command predict on an image of
 so many pixels, reading and writing included, resized and in windows, with a network of no weights; the literal way
 keeps its float32 probabilities (stated, too). Fit (--fit N): the whole command fit on N wholly annotated images of
-360x480 with the default backbone, beyond what importing torch takes; the literal way keeps a float32 vector for each
+360x480 with the default backbone, network and checks included; the literal way keeps a float32 vector for each
 pixel (stated, too). On a CPU the figure is the high-water mark of the resident
 set, on a GPU that of the allocator.
 """
