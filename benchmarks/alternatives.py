@@ -143,6 +143,7 @@ SCALES = {"scales": (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)}
 ILASTIK = {**SCALES, "outer": 0.5}
 WAYS: dict[str, tuple[type[Ensemble | Forest | Scratch], str, dict[str, Any]]] = {
     "ImageNet features, the default": (Ensemble, "timm", {}),
+    "ImageNet features and filters": (Ensemble, "timm+filters", {}),
     "filters": (Ensemble, "filters", {}),
     "filters, also at scale 10": (Ensemble, "filters", SCALES),
     "filters, scales and averages of ilastik": (Ensemble, "filters", ILASTIK),

@@ -7,7 +7,6 @@ says less than the last column, the CPU milliseconds that an image takes.
 """
 
 import argparse
-import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +57,8 @@ def at_once(model: Path, images: Path, out: Path, extras: Extras, device: str) -
 
 def rows(options: argparse.Namespace, size: tuple[int, int]) -> list[dict[str, Any]]:
     """A line for each way, with the least of several times; the ways take turns."""
-    extras, found = Extras(overlays=options.overlays), dict[str, tuple[float, float]]()
+    extras = Extras(overlays=options.overlays)
+    found: dict[str, tuple[float, float]] = {}
     ways: dict[str, Callable[..., None]] = {"one after another": one_after_another, "at once": at_once}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
@@ -68,7 +68,7 @@ def rows(options: argparse.Namespace, size: tuple[int, int]) -> list[dict[str, A
             for way, run in ways.items():
                 clock = Clock()
                 run(place / "model", place / "images", place / f"{way} {turn}", extras, options.device)
-                found[way] = min(found.get(way, (math.inf, math.inf)), clock.read())
+                found[way] = min(found.get(way, (np.inf, np.inf)), clock.read())
         require_same(*(place / f"{way} 0" for way in ways))
     return [line(size, way, *seconds, options.images) for way, seconds in found.items()]
 

@@ -14,7 +14,7 @@ SIDE = 192
 # What each is called with, and the number of rows in its table.
 SCRIPTS = {
     "fit": (("--members", "2", "--steps", "3"), 5),
-    "alternatives": (("textures", "--members", "1"), 8),
+    "alternatives": (("textures", "--members", "1"), 9),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
     "pipeline": ((), 2),

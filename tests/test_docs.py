@@ -306,6 +306,7 @@ def run_commands(document: Path, capsys: pytest.CaptureFixture[str]) -> int:
     return len(commands)
 
 
+@pytest.mark.slow  # it fits, trains a student, and fits in folds
 def test_the_commands_of_the_readme_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_commands(ROOT / "README.md", capsys) >= 12
     assert (here / "masks" / "overlays").is_dir() or list(here.glob("masks/*.png"))

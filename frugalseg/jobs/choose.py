@@ -11,6 +11,7 @@ from frugalseg.jobs.request import FitRequest
 from frugalseg.selection.candidates import Candidate, candidates_for
 from frugalseg.selection.choice import Choice, choose
 from frugalseg.selection.settings import AUTO, ChoiceSettings
+from frugalseg.support.checked import from_arguments
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress
 from frugalseg.support.records import files_read, plain, stamps
@@ -47,7 +48,7 @@ def with_choice(
     place = work.with_name(work.name + ".choice")
     with alone(place):
         scratch(place, describe(request, dataset, candidates))
-        settings = ChoiceSettings(**request.backbone)
+        settings = choice_settings(request)
         choice = choose(
             candidates,
             dataset,
@@ -73,13 +74,18 @@ def with_choice(
         empty(place)
 
 
+def choice_settings(request: FitRequest) -> ChoiceSettings:
+    """How a request of the family `AUTO` compares; `InputError` for wrong options, and for what is to be chosen."""
+    chosen = [name for name in CHOSEN if request.settings.get(name)]
+    if chosen:
+        raise InputError(
+            f"--backbone auto chooses {' and '.join(chosen).replace('network_size', 'size')}; leave it out"
+        )
+    return from_arguments(ChoiceSettings, request.backbone)
+
+
 def candidates_of(request: FitRequest, dataset: SegmentationFolder) -> list[Candidate]:
     """What is compared; a checkpoint of the request is the first candidate."""
-    defaults = [name for name in CHOSEN if request.settings.get(name)]
-    if defaults:
-        raise InputError(
-            f"--backbone auto chooses {' and '.join(defaults).replace('network_size', 'size')}; leave it out"
-        )
     given = None
     if request.checkpoint is not None:
         given = Candidate(request.checkpoint, family_of_checkpoint(request.checkpoint), request.checkpoint)

@@ -9,15 +9,17 @@ from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.data.check import Finding, check_folder
+from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.opened import KEPT, OpenedFolder
-from frugalseg.jobs.choose import with_choice
+from frugalseg.jobs.choose import choice_settings, with_choice
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import FitRequest
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
+from frugalseg.selection.folds import folds_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
@@ -70,10 +72,14 @@ def fit_folder(
         require_new(out, overwrite)
     settings = Settings.of(request.settings)  # before the network, which may have to be fetched
     # Before all images are read and checked: this finds wrong options.
+    if request.family == AUTO:
+        choice_settings(request)
     segmenter = None if request.family == AUTO else new_segmenter(request)
     require_comparable(request)
     opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
     dataset = checked(opened, settings.small_region, findings)
+    if request.folds is not None:
+        folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
     with with_choice(request, dataset, work, compared, progress) as (decided, choice):
         fit = Fit(decided, segmenter or new_segmenter(decided), dataset, place, work, choice)
         return fit.run(overwrite, planned, validated, progress)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.support.errors import InputError
+from frugalseg.support.text import count
 
 FEWEST = 2
 
@@ -28,8 +29,9 @@ def folds_of(targets: Sequence[NDArray[np.uint8]], folds: int, seed: int) -> lis
     present = [set(np.unique(target).tolist()) - {NOT_ANNOTATED} for target in targets]
     labelled = sum(bool(each) for each in present)
     if not FEWEST <= folds <= labelled:
-        most = f"give from {FEWEST} to {labelled} folds" if labelled >= FEWEST else f"annotate at least {FEWEST}"
-        raise InputError(f"{folds} folds of {labelled} annotated images; {most}")
+        fewest = f"from {FEWEST} to {labelled}" if labelled > FEWEST else str(FEWEST)
+        most = f"give {fewest} folds" if labelled >= FEWEST else f"annotate at least {FEWEST}"
+        raise InputError(f"{folds} folds of {count(labelled, 'annotated image')}; {most}")
     counts = np.bincount([position for each in present for position in each], minlength=256)
     order = np.random.default_rng(seed).permutation(len(targets))
     rarest = {int(image): min((int(counts[c]) for c in present[image]), default=len(targets) + 1) for image in order}

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from frugalseg.support.options import option
+from frugalseg.support.options import check_ranges, option
+from frugalseg.support.ranges import POSITIVE
 
 AUTO = "auto"
 """What the command line and requests call a backbone that is to be chosen."""
@@ -20,4 +21,8 @@ class ChoiceSettings:
     minutes: float = option(
         2.0,
         "About how long the comparison may take on two CPU cores. If that is too short, some images are left out.",
+        within=POSITIVE,
     )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

@@ -27,8 +27,8 @@ def paths(tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """The paths of all images that have been read, or are about to be."""
-    begun, real = [], read_ahead.read_image
-    monkeypatch.setattr(read_ahead, "read_image", lambda path: (begun.append(path), real(path))[1])
+    begun, real = [], read_ahead.read_pixels
+    monkeypatch.setattr(read_ahead, "read_pixels", lambda path, channels: (begun.append(path), real(path, channels))[1])
     return begun
 
 

@@ -126,4 +126,9 @@ def test_what_cannot_be_chosen_is_refused(halves, tmp_path):
         fit_folder(FitRequest(halves, AUTO, None, {}, {"tile": True}), tmp_path / "model")
     with pytest.raises(InputError, match="7 folds of 6 annotated images; give from 2 to 6 folds"):
         fit_folder(FitRequest(halves, "colour", None, SMALL, {"members": 1}, folds=7), tmp_path / "model")
-    assert not (tmp_path / "model").exists()
+    with pytest.raises(InputError, match="7 folds of 6 annotated images"):  # before the comparison
+        fit_folder(FitRequest(halves, AUTO, None, {}, {"members": 1}, folds=7), tmp_path / "model")
+    for minutes in (0, -1, float("inf"), float("nan"), "soon", None):
+        with pytest.raises(InputError, match="minutes"):
+            fit_folder(FitRequest(halves, AUTO, None, {"minutes": minutes}, {}), tmp_path / "model")
+    assert not list(tmp_path.iterdir())

@@ -114,7 +114,9 @@ def test_a_state_that_was_cut_short(left, tmp_path):
     arguments = (toy(2), toy(1, 100), TOY_CLASSES, replace(QUICK, epochs=1))
     train_student(*arguments, work=tmp_path / "training")
     os.truncate(tmp_path / "training" / "student.ckpt", left)
-    with pytest.raises(InputError, match=r"student\.ckpt: cannot be read .*delete .*training to begin") as caught:
+    with pytest.raises(
+        InputError, match=r"student\.ckpt: a damaged state of a training .*delete .*training to begin"
+    ) as caught:
         train_student(*arguments, work=tmp_path / "training")
     assert "\n" not in str(caught.value)
 

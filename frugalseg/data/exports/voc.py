@@ -1,9 +1,8 @@
 """Pascal VOC: ``JPEGImages/`` and ``SegmentationClass/``, as PASCAL, CVAT and labelme's converter write them."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background
 from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
+from frugalseg.data.exports.voc_list import ImageList
 from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
 from frugalseg.data.mask_folder import named_files, pairing_errors
@@ -122,14 +122,15 @@ def _image_folder(place: Path) -> Path | None:
 
 def _layout(root: Path) -> Layout:
     legend = find_legend(root)
-    listed = listed_names(root)
+    listed = ImageList.of(root)
     suffixes = MASK_SUFFIXES | LOSSY_SUFFIXES
     masks = named_files(root / "SegmentationClass", suffixes)
     everything = named_files(_image_folder(root) or root, IMAGE_SUFFIXES)
+    strays = [] if listed is None else listed.strays(name for name, _ in (*everything, *masks))
     if listed is not None:
-        masks = [(name, path) for name, path in masks if name in listed or path.stem in listed]
+        masks = [(name, path) for name, path in masks if listed.holds(name)]
     if not masks:
-        raise FileError(root / "SegmentationClass", "no masks for the images", "export the masks again")
+        raise next(iter(strays), FileError(root / "SegmentationClass", "no masks for the images", "export them again"))
     names = {name for name, _ in masks}
     images = [(name, path) for name, path in everything if name in names]
     files = {name: VocMask(path, legend) for name, path in masks}
@@ -140,29 +141,10 @@ def _layout(root: Path) -> Layout:
         classes_file(root),
         _legend(root, list(files.values()), legend),
         by_name=legend is not None,
-        problems=tuple(pairing_errors(root, images, masks)),
+        problems=(*strays, *pairing_errors(root, images, masks)),
         unused=tuple(path for name, path in everything if name not in names),
         decisive=() if legend is None else (legend.path,),
     )
-
-
-def listed_names(root: Path) -> set[str] | None:
-    """The images of ``ImageSets/Segmentation``: of ``trainval.txt`` or else ``train.txt``; None without them.
-
-    A line holds the name of one image, with or without suffix.
-    """
-    for name in ("trainval.txt", "train.txt"):
-        path = root / "ImageSets" / "Segmentation" / name
-        if path.is_file():
-            lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-            return {unicodedata.normalize("NFC", _without_suffix(line)) for line in lines if line}
-    return None
-
-
-def _without_suffix(name: str) -> str:
-    """A name without the suffix of an image; other dots belong to it."""
-    suffix = PurePosixPath(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _legend(root: Path, masks: Sequence[VocMask], legend: VocLegend | None) -> Legend:

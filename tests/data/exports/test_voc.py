@@ -58,6 +58,41 @@ def test_lists_of_images(tmp_path: Path) -> None:
     assert SegmentationFolder(tmp_path).names == ["a", "b"]
 
 
+LISTS = {
+    "lines of Windows": b"a\r\nb\r\n",
+    "a mark in front": b"\xef\xbb\xbfa\nb\n",
+    "UTF-16": "a\r\nb\r\n".encode("utf-16"),
+    "empty lines, doubled names": b"\n b \n\n a\nb",
+}
+
+
+@pytest.mark.parametrize("content", LISTS.values(), ids=LISTS)
+def test_lists_as_editors_save_them(content: bytes, tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 1), "b": halves(0, 2), "c": halves(0, 2)}, PALETTE)
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_bytes(content)
+    assert SegmentationFolder(tmp_path).names == ["a", "b"]
+
+
+STRANGE = {
+    "another name": ("a\nzz", "1 name in it of which there is no image: zz; correct the list"),
+    "a label behind the name": ("a 1\nb -1\n", "2 names in it of which there is no image: a 1, b -1"),
+    "another case": ("A\nb", "no image: A"),
+    "a way out": ("../a\nb", r"no image: \.\./a"),
+    "nothing": ("\n\n", r"train\.txt: names no image"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), STRANGE.values(), ids=STRANGE)
+def test_names_in_a_list_that_no_image_has_are_told(content: str, said: str, tmp_path: Path) -> None:
+    """Without a word, the images that were meant would be left out."""
+    voc(tmp_path, {"a": halves(0, 1), "b": halves(0, 2)}, PALETTE)
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text(content)
+    with pytest.raises(InputError, match=said):
+        SegmentationFolder(tmp_path)
+
+
 def test_colours_of_cvat_are_matched_by_name(tmp_path: Path) -> None:
     voc(tmp_path, {"a": coloured((0, 0, 0), (51, 221, 255), (224, 224, 192), (250, 50, 83))})
     (tmp_path / "labelmap.txt").write_text(LABELMAP)
