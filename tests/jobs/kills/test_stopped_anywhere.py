@@ -16,6 +16,8 @@ SAMPLES = {"toy": 3, "predict": 3}
 """How many operations the default tests choose for a command; of the costlier ones, 1."""
 MORE = 4
 """How many the slow tests choose."""
+FEWER = {"fit auto": 1}
+"""So many of a command that runs several networks on all images."""
 
 ENDS = {"SIGINT": (130, "stopped; run the same command again"), "full": (1, "error: ")}
 """How a command ends that can still say why, and with which words."""
@@ -65,7 +67,7 @@ def test_killed_at_some_operations(name: str, trial: Trials) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_stopped_at_more_operations(name: str, how: str, trial: Trials) -> None:
     each = trial(name)
-    assert not faults(each, how, chosen(name, how, each, MORE))
+    assert not faults(each, how, chosen(name, how, each, FEWER.get(name, MORE)))
 
 
 @pytest.mark.exhaustive
@@ -95,7 +97,7 @@ def test_killed_again_and_again(name: str, trial: Trials) -> None:
     """Each rerun is killed, too, at an operation chosen by chance."""
     each, generator = trial(name), random.Random(name)
     each.place()
-    for _ in range(8):
+    for _ in range(2 * FEWER.get(name, MORE)):
         at, how = generator.randint(1, each.operations), generator.choice(["kill", "torn"])
         life = each.warm.life(each.arguments, each.folder / "here", at, how)
         if not life.stopped:
