@@ -323,7 +323,8 @@ class Segmenter(Model):
     def smoothing_radius(self, shape: tuple[int, ...]) -> int:
         """Pixels of an image (H, W) that the setting `smoothing` stands for; 0 for none."""
         share = self.settings.smoothing_share
-        return max(1, min(MOST_RADIUS, round(share * min(self.windows(shape)[0].size)))) if share else 0
+        side = min(*self.windows(shape)[0].size, *shape[:2])  # windows may reach beyond a small image
+        return max(1, min(MOST_RADIUS, round(share * side))) if share else 0
 
     def predict_maps(
         self, maps: Iterable[FeatureMaps], images: Iterable[NDArray[np.uint8]] | None = None
@@ -339,9 +340,14 @@ class Segmenter(Model):
                 mirrored ones.
         """
         predictor = self._predictor()
-        if self.settings.mirrored_views or (self.settings.afterwards and images is None):
-            raise InputError("maps alone are not enough for the settings mirrored_views and smoothing: give the images")
-        for one, image in zip(maps, repeat(None) if images is None else images, strict=False):
+        if self.settings.mirrored_views:
+            raise InputError("the setting mirrored_views needs the maps of mirrored images, too: use predict")
+        if self.settings.afterwards and images is None:
+            raise InputError("the setting smoothing needs the images beside their maps: give the images")
+        pairs = zip(maps, repeat(None), strict=False) if images is None else zip(maps, images, strict=True)
+        for one, image in pairs:
+            if image is not None and (image.ndim != 3 or image.shape[:2] != one.size):
+                raise InputError(f"an image of shape {image.shape} for maps of {one.size[0]}x{one.size[1]} pixels")
             rows = predictor.rows(one.to(self.device), self.wanted_of_members(EVERYTHING))
             yield whole(rows if image is None else self.finished(rows, image), one.size[0])
 

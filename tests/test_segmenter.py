@@ -328,8 +328,16 @@ def test_smoothing_filters_the_probabilities_at_the_scale_of_the_image(fitted, t
     maps = fitted.features([cut(image, window) for window in fitted.windows(image.shape)]).on(image.shape[:2])
     (again,) = smooth.predict_maps([maps], [image])
     assert torch.equal(again.mask, found.mask)
-    with pytest.raises(InputError, match="give the images"):
-        next(smooth.predict_maps([maps]))
+    for model, given, said in (
+        (smooth, None, "give the images"),
+        (smooth, [image[:20]], "for maps of 48x48"),
+        (changed(fitted, mirrored_views=True), [image], "mirrored images"),
+    ):
+        with pytest.raises(InputError, match=said):
+            next(model.predict_maps([maps], given))
+    with pytest.raises(ValueError):
+        list(smooth.predict_maps([maps, maps], [image]))
+    assert changed(fitted, smoothing=0.05, tile=True).smoothing_radius((12, 12)) == 1
 
 
 @pytest.mark.parametrize("tile", [False, True])

@@ -5,6 +5,7 @@ percentiles of them gets the 256 levels; noise is coarser than such a level in n
 sees images as it sees photographs, at a byte for each value.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ from frugalseg.support.files import FileError
 from frugalseg.support.ranges import Range, check_range
 from frugalseg.support.text import count, quoted
 
+log = logging.getLogger(__name__)
+
 PERCENTILES = (0.5, 99.5)
 SAMPLED = 2**20
 """Values of a channel, of all images together, that its percentiles are taken from; of fewer, all."""
 NUMBER, PERCENT = Range(1, 4096), Range(0, 100, whole=False)
+FEW_LEVELS = 0.95
+"""Share of a channel's values on two levels from which on something must be wrong with them."""
 CHOOSE_AGAIN = "name channels that all images have"
 
 Pixels = NDArray[np.uint8]
@@ -89,14 +94,32 @@ class ChannelChoice:
         ranges = []
         for number, column in zip(self.channels, values.T, strict=True):
             finite = column[np.isfinite(column)]
-            low, high = np.percentile(finite, self.percentiles).tolist() if len(finite) else (0.0, 0.0)
+            if not len(finite):
+                raise InputError(f"channel {number} holds no numbers in any image; leave it out")
+            low, high = np.percentile(finite, self.percentiles).tolist()
             if low >= high:
                 held = f"between the percentiles {self.percentiles[0]:g} and {self.percentiles[1]:g} of all images"
                 raise InputError(
                     f"channel {number} holds a single value {held}; leave it out, or try --percentiles 0,100"
                 )
             ranges.append((low, high))
+            warn_of_few_levels(number, finite, (low, high))
         return tuple(ranges)
+
+
+def warn_of_few_levels(number: int, values: NDArray[np.float64], ends: tuple[float, float]) -> None:
+    """Log that scaling leaves nearly nothing of a channel, as where a number far away marks missing pixels."""
+    low, high = ends
+    levels = np.bincount(np.rint((values.clip(low, high) - low) * (255 / (high - low))).astype(np.int64), minlength=256)
+    few = np.sort(levels)[-2:].sum()
+    if few > FEW_LEVELS * len(values) and len(np.unique(values)) > len(levels) // 16:
+        log.warning(
+            "channel %d: nearly all values fall on 2 of 256 levels between %g and %g; "
+            "if a number marks missing pixels, replace it by NaN, or give narrower --percentiles",
+            number,
+            low,
+            high,
+        )
 
 
 @dataclass(frozen=True)

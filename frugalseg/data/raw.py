@@ -124,7 +124,8 @@ def channel_pages(path: Path) -> list[Page]:
         message = f"holds {len(pages)} pages, of which no more than {MOST_CHANNELS} can be the channels of one picture"
         raise FileError(path, message, "save the channels of a picture as a file of their own")
     if len({(page.size, page.samples, page.orientation) for page in pages}) > 1:
-        raise FileError(path, "its pages differ in size, so they are no channels of one picture", UNCOMPRESSED)
+        message = "its pages differ in size, channels or orientation, so they are no channels of one picture"
+        raise FileError(path, message, UNCOMPRESSED)
     if any(page.dtype is None for page in pages):
         if len(pages) > 1:
             raise FileError(path, "its pages cannot be read as channels", UNCOMPRESSED)

@@ -33,6 +33,9 @@ AT_ONCE = 2**24
 MOST_PAGES = 4096
 """Pages whose headers are read."""
 
+PREDICTED = (5, 8, 32946, 34925, 50000)
+"""TIFF's numbers of the compressions with which a predictor counts: LZW, Deflate (two numbers), LZMA, Zstandard."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -78,7 +81,7 @@ class Page:
             dtype=_dtype(tags, little),
             separate=_number(tags, 284, 1) == 2,
             compression=_number(tags, 259, 1),
-            predictor=_number(tags, 317, 1),
+            predictor=_number(tags, 317, 1) if _number(tags, 259, 1) in PREDICTED else 1,
             segment=(_number(tags, 323, 0), _number(tags, 322, 0)) if tiled else (rows, width),
             tiled=tiled,
             offsets=_numbers(tags, 324 if tiled else 273),

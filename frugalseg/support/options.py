@@ -58,7 +58,9 @@ def check_ranges(options: Any) -> None:
         value, within, kind = getattr(options, each.name), each.metadata.get("within"), types[each.name]
         if kind is bool and not isinstance(value, bool):
             raise InputError(f"{each.name} is {quoted(value)}; give True or False")
-        if kind in (int, float) and within is not None:
+        if kind in (int | None, float | None) and value is None:
+            continue
+        if kind in (int, float, int | None, float | None) and within is not None:
             require_number(f"{each.name} is", value, within)
         else:
             check_range(f"{each.name} is", value, within)

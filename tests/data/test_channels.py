@@ -220,3 +220,17 @@ def test_a_damaged_description_is_refused(wrong: dict[str, Any]) -> None:
     assert from_json(ChannelSpec, sound).ranges == ((0.0, 1.0),)
     with pytest.raises(InputError):
         from_json(ChannelSpec, {**sound, **wrong})
+
+
+def test_numbers_that_mark_missing_pixels_are_told_of(caplog):
+    values = np.random.default_rng(0).random((40, 40, 1))
+    values[:4] = -9999
+    ChannelChoice((1,)).found_in([values])
+    assert "if a number marks missing pixels, replace it by NaN" in caplog.text
+    caplog.clear()
+    values[:4] = np.nan
+    assert ChannelChoice((1,)).found_in([values]).ranges[0][0] >= 0
+    ChannelChoice((1,)).found_in([(values > 0.5).astype(np.uint8)])
+    assert not caplog.records
+    with pytest.raises(InputError, match="channel 1 holds no numbers"):
+        ChannelChoice((1,)).found_in([np.full((4, 4, 1), np.nan)])
