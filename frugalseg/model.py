@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -28,6 +29,7 @@ from frugalseg.support.hub import local_or_downloaded
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
+from frugalseg.support.runs import work_folder
 from frugalseg.support.text import brief
 
 if TYPE_CHECKING:
@@ -223,9 +225,16 @@ def model_folder(folder_or_hub_id: str | Path) -> Path:
     """The local folder of a saved model; a Hub id is downloaded first.
 
     Raises:
-        InputError: see `local_or_downloaded`; or the folder holds no model.
+        InputError: see `local_or_downloaded`; or the folder holds no model, or one that is not finished.
     """
-    folder = local_or_downloaded(folder_or_hub_id, "model folder")
+    try:
+        folder = local_or_downloaded(folder_or_hub_id, "model folder")
+    except InputError:
+        with suppress(OSError, ValueError, TypeError):  # names that no folder can have
+            if (work := work_folder(Path(folder_or_hub_id))).is_dir():
+                message = f"{folder_or_hub_id}: not finished yet, its work lies in {work.name}; run its command again"
+                raise InputError(message) from None
+        raise
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: not a frugalseg model (no config.json); give the folder that fit wrote")
     return folder

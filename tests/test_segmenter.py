@@ -267,6 +267,9 @@ def test_settings_out_of_range(settings, message, tiny_ddpm):
 
 
 def test_models_that_are_none(tmp_path, fitted):
+    (tmp_path / "half.work").mkdir()
+    with pytest.raises(InputError, match=r"half: not finished yet, its work lies in half\.work; run its command again"):
+        Segmenter.from_pretrained(tmp_path / "half")
     with pytest.raises(InputError, match="no such model folder"):
         Segmenter.from_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="not a frugalseg model"):

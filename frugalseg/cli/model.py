@@ -146,16 +146,19 @@ def fit(
         **({"mirrored_views": True} if mirrored_views else {}),
     }
     request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds, choice)
-    if checkpoint is None and family == "timm" and not given.get("model"):
-        typer.echo(AT_HAND, err=True)
+    at_hand = checkpoint is None and family == "timm" and not given.get("model")
     estimates: list[object] = []
+
+    def planned(estimate: object) -> None:
+        typer.echo(f"{AT_HAND}\n{estimate}" if at_hand else str(estimate), err=True)
+
     with bars() as progress:
         fit_folder(
             request,
             out,
             overwrite=overwrite,
             findings=print_findings,
-            planned=lambda estimate: typer.echo(str(estimate), err=True),
+            planned=planned,
             compared=lambda choice: typer.echo(str(choice), err=True),
             validated=estimates.append,
             progress=progress,

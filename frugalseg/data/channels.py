@@ -97,6 +97,8 @@ class ChannelChoice:
             if not len(finite):
                 raise InputError(f"channel {number} holds no numbers in any image; leave it out")
             low, high = np.percentile(finite, self.percentiles).tolist()
+            if not math.isfinite(high - low):
+                raise InputError(f"channel {number} holds too large numbers, {low:g} to {high:g}; leave it out")
             if low >= high:
                 held = f"between the percentiles {self.percentiles[0]:g} and {self.percentiles[1]:g} of all images"
                 raise InputError(

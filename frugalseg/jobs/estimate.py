@@ -79,10 +79,10 @@ class Estimate:
     prediction: PredictionEstimate
 
     def __str__(self) -> str:
+        literal = f" (a vector for each pixel would take {size_text(self.literal)})" * (self.literal > self.stored)
         return (
             f"{count(self.images, 'image')}, seen by the network at {sizes_text(self.seen)}, "
-            f"{self.dim} features a pixel: {size_text(self.stored)} for the features "
-            f"(a vector for each pixel would take {size_text(self.literal)}), "
+            f"{self.dim} features a pixel: {size_text(self.stored)} for the features{literal}, "
             f"about {time_text(self.feature_seconds)} to compute them and {time_text(self.training_seconds)} to train; "
             f"{self.prediction} (with nothing else running on this machine)"
         )

@@ -143,9 +143,11 @@ def test_a_file_of_something_else_is_not_to_be_downloaded_again(tmp_path, capsys
 
 
 def test_check_says_what_is_wrong(data, capsys):
+    code, out, err = run("check", data, capsys=capsys)
+    assert code == 0 and not err and out.splitlines()[-1] == "no errors: fit takes this folder"
     image(data / "images" / "lonely.png")
     code, out, err = run("check", data, capsys=capsys)
-    assert code == 2 and not err
+    assert code == 2 and not err and "no errors" not in out
     (line,) = [line for line in out.splitlines() if "lonely" in line]
     assert line.startswith("error ") and "1 image without a mask: lonely.png; " in line
 
