@@ -128,9 +128,6 @@ def fit(
         FIT_OPTIONS.flags(AUTO_FAMILY if family == AUTO else family_named(family)), given
     )  # refuses wrong ones before torch is loaded
     network_size, choice = size and parse_size(size), channel_choice(channels, percentiles)
-    from frugalseg.data.images import images_in
-
-    images_in(data)  # a misspelled folder is told of before torch is loaded
     from frugalseg.jobs.fit import FitRequest, fit_folder
     from frugalseg.support.device import choose_device
     from frugalseg.support.progress import bars
