@@ -38,6 +38,7 @@ class Family:
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
         pretrain_settings: its `TrainingSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
+        pretrain_name: what ``frugalseg pretrain`` calls the training; without it the name of the family.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
@@ -50,6 +51,7 @@ class Family:
     pretraining: str | None = None
     pretrain_settings: str | None = None
     generation: str | None = None
+    pretrain_name: str = ""
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
@@ -59,6 +61,8 @@ class Family:
             raise ValueError(f"the family {self.name!r} needs both pretraining and pretrain_settings, or neither")
         if not self.package:
             object.__setattr__(self, "package", f"frugalseg.backbones.{self.name}")
+        if not self.pretrain_name:
+            object.__setattr__(self, "pretrain_name", self.name)
 
     def load(self, module: str, name: str) -> Any:
         """The object `name` of one of the family's modules."""
@@ -164,6 +168,11 @@ def combination(names: Sequence[str]) -> Combination:
 def pretrainable() -> list[Family]:
     """The families that can be trained from scratch, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.pretraining is not None]
+
+
+def training_of(name: str) -> str:
+    """What ``frugalseg pretrain`` calls the training of a family, by the family's name; also of an unknown one."""
+    return FAMILIES[name].pretrain_name if name in FAMILIES else name
 
 
 def generating() -> list[Family]:
