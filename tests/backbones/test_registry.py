@@ -54,7 +54,7 @@ def test_a_training_may_have_a_name_of_its_own(registry, tmp_path):
     assert pretrainable_family("glance") == pretrainable_family("view") == named
     with pytest.raises(InputError, match="pretrain glance"):
         saved.read_config(tmp_path, "view")
-    with pytest.raises(InputError, match="known: ddpm, swav, mae.*, glance"):
+    with pytest.raises(InputError, match=r"known: ddpm, swav, mae.*, glance"):
         pretrainable_family("colour")
 
 
