@@ -1,6 +1,6 @@
 """The families of backbones, and where the parts of each are found; nothing here imports torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +43,7 @@ class Family:
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
         checkpoint: whether the family takes a checkpoint, and whether it can do without.
+        known_by: names of tensors; a file that has one of them looks like a checkpoint of this family.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Family:
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
+    known_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.pretraining is None) != (self.pretrain_settings is None):
@@ -170,6 +172,11 @@ def pretrainable() -> list[Family]:
     return [family for family in FAMILIES.values() if family.pretraining is not None]
 
 
+def family_with(tensors: Collection[str]) -> str | None:
+    """The family whose checkpoints have tensors of these names, for messages; None where none is known by them."""
+    return next((each.name for each in FAMILIES.values() if any(name in tensors for name in each.known_by)), None)
+
+
 def training_of(name: str) -> str:
     """What ``frugalseg pretrain`` calls the training of a family, by the family's name; also of an unknown one."""
     return FAMILIES[name].pretrain_name if name in FAMILIES else name
@@ -200,10 +207,31 @@ register(
         "DDPMGeneration",
         builtin=("toy_ddpm",),
         checkpoint="needed",
+        known_by=("input_blocks.0.0.weight", "time_embedding.linear_1.weight"),
     )
 )
-register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings", checkpoint="needed"))
-register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings", checkpoint="needed"))
+register(
+    Family(
+        "swav",
+        "SwAVBackbone",
+        "SwAVOptions",
+        "SwAVPretraining",
+        "SwAVPretrainSettings",
+        checkpoint="needed",
+        known_by=("module.projection_head.0.weight", "projection_head.0.weight"),
+    )
+)
+register(
+    Family(
+        "mae",
+        "MAEBackbone",
+        "MAEOptions",
+        "MAEPretraining",
+        "MAEPretrainSettings",
+        checkpoint="needed",
+        known_by=("decoder_pos_embed",),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
