@@ -59,10 +59,10 @@ def pretrain(
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
     if not run.resumable:
         spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images))
-    settings = settings or stored_settings(family, out)
+    settings = settings or stored_settings(found.name, out)
     machine = Machine.of(options.device)
     paths = images_of(images)
-    data = {"family": family, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
+    data = {"family": found.name, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
@@ -95,10 +95,11 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> CommonSetting
     Raises:
         InputError: `out` holds a run of another family, or cannot be written.
     """
-    run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
+    run, found = RunFolder(Path(out)), pretrainable_family(family)
+    cls = found.settings_class()
     require_writable(run.path)
     stored = run.stored_settings() if run.resumable else {}
-    if stored.get("family", family) != family:
+    if stored.get("family", found.name) != found.name:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
     with refused_where_damaged(run.settings, "run", AFRESH):
         settings: CommonSettings = cls.from_json(stored)
@@ -115,10 +116,15 @@ def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def pretrainable_family(name: str) -> Family:
-    """A family that can be trained from scratch; raises `InputError` with the names of those that can."""
-    family = family_named(name)
+    """A family that can be trained from scratch, by its name or that of its training.
+
+    Raises:
+        InputError: there is none; the message names those that can.
+    """
+    trainings = {each.pretrain_name: each for each in pretrainable()}
+    family = trainings[name] if name in trainings else family_named(name)
     if family.pretraining is None:
-        known = ", ".join(other.name for other in pretrainable())
+        known = ", ".join(trainings)
         raise InputError(f"the family {name!r} cannot be trained from scratch; known: {known}")
     return family
 

@@ -50,7 +50,7 @@ class Dies(family.load("pretrain", family.pretraining)):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().training_step(batch, index)
 
-setattr(import_module(f"frugalseg.backbones.{family.name}.pretrain"), family.pretraining, Dies)
+setattr(import_module(f"{family.package}.pretrain"), family.pretraining, Dies)
 pretrain(family.name, sys.argv[3], sys.argv[4], checks.tiny, OPTIONS)
 """
 
