@@ -195,6 +195,7 @@ register(
 )
 register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings", checkpoint="needed"))
 register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings", checkpoint="needed"))
+register(Family("alae", "ALAEBackbone", "ALAEOptions", generation="ALAEGeneration", checkpoint="needed"))
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))

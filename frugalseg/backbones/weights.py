@@ -3,7 +3,7 @@
 import argparse
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         raise FileError(path, "no such checkpoint file", "check the path")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _read_torch(path)
+    content = read_torch(path)
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -50,7 +50,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     tensors = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise FileError(path, "no tensors by name in this checkpoint", "give the file that holds the state dict")
-    _require_backed(tensors, path)
+    require_backed(tensors, path)
     return tensors
 
 
@@ -62,9 +62,18 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_torch(path: Path) -> object:
+def read_torch(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
+    """What a torch file holds, on the CPU; nothing in it is executed.
+
+    Args:
+        path: the file, also of the format before zip archives.
+        stand_ins: empty classes of ours and the full names of the foreign ones that they replace in the file.
+
+    Raises:
+        FileError: a damaged file, or one that holds anything but plain data.
+    """
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
@@ -83,7 +92,7 @@ def _damaged(path: Path, what: str, error: Exception) -> FileError:
     return FileError(path, f"damaged or truncated {what} ({said})", "download it again")
 
 
-def _require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
+def require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raise `FileError` where tensors claim values that are not in the file: one number may pose as a terabyte."""
     claimed, there = 0, path.stat().st_size
     for name, tensor in tensors.items():
