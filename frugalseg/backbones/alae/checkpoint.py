@@ -112,8 +112,8 @@ def read_published(path: Path) -> dict[str, Tensor]:
     wanted = {**{name + ending: name for name in NETWORKS}, MEAN: MEAN}
     known = {*NETWORKS, MEAN, *(name + AVERAGED for name in NETWORKS)}
     if not wanted.keys() <= models.keys() <= known:
-        found = [str(name) for name in models if name not in known] or map(str, models)
-        raise foreign(path, "not the networks of an adversarial latent autoencoder", wanted, found)
+        odd = [str(name) for name in models if name not in known]
+        raise foreign(path, "not the networks of an adversarial latent autoencoder", wanted, odd or map(str, models))
     tensors = {f"{ours}.{key}": value for name, ours in wanted.items() for key, value in _named(models[name]).items()}
     require_backed(tensors, path)
     return tensors
