@@ -232,6 +232,18 @@ register(
         known_by=("decoder_pos_embed",),
     )
 )
+register(
+    Family(
+        "alae",
+        "ALAEBackbone",
+        "ALAEOptions",
+        "ALAEPretraining",
+        "ALAEPretrainSettings",
+        "ALAEGeneration",
+        checkpoint="needed",
+        known_by=("mapping_fl.map_blocks.0.fc.weight",),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
