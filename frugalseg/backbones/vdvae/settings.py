@@ -32,13 +32,13 @@ class VDVAEOptions:
 
     encoder_resolutions: tuple[int, ...] | None = option(
         None,
-        "The resolutions of the encoder to read, as numbers of rows, such as 256,128,64. By default all above 1. If you "
-        "give only one of this and --decoder-blocks, nothing else is read.",
+        "The resolutions of the encoder to read, as numbers of rows, such as 256,128,64. By default all above 1. If "
+        "you give only one of this and --decoder-blocks, nothing else is read.",
         within=AMOUNT,
     )
     decoder_blocks: tuple[int, ...] | None = option(
         None,
-        "The decoder blocks to read, such as 10,20,42. Block 0 is the first. By default, the last one of each resolution.",
+        "The decoder blocks to read, such as 10,20,42. Block 0 is the first. By default, the last of each resolution.",
         within=AMOUNT,
     )
     data: Data | None = option(

@@ -102,7 +102,7 @@ def test_tensors_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no published VDVAE has 5 blocks in the encoder and 4 in the decoder, and the tensors do not tell the rest; "
+        ({}, "has 5 blocks in the encoder and 4 in the decoder, and the tensors do not tell the rest; "
          "give encoder_layout, decoder_layout, data"),
         ({"encoder_layout": SHAPE.encoder, "decoder_layout": SHAPE.decoder}, "give data"),
         ({"encoder_layout": "8x1,8d2,4x1,4d2,1x1"}, "a block at 1 cannot follow a block at 4"),
