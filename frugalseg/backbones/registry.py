@@ -232,6 +232,16 @@ register(
         known_by=("decoder_pos_embed",),
     )
 )
+register(
+    Family(
+        "alae",
+        "ALAEBackbone",
+        "ALAEOptions",
+        generation="ALAEGeneration",
+        checkpoint="needed",
+        known_by=("discriminator.from_rgb.0.from_rgb.weight",),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
