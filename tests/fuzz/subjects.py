@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from frugalseg import SegmentationFolder, load_backbone, load_model
+from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
@@ -26,6 +27,8 @@ from frugalseg.experiments.recipe import load_recipe
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
+from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
+from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
 from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
@@ -256,6 +259,20 @@ def family_folder(family: str, folder: Path) -> None:
     load_backbone(family, folder, **({"timesteps": (50,), "blocks": (1,)} if family == "ddpm" else {}))
 
 
+def stylegan2_folder(folder: Path) -> None:
+    save_generator(small_generator(), folder)
+
+
+def stylegan2_pickle(folder: Path) -> None:
+    write_official(folder / "network.pkl", small_generator(), small_discriminator())
+
+
+def read_stylegan2_pickle(folder: Path) -> None:
+    """Both networks; the first draws an image."""
+    load_backbone("stylegan2", folder / "network.pkl").generator(None).draw([0])
+    load_discriminator(folder / "network.pkl")
+
+
 def model(kind: str, folder: Path) -> None:
     """A saved model that was never trained."""
     with tempfile.TemporaryDirectory() as name:
@@ -324,6 +341,8 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "npz": lambda: npz(np.savez),
     "packed npz": lambda: npz(np.savez_compressed),
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
+    "stylegan2 folder": lambda: Subject(files_of(stylegan2_folder), partial(family_folder, "stylegan2")),
+    "stylegan2 pickle": lambda: Subject(files_of(stylegan2_pickle), read_stylegan2_pickle),
     "timm folder": lambda: Subject(files_of(save_timm), partial(family_folder, "timm")),
     **{
         f"model {kind}": lambda kind=kind: Subject(files_of(partial(model, kind)), read_model)  # type: ignore[misc]
