@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from frugalseg.data.catalogue.names import data_place, test_images
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
@@ -104,7 +105,7 @@ def check_folder(
     findings += _image_findings(layout, scans)
     findings += _of_channels(opened, scans)
     findings += _unused(layout)
-    findings += _identical(opened, scans, None if test is None else as_path(test, "data folder"))
+    findings += _identical(opened, scans, None if test is None else test_images(as_path(test, "data folder")))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -351,6 +352,7 @@ def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -
 
 def _images_of(folder: Path) -> list[Path]:
     """The images of a data folder, or those that lie in a folder."""
+    folder = data_place(folder)
     if not folder.is_dir():
         return images_in(folder)  # says what is wrong
     try:

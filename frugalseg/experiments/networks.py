@@ -56,7 +56,7 @@ def folders_of(recipe: Recipe, name: str) -> list[Path]:
     """The folders of images that a network is trained on."""
     if not isinstance(recipe.data, FolderData):
         raise InputError(f"networks.{name}: recipes of built-in images cannot train a network; give its checkpoint")
-    return [Path(recipe.data.path) / part for part in recipe.networks[name].images]
+    return [recipe.data.root / part for part in recipe.networks[name].images]
 
 
 @dataclass(frozen=True)
