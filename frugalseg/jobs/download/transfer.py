@@ -25,7 +25,8 @@ WAITS = (1.0, 2.0, 4.0)
 """Seconds before each further try, where the transfer broke; a try that has brought something begins the row anew."""
 MOST_TRIES = 200
 MEGABYTE = 10**6
-CHUNK = 2**18
+CHUNK = 2**16
+"""Bytes written at once; of these, a transfer that breaks loses the last."""
 
 
 @dataclass(frozen=True)
