@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from frugalseg.backbones import load_backbone
 from frugalseg.jobs.pretrain import pretrain, stored_settings
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support.errors import InputError
 
 OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3)
@@ -50,7 +50,7 @@ class Dies(family.load("pretrain", family.pretraining)):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().training_step(batch, index)
 
-setattr(import_module(f"frugalseg.backbones.{family.name}.pretrain"), family.pretraining, Dies)
+setattr(import_module(f"{family.package}.pretrain"), family.pretraining, Dies)
 pretrain(family.name, sys.argv[3], sys.argv[4], checks.tiny, OPTIONS)
 """
 
@@ -90,7 +90,7 @@ class PretrainingChecks:
     """Derive, and say what to train."""
 
     family: str
-    tiny: TrainingSettings
+    tiny: CommonSettings
     """Twelve steps with batches of four, on images of (12, 8) or so; complete but for what `chosen_for` chooses."""
     pictures: tuple[str, ...]
     """The kinds of pictures that a run draws."""
