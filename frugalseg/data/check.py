@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from frugalseg.data.catalogue.benchmarks import CLASSES
 from frugalseg.data.catalogue.names import data_place, test_images
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
@@ -126,7 +127,8 @@ def _read(opened: OpenedFolder) -> tuple[ClassTable | None, list[Scan], list[Fin
 
 def _of_classes(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small_regions: int) -> list[Finding]:
     """What is to be said of the classes in the masks."""
-    where = str(layout.classes or layout.path)
+    own = layout.classes if layout.classes is not None and layout.classes.parent != CLASSES else None
+    where = str(own or layout.path)
     readable = [scan for scan in scans if scan.pixels]
     findings = _unknown_ids(scans, classes)
     findings += _class_findings(where, readable, classes)

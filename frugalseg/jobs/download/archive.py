@@ -1,11 +1,13 @@
 """Published archives, unpacked as what strangers made: regular files below a new folder, and no more than expected."""
 
+import gzip
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from frugalseg.support.files import FileError, disk_error
 from frugalseg.support.progress import Progress
@@ -24,7 +26,7 @@ def unpacked(archive: Path, folder: Path, progress: Progress) -> Iterator[Path]:
     """The members of an archive, in a folder that is gone when the block ends; move from it what is wanted.
 
     Args:
-        archive: a tar file, compressed in any way.
+        archive: a ``.tar.gz``.
         folder: a new one; what a killed process has left there is deleted.
         progress: told of the members.
 
@@ -36,15 +38,22 @@ def unpacked(archive: Path, folder: Path, progress: Progress) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        with understood(archive), tarfile.open(archive, "r|*") as tar:
+        with understood(archive), gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for number, member in enumerate(modest(archive, tar)):
                 tar.extract(member, folder, filter="data")
                 if number % SHOWN == 0:
                     progress(f"unpack {archive.name}", number + 1, number + 1 + SHOWN)
+            read_to_the_end(stream)
         progress(f"unpack {archive.name}", 1, 1)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_to_the_end(stream: IO[bytes]) -> None:
+    """Read what follows the last member: gzip compares its checksum at the end of the file alone."""
+    while stream.read(2**20):
+        pass
 
 
 @contextmanager

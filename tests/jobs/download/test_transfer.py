@@ -49,7 +49,7 @@ def arrived(place: Path, content: bytes = CONTENT) -> None:
 def half_there(url: str, place: Path, mirror: Mirror) -> None:
     """An earlier process was stopped after some bytes."""
     mirror.answers = [cut(HALF + 10)]
-    with pytest.raises(Refused, match="broke off|bytes came"):
+    with pytest.raises(Refused, match=r"broke off|bytes came"):
         fetch(url, place, silent, waits=())
     assert not place.exists() and Part.of(place).size == HALF
     mirror.requests.clear()
