@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN
@@ -276,7 +277,9 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
-    name = checkpoint.removeprefix(BUILTIN)
+    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
+    if published is not None:
+        return published.family
     owner = next((family.name for family in FAMILIES.values() if name != checkpoint and name in family.builtin), None)
     found = owner or family_in(checkpoint)
     if found in FAMILIES:
