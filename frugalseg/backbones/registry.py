@@ -255,6 +255,16 @@ register(
         known_by=("mapping_fl.map_blocks.0.fc.weight",),
     )
 )
+register(
+    Family(
+        "vdvae",
+        "VDVAEBackbone",
+        "VDVAEOptions",
+        generation="VDVAEGeneration",
+        checkpoint="needed",
+        known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))

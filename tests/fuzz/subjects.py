@@ -360,7 +360,7 @@ MAKERS: dict[str, Callable[[], Subject]] = {
 }
 """Makes each subject by its name."""
 
-SLOW = ("model ddpm", "model swav", "model mae", "model alae", "model timm", "model student")
+SLOW = ("model ddpm", "model swav", "model mae", "model alae", "model vdvae", "model timm", "model student")
 """Subjects for the slow tests alone; some damage to them is tried by tests/test_damaged.py in any case."""
 HEAVY = (*SLOW, "alae file", "ddpm folder", "timm folder")
 """Subjects whose reading takes long."""
