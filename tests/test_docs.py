@@ -93,7 +93,7 @@ def all_flags() -> set[str]:
     context = group.make_context("frugalseg", [])
     commands = [group.get_command(context, name) for name in group.list_commands(context)]
     pretrain = next(command for command in commands if command.name == "pretrain")
-    commands += [pretrain.get_command(context, family.name) for family in pretrainable()]
+    commands += [pretrain.get_command(context, family.pretrain_name) for family in pretrainable()]
     found = {"--help"}
     for command in commands:
         found.update(*(each.opts + each.secondary_opts for each in command.params))

@@ -1,12 +1,13 @@
 """The families of backbones, and where the parts of each are found; nothing here imports torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN
@@ -37,13 +38,15 @@ class Family:
         backbone: the `Backbone` in ``backbone.py``.
         options: the dataclass in ``settings.py`` that holds what `load_backbone` takes.
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
-        pretrain_settings: its `TrainingSettings` in ``settings.py``.
+        pretrain_settings: its `CommonSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
+        pretrain_name: what ``frugalseg pretrain`` calls the training; without it the name of the family.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
         checkpoint: whether the family takes a checkpoint, and whether it can do without.
         files: patterns of the names that only published files of this family have, such as ``*.pkl``.
+        known_by: names of tensors; a file that has one of them looks like a checkpoint of this family.
     """
 
     name: str
@@ -52,16 +55,20 @@ class Family:
     pretraining: str | None = None
     pretrain_settings: str | None = None
     generation: str | None = None
+    pretrain_name: str = ""
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
     files: tuple[str, ...] = ()
+    known_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.pretraining is None) != (self.pretrain_settings is None):
             raise ValueError(f"the family {self.name!r} needs both pretraining and pretrain_settings, or neither")
         if not self.package:
             object.__setattr__(self, "package", f"frugalseg.backbones.{self.name}")
+        if not self.pretrain_name:
+            object.__setattr__(self, "pretrain_name", self.name)
 
     def load(self, module: str, name: str) -> Any:
         """The object `name` of one of the family's modules."""
@@ -169,6 +176,16 @@ def pretrainable() -> list[Family]:
     return [family for family in FAMILIES.values() if family.pretraining is not None]
 
 
+def family_with(tensors: Collection[str]) -> str | None:
+    """The family whose checkpoints have tensors of these names, for messages; None where none is known by them."""
+    return next((each.name for each in FAMILIES.values() if any(name in tensors for name in each.known_by)), None)
+
+
+def training_of(name: str) -> str:
+    """What ``frugalseg pretrain`` calls the training of a family, by the family's name; also of an unknown one."""
+    return FAMILIES[name].pretrain_name if name in FAMILIES else name
+
+
 def generating() -> list[Family]:
     """The families that can draw images, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.generation is not None]
@@ -194,10 +211,43 @@ register(
         "DDPMGeneration",
         builtin=("toy_ddpm",),
         checkpoint="needed",
+        known_by=("input_blocks.0.0.weight", "time_embedding.linear_1.weight"),
     )
 )
-register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings", checkpoint="needed"))
-register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings", checkpoint="needed"))
+register(
+    Family(
+        "swav",
+        "SwAVBackbone",
+        "SwAVOptions",
+        "SwAVPretraining",
+        "SwAVPretrainSettings",
+        checkpoint="needed",
+        known_by=("module.projection_head.0.weight", "projection_head.0.weight"),
+    )
+)
+register(
+    Family(
+        "mae",
+        "MAEBackbone",
+        "MAEOptions",
+        "MAEPretraining",
+        "MAEPretrainSettings",
+        checkpoint="needed",
+        known_by=("decoder_pos_embed",),
+    )
+)
+register(
+    Family(
+        "alae",
+        "ALAEBackbone",
+        "ALAEOptions",
+        "ALAEPretraining",
+        "ALAEPretrainSettings",
+        "ALAEGeneration",
+        checkpoint="needed",
+        known_by=("mapping_fl.map_blocks.0.fc.weight",),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
@@ -244,7 +294,9 @@ def family_told(checkpoint: str) -> str | None:
     Raises:
         FileError: see `family_in`.
     """
-    name = checkpoint.removeprefix(BUILTIN)
+    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
+    if published is not None:
+        return published.family
     if name != checkpoint:
         return next((family.name for family in FAMILIES.values() if name in family.builtin), None)
     of_files = (family.name for family in FAMILIES.values() for each in family.files if fnmatch(Path(name).name, each))

@@ -90,9 +90,9 @@ def test_the_help_of_generate_shows_the_options_of_the_family(family):
     assert own_flags(family.generation_class()) <= flags_in_help("generate", "--backbone", family.name)[0]
 
 
-@pytest.mark.parametrize("family", pretrainable(), ids=lambda family: family.name)
+@pytest.mark.parametrize("family", pretrainable(), ids=lambda family: family.pretrain_name)
 def test_the_help_of_pretrain_shows_the_settings_of_the_family(family):
-    assert own_flags(family.settings_class()) <= flags_in_help("pretrain", family.name)[0]
+    assert own_flags(family.settings_class()) <= flags_in_help("pretrain", family.pretrain_name)[0]
 
 
 def test_a_family_may_be_registered_at_any_time(stripes):
@@ -103,6 +103,14 @@ def test_a_family_may_be_registered_at_any_time(stripes):
     assert "--truncation" in shown and "--sampler" not in shown
     assert "generate --backbone ddpm --help" in below
     assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+
+
+def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):
+    family = Stripes("hide", "none", "StripeOptions", "none", "StripeSettings", pretrain_name="stripes")
+    monkeypatch.setitem(FAMILIES, "hide", family)
+    assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+    assert "did you mean stripes" in mistake("pretrain", "stripe", "x", "-o", "y", capsys=capsys)
+    assert "known: ddpm, swav, mae" in mistake("pretrain", "hide", "x", "-o", "y", capsys=capsys)
 
 
 @pytest.mark.parametrize(
