@@ -248,6 +248,17 @@ register(
         known_by=("mapping_fl.map_blocks.0.fc.weight",),
     )
 )
+register(
+    Family(
+        "stylegan2",
+        "StyleGAN2Backbone",
+        "StyleGAN2Options",
+        generation="StyleGAN2Generation",
+        checkpoint="needed",
+        known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
+        files=("*.pkl",),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
