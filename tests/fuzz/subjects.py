@@ -23,9 +23,11 @@ from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
 from frugalseg.data.images import image_size, page_count, read_image
+from frugalseg.data.origins import ORIGINS, Origin, Origins
 from frugalseg.data.raw import raw_size, read_raw
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.experiments.recipe import load_recipe
+from frugalseg.support import digests
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
@@ -173,6 +175,15 @@ def masks(folder: Path) -> None:
     indexed = Image.fromarray(halves(0, 1))
     indexed.putpalette(TOY_CLASSES.palette())
     indexed.save(place / "005.png")
+
+
+def drawn(folder: Path) -> None:
+    """Images that a network drew, with the record of their seeds."""
+    data_folder(folder, [halves(0, 1)] * 3)
+    classes(folder)
+    pixels = [example.image for example in SegmentationFolder(folder)]
+    images = {f"{n:03d}.png": Origin(2**32 - 1 - n, digests.pixels(each).hex()) for n, each in enumerate(pixels)}
+    Origins("stylegan2", "0123456789abcdef", {"truncation": 0.7, "size": [12, 16]}, images).write(folder / ORIGINS)
 
 
 def labelme_export(folder: Path) -> None:
@@ -336,6 +347,7 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "stacks": lambda: Subject(files_of(stacks), read_stacks),
     "masks": lambda: Subject(files_of(masks), read_data),
     "classes.json": lambda: Subject(files_of(masks), read_data, ("classes.json",)),
+    "drawn": lambda: Subject(files_of(drawn), read_data, (ORIGINS,)),
     "labelme": lambda: Subject(files_of(labelme_export), read_data, ("a.json", "b.json")),
     "coco": lambda: Subject(files_of(coco_export), read_data, ("annotations.json",)),
     "voc": lambda: Subject(files_of(voc_export), read_data),
