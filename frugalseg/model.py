@@ -16,6 +16,7 @@ from torch import nn
 from frugalseg.classifier.prediction import PixelPrediction, PixelRows, whole
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
+from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.channels import ChannelSpec
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
@@ -26,6 +27,7 @@ from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
+from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
@@ -204,7 +206,8 @@ class Model(ABC):
         """Compare predictions with annotated images.
 
         Args:
-            dataset: the path of a data folder; or examples, such as a `SegmentationFolder`. Classes go by their names;
+            dataset: the path of a data folder, or the name of a published benchmark, which stands for its test images;
+                or examples, such as a `SegmentationFolder`. Classes go by their names;
                 examples without a class table are in this model's class positions. Images are read in the model's
                 channels, and arrays of a model with chosen `channels` hold all of them, as they came.
             batch_size: see `predict`.
@@ -215,6 +218,8 @@ class Model(ABC):
             InputError: the model was never fitted, the dataset cannot be read, or it has a class that the model lacks.
         """
         self.require_fitted()
+        if isinstance(dataset, str | Path):
+            dataset = test_images(as_path(dataset, "data folder"))
         dataset = as_dataset(dataset, self.classes, self.channels)
         result = Evaluation(self.classes)
         for example, found in self.predict_examples(dataset, batch_size=batch_size):

@@ -20,6 +20,8 @@ from frugalseg.backbones.alae.checkpoint import load_network
 from frugalseg.backbones.alae.shape import Shape as ALAEShape
 from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
 from frugalseg.backbones.weights import read_tensors
+from frugalseg.data.catalogue.items import ITEMS
+from frugalseg.data.catalogue.store import FileMark, Store
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
 from frugalseg.data.images import image_size, page_count, read_image
@@ -27,7 +29,9 @@ from frugalseg.data.origins import ORIGINS, Origin, Origins
 from frugalseg.data.raw import raw_size, read_raw
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.experiments.recipe import load_recipe
+from frugalseg.jobs.download.archive import unpacked
 from frugalseg.support import digests
+from frugalseg.support.progress import silent
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
@@ -37,6 +41,7 @@ from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
 from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
+from tests.jobs.download.published import archive
 from tests.tiny_models import KINDS, model_of, save_timm
 
 Files = Mapping[str, bytes]
@@ -339,6 +344,32 @@ def read_set(name: str, folder: Path) -> None:
         assert np.isfinite(sample.uncertainty)
 
 
+# Downloads
+
+CHECKPOINT = ITEMS["mae/lsun_cat"]
+
+
+def cache(folder: Path) -> None:
+    """A downloaded checkpoint with its record."""
+    store = Store(folder)
+    store.place(CHECKPOINT).parent.mkdir(parents=True)
+    store.place(CHECKPOINT).write_bytes(b"weights")
+    store.record(CHECKPOINT.remote).write({"url": "", **FileMark.of(store.place(CHECKPOINT)).to_json()})
+
+
+def read_cache(folder: Path) -> None:
+    """Compare a downloaded checkpoint with its record."""
+    if (fault := Store(folder).fault(CHECKPOINT, thorough=True)) is not None:
+        raise fault
+
+
+def read_archive(folder: Path) -> None:
+    """Unpack a published archive; everything in it lies below the new folder."""
+    with unpacked(folder / "a.tar.gz", folder / "out", silent) as out:
+        for path in out.rglob("*"):
+            assert path.resolve().is_relative_to(out.resolve()) and not path.is_symlink()
+
+
 MAKERS: dict[str, Callable[[], Subject]] = {
     **{
         f"image {name}": lambda name=name: Subject({name: pictures()[name]}, read_pictures)  # type: ignore[misc]
@@ -360,6 +391,8 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "shards": lambda: Subject(files_of(shards), partial(read_set, ".")),
     "npz": lambda: npz(np.savez),
     "packed npz": lambda: npz(np.savez_compressed),
+    "cache": lambda: Subject(files_of(cache), read_cache),
+    "archive": lambda: Subject({"a.tar.gz": archive({"d/a": b"x" * 99, "d/b": b"y" * 600})}, read_archive),
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
     "stylegan2 folder": lambda: Subject(files_of(stylegan2_folder), partial(family_folder, "stylegan2")),
     "stylegan2 pickle": lambda: Subject(files_of(stylegan2_pickle), read_stylegan2_pickle),
