@@ -232,6 +232,25 @@ register(
         known_by=("decoder_pos_embed",),
     )
 )
+register(
+    Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
