@@ -36,7 +36,7 @@ class Family:
         backbone: the `Backbone` in ``backbone.py``.
         options: the dataclass in ``settings.py`` that holds what `load_backbone` takes.
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
-        pretrain_settings: its `TrainingSettings` in ``settings.py``.
+        pretrain_settings: its `CommonSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
         pretrain_name: what ``frugalseg pretrain`` calls the training; without it the name of the family.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.

@@ -12,7 +12,7 @@ from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.rows import KINDS, AnyRow, checkpoint_of
 from frugalseg.experiments.validation import Runs, Strict, checked, explain
-from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 
@@ -30,7 +30,7 @@ class NetworkRecipe(Strict):
     images: Annotated[tuple[str, ...], Field(min_length=1)]
     settings: dict[str, Any] = Field(default_factory=dict)
 
-    def training_settings(self, name: str) -> TrainingSettings:
+    def training_settings(self, name: str) -> CommonSettings:
         """The settings, checked; `name` is that of the network, for messages.
 
         Raises:
@@ -40,7 +40,7 @@ class NetworkRecipe(Strict):
 
         try:
             settings_class = pretrainable_family(self.family).settings_class()
-            settings: TrainingSettings = checked(settings_class, self.settings, "settings")
+            settings: CommonSettings = checked(settings_class, self.settings, "settings")
         except InputError as error:
             raise InputError(f"networks.{name}: {error}") from None
         return settings

@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from frugalseg.backbones import load_backbone
 from frugalseg.jobs.pretrain import pretrain, stored_settings
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support.errors import InputError
 
 OPTIONS = RunOptions(device="cpu", checkpoint_steps=5, log_steps=3)
@@ -90,7 +90,7 @@ class PretrainingChecks:
     """Derive, and say what to train."""
 
     family: str
-    tiny: TrainingSettings
+    tiny: CommonSettings
     """Twelve steps with batches of four, on images of (12, 8) or so; complete but for what `chosen_for` chooses."""
     pictures: tuple[str, ...]
     """The kinds of pictures that a run draws."""
