@@ -11,7 +11,7 @@ from torch import Tensor
 from frugalseg.backbones import saved
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.stylegan2.checkpoints.networks import discriminator_of, generator_of
-from frugalseg.backbones.stylegan2.checkpoints.rosinality import from_rosinality
+from frugalseg.backbones.stylegan2.checkpoints.rosinality import rosinality_generator
 from frugalseg.backbones.stylegan2.encoder.checkpoint import FAMILY, EncoderConfig, encoder_config
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter, per_layer
 from frugalseg.backbones.stylegan2.encoder.network import Encoder, random_network
@@ -108,10 +108,10 @@ def _of_published(found: Published, path: Path) -> Inverter:
     if not found.decoder:
         what = "an e4e file without its decoder, the generator; --backbone gan_encoder reads such files"
         raise FileError(path, what, "give the whole file")
-    generator = from_rosinality(found.decoder, path)
-    average = found.average
-    if average is None and found.from_average:
+    if found.average is None and found.from_average:
         raise FileError(path, f"no {AVERAGE}, which is added to the codes", "give the whole file")
+    generator = rosinality_generator(found.decoder, path, found.average)
+    average = found.average if found.from_average else None
     if average is None:
         average = torch.zeros(generator.shape.w_width)
     config = EncoderConfig(found.image_size, 2)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from frugalseg.backbones.stylegan2.encoder.shape import halvings_of
 from frugalseg.backbones.weights import foreign, read_content, tensors_in
 from frugalseg.support.files import FileError
 from frugalseg.support.text import brief
@@ -16,8 +17,10 @@ ENCODER, DECODER, AVERAGE = "encoder.", "decoder.", "latent_avg"
 NEEDED = ("encoder.input_layer.0.weight", "encoder.body.0.res_layer.1.weight", "encoder.latlayer1.weight")
 NAME = "Encoder4Editing"
 """The class of the encoder, as the settings call it. Those of pSp have the same tensors and other codes."""
-SQUARE, CARS = (256, 256), (192, 256)
-"""(height, width) of what the published encoders see: 192 rows where they were trained on cars."""
+STRIDE = 16
+"""Of the published encoders."""
+CARS = 3 / 4
+"""Height of what an encoder sees that was trained on cars, as a share of the width; all others see squares."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,19 @@ def read_published(path: str | Path) -> Published:
         decoder=part(tensors, DECODER),
         average=_average(tensors.get(AVERAGE, beside), path),
         from_average=settings.get("start_from_latent_avg") is not False,
-        image_size=CARS if "cars" in str(settings.get("dataset_type", "")) else SQUARE,
+        image_size=_image_size(tensors, cars="cars" in str(settings.get("dataset_type", ""))),
     )
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _image_size(tensors: Mapping[str, Tensor], cars: bool) -> tuple[int, int]:
+    """(height, width) of what the encoder sees: its heads halve the deepest map until one place is left."""
+    width = STRIDE << halvings_of(part(tensors, ENCODER))
+    return round(width * CARS) if cars else width, width
 
 
 def _settings(content: object) -> Mapping[str, Any]:

@@ -14,8 +14,8 @@ COARSE, MIDDLE = 3, 7
 """The first codes that are read from the middle and from the finest level of the pyramid; fixed in Encoder4Editing."""
 REDUCTION = 16
 """How many times fewer channels a squeeze-and-excitation gate has inside, as in the IR-SE networks of ArcFace."""
-DEEPEST = 20
-"""Far more halvings than any image has."""
+DEEPEST = 8
+"""Halvings of images of 4096 pixels."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,13 @@ def head_shape(tensors: Mapping[str, Tensor]) -> HeadShape:
     return HeadShape(
         codes=len(_numbers(tensors, r"styles\.(\d+)\.")),
         width=_channels(tensors, "styles.0.linear.weight", 2),
-        halvings=min(len(_numbers(tensors, r"styles\.0\.convs\.(\d+)\.")), DEEPEST),
+        halvings=halvings_of(tensors),
     )
+
+
+def halvings_of(tensors: Mapping[str, Tensor]) -> int:
+    """How often the deepest map is halved by the heads with these tensors; at most `DEEPEST`."""
+    return min(len(_numbers(tensors, r"styles\.0\.convs\.(\d+)\.")), DEEPEST)
 
 
 def _numbers(tensors: Mapping[str, Tensor], pattern: str) -> set[str]:

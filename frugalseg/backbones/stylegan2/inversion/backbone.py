@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.stylegan2.encoder.exact import exact_convolutions
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter
 from frugalseg.backbones.stylegan2.encoder.network import in_range
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, random_inverter, save_inverter
@@ -75,7 +76,7 @@ class GANInversionBackbone(Backbone):
     def codes(self, images: Tensor) -> Tensor:
         """(B, N, W) without gradients: the codes of (B, 3, H, W) images in [0, 1], improved `refine` times."""
         images = in_range(images).to(dtype_of(self.precision))
-        with torch.no_grad():
+        with torch.no_grad(), exact_convolutions():
             codes = self.network.codes(images)
         return refined(self.network, images, codes, self.refine) if self.refine else codes
 

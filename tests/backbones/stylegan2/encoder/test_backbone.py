@@ -8,6 +8,7 @@ import torch
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.registry import family_of_checkpoint
+from frugalseg.backbones.stylegan2.encoder.shape import HeadShape
 from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.backbones.stylegan2.encoder.helpers import encoder, published
@@ -42,7 +43,7 @@ def test_by_default_the_last_of_each_stage_and_the_pyramid(file):
     backbone = load_backbone("gan_encoder", file())
     assert [tap.name for tap in backbone.taps] == ["body0", "body2", "body5", "body6", "p2", "p1"]
     assert [tap.channels for tap in backbone.taps] == [4, 6, 8, 10, 10, 10]
-    assert (backbone.stride, backbone.native_size, backbone.fixed_size) == (16, (256, 256), None)
+    assert (backbone.stride, backbone.native_size, backbone.fixed_size) == (16, (32, 32), None)
 
 
 def test_images_are_seen_from_minus_one_to_one(file):
@@ -68,19 +69,20 @@ def test_a_saved_backbone_leaves_out_what_makes_codes(file, tmp_path):
     before, after = (each(images(16, 16)).maps for each in (backbone, again))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert not any("styles" in name for name in again.state_dict())
-    assert load_backbone("gan_encoder", tmp_path / "saved").native_size == (256, 256)
+    assert load_backbone("gan_encoder", tmp_path / "saved").native_size == (32, 32)
     assert family_of_checkpoint(str(tmp_path / "saved")) == "gan_encoder"
 
 
 def test_cars_are_less_high_than_wide(file):
-    backbone = load_backbone("gan_encoder", file(opts={"dataset_type": "cars_encode"}))
-    assert backbone.native_size == (192, 256)
+    network = encoder(heads=HeadShape(8, 5, halvings=2))
+    backbone = load_backbone("gan_encoder", file(network, opts={"dataset_type": "cars_encode"}))
+    assert backbone.native_size == (48, 64)
 
 
 def test_settings_may_be_missing_and_decoders_are_left_out(file):
     content = published(opts=None, latent_avg=None)
     content["state_dict"]["decoder.style.1.weight"] = torch.ones(2, 2)
-    assert load_backbone("gan_encoder", file(**content, opts=None, latent_avg=None)).native_size == (256, 256)
+    assert load_backbone("gan_encoder", file(**content, opts=None, latent_avg=None)).native_size == (32, 32)
 
 
 def tensors(**changes):

