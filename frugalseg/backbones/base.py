@@ -19,6 +19,8 @@ from frugalseg.backbones.registry import (
     family_named,
     require_generating,
 )
+from frugalseg.data.catalogue.items import checkpoint_item
+from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Size, Window, mirrored, windows
@@ -279,7 +281,8 @@ def load_backbone(
     Args:
         family: a name in `frugalseg.backbones.registry.FAMILIES`, or two or three of them joined with ``+``, such as
             ``timm+filters``: the maps of all of them, see `frugalseg.backbones.combined`.
-        checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines. Without any argument it is a
+        checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines, or the name of a published
+            one that ``frugalseg download`` has fetched, such as ``ddpm/lsun_cat``. Without any argument it is a
             network with the published weights of ImageNet that come with the set-up. Of several families, the one that
             needs a checkpoint gets it; a mapping gives each its own: ``{"ddpm": "my_ddpm", "timm": "my_timm"}``.
         options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``; of several
@@ -301,6 +304,7 @@ def load_backbone(
         chosen, cls = from_arguments(of_family, options), backbone_class(family)
     except InputError as error:
         raise InputError(f"the {family} backbone: {error}") from None
+    given = {name: in_cache(name, each) for name, each in given.items()}
     try:
         backbone = cls.from_checkpoint(given if isinstance(found, Combination) else given.get(family), chosen)
     except InputError:
@@ -314,6 +318,18 @@ def load_backbone(
             REMEDY,
         ) from error
     return backbone.eval().requires_grad_(False)
+
+
+def in_cache(family: str, checkpoint: Checkpoint) -> Checkpoint:
+    """The file of a published checkpoint for its name; anything else as it is.
+
+    Raises:
+        InputError: the checkpoint is of another family; or see `local_checkpoint`.
+    """
+    item = checkpoint_item(checkpoint)
+    if item is not None and item.family != family:
+        raise InputError(f"{item.name}: a checkpoint of the family {item.family}, not of {family}")
+    return local_checkpoint(checkpoint)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:

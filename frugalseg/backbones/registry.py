@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN
@@ -234,6 +235,16 @@ register(
 )
 register(
     Family(
+        "stylegan2",
+        "StyleGAN2Backbone",
+        "StyleGAN2Options",
+        generation="StyleGAN2Generation",
+        checkpoint="needed",
+        known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
+    )
+)
+register(
+    Family(
         "gan_encoder",
         "GANEncoderBackbone",
         "GANEncoderOptions",
@@ -249,6 +260,18 @@ register(
         "GANInversionOptions",
         package="frugalseg.backbones.stylegan2.inversion",
         checkpoint="needed",
+    )
+)
+register(
+    Family(
+        "alae",
+        "ALAEBackbone",
+        "ALAEOptions",
+        "ALAEPretraining",
+        "ALAEPretrainSettings",
+        "ALAEGeneration",
+        checkpoint="needed",
+        known_by=("mapping_fl.map_blocks.0.fc.weight",),
     )
 )
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
@@ -283,7 +306,9 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
-    name = checkpoint.removeprefix(BUILTIN)
+    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
+    if published is not None:
+        return published.family
     owner = next((family.name for family in FAMILIES.values() if name != checkpoint and name in family.builtin), None)
     found = owner or family_in(checkpoint)
     if found in FAMILIES:

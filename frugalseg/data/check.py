@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from frugalseg.data.catalogue.benchmarks import CLASSES
+from frugalseg.data.catalogue.names import data_place, test_images
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
@@ -104,7 +106,7 @@ def check_folder(
     findings += _image_findings(layout, scans)
     findings += _of_channels(opened, scans)
     findings += _unused(layout)
-    findings += _identical(opened, scans, None if test is None else as_path(test, "data folder"))
+    findings += _identical(opened, scans, None if test is None else test_images(as_path(test, "data folder")))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -125,7 +127,8 @@ def _read(opened: OpenedFolder) -> tuple[ClassTable | None, list[Scan], list[Fin
 
 def _of_classes(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small_regions: int) -> list[Finding]:
     """What is to be said of the classes in the masks."""
-    where = str(layout.classes or layout.path)
+    own = layout.classes if layout.classes is not None and layout.classes.parent != CLASSES else None
+    where = str(own or layout.path)
     readable = [scan for scan in scans if scan.pixels]
     findings = _unknown_ids(scans, classes)
     findings += _class_findings(where, readable, classes)
@@ -351,6 +354,7 @@ def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -
 
 def _images_of(folder: Path) -> list[Path]:
     """The images of a data folder, or those that lie in a folder."""
+    folder = data_place(folder)
     if not folder.is_dir():
         return images_in(folder)  # says what is wrong
     try:

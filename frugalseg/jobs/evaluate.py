@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.metrics.evaluation import Evaluation
@@ -33,7 +34,7 @@ def evaluate_folder(
 
     Args:
         model: folder of a saved model, or a Hub id.
-        data: a data folder whose classes are the model's.
+        data: a data folder whose classes are the model's. A published benchmark stands for its test images.
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
         batch_size: see `Model.predict`.
@@ -46,7 +47,7 @@ def evaluate_folder(
     """
     if out is not None:
         spare_inputs(out, model, data)
-    folder = model_folder(model)
+    data, folder = test_images(data), model_folder(model)
     predictor = load_model(folder, device=device)
     dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT, channels=predictor.channels), predictor.classes)
     if out is None:

@@ -16,6 +16,9 @@ from PIL import Image
 from safetensors.torch import save
 
 from frugalseg import SegmentationFolder, load_backbone, load_model
+from frugalseg.backbones.alae.checkpoint import load_network
+from frugalseg.backbones.alae.shape import Shape as ALAEShape
+from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
@@ -26,6 +29,9 @@ from frugalseg.experiments.recipe import load_recipe
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
+from tests.backbones.alae.published import save_published, tiny_models
+from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
+from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
 from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
@@ -256,6 +262,25 @@ def family_folder(family: str, folder: Path) -> None:
     load_backbone(family, folder, **({"timesteps": (50,), "blocks": (1,)} if family == "ddpm" else {}))
 
 
+def stylegan2_folder(folder: Path) -> None:
+    save_generator(small_generator(), folder)
+
+
+def stylegan2_pickle(folder: Path) -> None:
+    write_official(folder / "network.pkl", small_generator(), small_discriminator())
+
+
+def read_stylegan2_pickle(folder: Path) -> None:
+    """Both networks; the first draws an image."""
+    load_backbone("stylegan2", folder / "network.pkl").generator(None).draw([0])
+    load_discriminator(folder / "network.pkl")
+
+
+def published_alae(folder: Path) -> None:
+    """A published autoencoder with the states of its training, in the format of 2020."""
+    save_published(folder / "model.pth", tiny_models(ALAEShape(layers=2, latent=4, start=2, most=4, mapping=1)))
+
+
 def model(kind: str, folder: Path) -> None:
     """A saved model that was never trained."""
     with tempfile.TemporaryDirectory() as name:
@@ -324,6 +349,9 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "npz": lambda: npz(np.savez),
     "packed npz": lambda: npz(np.savez_compressed),
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
+    "stylegan2 folder": lambda: Subject(files_of(stylegan2_folder), partial(family_folder, "stylegan2")),
+    "stylegan2 pickle": lambda: Subject(files_of(stylegan2_pickle), read_stylegan2_pickle),
+    "alae file": lambda: Subject(files_of(published_alae), lambda folder: load_network(folder / "model.pth")),
     "timm folder": lambda: Subject(files_of(save_timm), partial(family_folder, "timm")),
     **{
         f"model {kind}": lambda kind=kind: Subject(files_of(partial(model, kind)), read_model)  # type: ignore[misc]
@@ -332,9 +360,9 @@ MAKERS: dict[str, Callable[[], Subject]] = {
 }
 """Makes each subject by its name."""
 
-SLOW = ("model ddpm", "model swav", "model mae", "model timm", "model student")
+SLOW = ("model ddpm", "model swav", "model mae", "model alae", "model timm", "model student")
 """Subjects for the slow tests alone; some damage to them is tried by tests/test_damaged.py in any case."""
-HEAVY = (*SLOW, "ddpm folder", "timm folder")
+HEAVY = (*SLOW, "alae file", "ddpm folder", "timm folder")
 """Subjects whose reading takes long."""
 
 
