@@ -249,6 +249,25 @@ register(
 )
 register(
     Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
+    )
+)
+register(
+    Family(
         "alae",
         "ALAEBackbone",
         "ALAEOptions",
