@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ class Store:
             thorough: compare the checksums of all files. Otherwise only those that have changed since they were noted.
         """
         noted = self.noted_files(item)
-        missing = [path for path in noted if not (self.root / path).is_file()]
+        missing = [path for path in noted if not is_file(self.root / path)]
         if missing:
             what = f"incomplete ({count(len(missing), 'file')} missing: {listing(missing, 3)})"
             return IncompleteError(self.place(item), what, again(item))
@@ -145,6 +146,13 @@ def _items(files: Any) -> list[tuple[str, Any]]:
 def inside(path: str, place: str) -> bool:
     """Whether a path below a store is that of a thing at `place`, or lies below it."""
     return path == place or path.startswith(f"{place}/")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def again(item: Item) -> str:

@@ -1,7 +1,7 @@
 """What a server answers to the wish for a file, or for the rest of one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ class Answer:
     @property
     def validator(self) -> str | None:
         """How the server names this version of the file, for ``If-Range``; weak tags are no good for that."""
-        headers = self.response.headers
+        headers: Mapping[str, str] = self.response.headers
         tag = headers.get("ETag")
         return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
