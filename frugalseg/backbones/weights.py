@@ -37,10 +37,14 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return tensors_in(read_content(path), path)
 
 
-def read_content(path: str | Path) -> object:
+def read_content(path: str | Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
     """What a ``.safetensors`` file or a torch file holds, on the CPU; nothing in the file is executed.
 
     A torch file may hold tensors, plain data, and the settings of a training as an `argparse.Namespace`.
+
+    Args:
+        path: the file.
+        stand_ins: empty classes of ours, and the full names of those in the file that they take the place of.
 
     Raises:
         FileError: no such file, a damaged file, or one that holds anything else.
@@ -48,7 +52,7 @@ def read_content(path: str | Path) -> object:
     path = as_path(path, "checkpoint file")
     if not path.is_file():
         raise FileError(path, "no such checkpoint file", "check the path")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, stand_ins)
 
 
 def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
@@ -79,16 +83,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def read_torch(path: Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
-    """What a torch file holds, on the CPU; nothing in it is executed.
-
-    Args:
-        path: the file, also of the format before zip archives.
-        stand_ins: empty classes of ours and the full names of the foreign ones that they replace in the file.
-
-    Raises:
-        FileError: a damaged file, or one that holds anything but plain data.
-    """
+def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them

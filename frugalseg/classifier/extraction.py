@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
@@ -15,10 +15,13 @@ from frugalseg.data.example import Example
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapSizes, MapStore
 from frugalseg.features.taps import Tap
-from frugalseg.features.windows import Window, cut, owned
+from frugalseg.features.windows import Window, owned
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
+
+WindowMaps = Callable[[Example, Window], FeatureMaps]
+"""Gives the maps of a window of an example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,7 @@ class Extraction:
         dataset: the examples that `windows` refers to.
         windows: from `labelled_windows`.
         taps: of the network.
+        maps: gives those of an example's window.
         folder: where an interrupted extraction is taken up; None keeps the maps in memory.
         made_from, map_sizes: see `MapStore`.
 
@@ -96,6 +100,7 @@ class Extraction:
         dataset: Sequence[Example],
         windows: Sequence[LabelledWindow],
         taps: Sequence[Tap],
+        maps: WindowMaps,
         folder: Path | None,
         made_from: str,
         map_sizes: MapSizes | None = None,
@@ -103,7 +108,7 @@ class Extraction:
         self.labelled = [place for place, each in enumerate(windows) if each.has_labels]
         if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
-        self.dataset, self.windows = dataset, windows
+        self.dataset, self.windows, self.maps = dataset, windows, maps
         self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
 
     def pixels(self, images: Collection[int] | None = None) -> PixelSet:
@@ -115,20 +120,19 @@ class Extraction:
         places = [place for place in self.labelled if images is None or self.windows[place].image in images]
         return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
 
-    def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:
-        """Store the maps of the windows that the network has not seen yet.
+    def compute(self, progress: Progress = silent) -> None:
+        """Store the maps of the windows that have none yet.
 
         Args:
-            network: maps of images (3, h, w).
             progress: told of each window.
         """
-        number, image, total = -1, np.empty(0, np.uint8), len(self.windows)
-        for place in range(self.store.done, total):
-            each = self.windows[place]
-            if each.image != number:  # an image is decoded once for all of its windows
-                number, image = each.image, self.dataset[each.image].image
-            progress("features", place, total)
-            self.store.put(place, network([cut(image, each.window)]))
+        total = len(self.windows)
+        rest = range(self.store.done, total)
+        for number, places in groupby(rest, key=lambda place: self.windows[place].image):
+            example = self.dataset[number]  # decoded once for all of its windows
+            for place in places:
+                progress("features", place, total)
+                self.store.put(place, self.maps(example, self.windows[place].window))
         progress("features", total, total)
 
 

@@ -125,9 +125,11 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
+    from frugalseg.backbones.base import in_cache
     from frugalseg.backbones.ddpm.convert import convert_checkpoint, may_be_unmarked
     from frugalseg.support.folders import require_new, spare_inputs
 
+    checkpoint = Path(in_cache("ddpm", checkpoint))
     spare_inputs(out, checkpoint)
     if not (overwrite and may_be_unmarked(out)):  # else its weights tell
         require_new(out, overwrite)

@@ -9,6 +9,7 @@ import typer
 
 from frugalseg.cli.benchmark import benchmark, demo
 from frugalseg.cli.data import check, toy
+from frugalseg.cli.download import download
 from frugalseg.cli.families import FamilyOptions, family_command
 from frugalseg.cli.model import FIT_OPTIONS, evaluate, fit, predict
 from frugalseg.cli.options import Flag, accepting
@@ -70,6 +71,7 @@ add(evaluate, MODELS)
 add(predict, MODELS)
 add(generate, SETS, family=GENERATE_OPTIONS)
 add(distill, SETS, STUDENT_FLAGS)
+add(download, MORE)
 add(benchmark, MORE)
 add(convert, MORE)
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.metrics.evaluation import Evaluation
@@ -29,7 +30,7 @@ def evaluate_folder(
 
     Args:
         model: folder of a saved model, or a Hub id.
-        data: a data folder whose classes are the model's.
+        data: a data folder whose classes are the model's. A published benchmark stands for its test images.
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
         batch_size: see `Model.predict`.
@@ -37,14 +38,15 @@ def evaluate_folder(
         progress: told of each image.
 
     Raises:
-        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, or another run
-            is at work in `out`.
+        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, the model reads
+            no images and its network did not draw these, or another run is at work in `out`.
     """
     if out is not None:
         spare_inputs(out, model, data)
-    folder = model_folder(model)
+    data, folder = test_images(data), model_folder(model)
     predictor = load_model(folder, device=device)
     dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT, channels=predictor.channels), predictor.classes)
+    predictor.require_readable(dataset)
     if out is None:
         check_annotated(dataset, progress)
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)

@@ -18,8 +18,7 @@ from frugalseg.backbones.weights import (
     foreign,
     names,
     network_with,
-    read_tensors,
-    read_torch,
+    read_content,
     require_backed,
 )
 from frugalseg.support.checked import from_json
@@ -72,8 +71,7 @@ def load_network(path: str | Path) -> ALAE:
     path = as_path(path, "checkpoint")
     if path.is_dir():
         return _from_folder(path)
-    tensors = read_tensors(path) if path.suffix == ".safetensors" or not path.is_file() else read_published(path)
-    return network_of(tensors, path)
+    return network_of(published(read_content(path, STAND_INS), path), path)
 
 
 def save_network(network: ALAE, folder: Path) -> None:
@@ -97,26 +95,30 @@ def network_of(tensors: Mapping[str, Tensor], source: Path) -> ALAE:
     return network_with(lambda: ALAE(shape), _of_this_size(tensors, shape, source), source)
 
 
-def read_published(path: Path) -> dict[str, Tensor]:
-    """The tensors of a published file: those of the averaged networks, as if they were the networks themselves.
+def published(content: object, path: Path) -> dict[str, Tensor]:
+    """The tensors in what a file holds: those of the averaged networks, as if they were the networks themselves.
 
     Raises:
         FileError: see `load_network`.
     """
-    content = read_torch(path, STAND_INS)
     models = content.get("models") if isinstance(content, Mapping) else None
     if not isinstance(models, Mapping):
-        found = map(str, content) if isinstance(content, Mapping) else ()
-        raise foreign(path, "not the file of an adversarial latent autoencoder", ["models"], found)
+        raise foreign(path, "not the file of an adversarial latent autoencoder", ["models"], _keys(content))
     ending = AVERAGED if all(name + AVERAGED in models for name in NETWORKS) else ""
     wanted = {**{name + ending: name for name in NETWORKS}, MEAN: MEAN}
     known = {*NETWORKS, MEAN, *(name + AVERAGED for name in NETWORKS)}
     if not wanted.keys() <= models.keys() <= known:
-        found = [str(name) for name in models if name not in known] or map(str, models)
-        raise foreign(path, "not the networks of an adversarial latent autoencoder", wanted, found)
+        odd = [str(name) for name in models if name not in known]
+        raise foreign(path, "not the networks of an adversarial latent autoencoder", wanted, odd or map(str, models))
     tensors = {f"{ours}.{key}": value for name, ours in wanted.items() for key, value in _named(models[name]).items()}
     require_backed(tensors, path)
     return tensors
+
+
+def _keys(content: object) -> list[str]:
+    """The keys in a file, then those one level below: one of them may tell of which family it is."""
+    parts = [content, *content.values()] if isinstance(content, Mapping) else []
+    return [str(key) for part in parts if isinstance(part, Mapping) for key in part]
 
 
 def _named(network: Any) -> dict[str, Tensor]:

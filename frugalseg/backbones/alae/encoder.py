@@ -73,7 +73,7 @@ class Encoder(nn.Module):
         code = torch.stack(shares).sum(0) * blend
         if blend < 1:
             below = self.entering(functional.avg_pool2d(images, 2), first + 1)
-            x = torch.lerp(below, x.to(below.dtype), blend)
+            x = torch.lerp(below.to(x.dtype), x, blend)
         for block in self.encode_block[first + 1 :]:
             x, *shares = block(x)
             code = code + torch.stack(shares).sum(0)

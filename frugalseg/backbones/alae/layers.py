@@ -6,6 +6,7 @@ they are trained with; its bias is trained with the share `rate`.
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ class Conv(nn.Module):
     """
 
     rate = 1.0
+    bias = None
 
     def __init__(self, inputs: int, outputs: int, transposed: bool = False) -> None:
         super().__init__()
@@ -103,6 +105,11 @@ class Blur(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W), as it came."""
         return functional.conv2d(x, self.weight.to(x.dtype), padding=1, groups=len(self.weight))
+
+
+def equalized_layers(network: nn.Module) -> Iterator[Linear | Conv | PixelConv]:
+    """All layers of a network that have a learning rate of their own; see the module's docstring."""
+    return (module for module in network.modules() if isinstance(module, Linear | Conv | PixelConv))
 
 
 def per_channel(channels: int) -> nn.Parameter:

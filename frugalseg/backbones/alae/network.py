@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.alae.decoder import Generator
 from frugalseg.backbones.alae.encoder import Encoder
+from frugalseg.backbones.alae.layers import equalized_layers
 from frugalseg.backbones.alae.mappings import MappingD, MappingF
 from frugalseg.backbones.alae.shape import Shape
 
@@ -59,11 +60,10 @@ def random_network(shape: Shape, seed: int) -> ALAE:
     with torch.random.fork_rng(devices=[]):
         network = ALAE(shape)
     generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if hasattr(module, "scale"):
-            nn.init.normal_(module.weight, std=module.scale, generator=generator)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+    for layer in equalized_layers(network):
+        nn.init.normal_(layer.weight, std=layer.scale, generator=generator)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return network
 
 

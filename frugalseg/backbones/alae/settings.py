@@ -1,16 +1,25 @@
 """What a user sets: which activations of the generator are read, how it draws images, and how it is trained."""
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
 
+from frugalseg.backbones.alae.shape import LAYERS, SMALLEST, Shape
+from frugalseg.pretraining.machine import Machine
+from frugalseg.pretraining.settings import LONGEST_ON_CPU, AlternatingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import AMOUNT, Range
+from frugalseg.support.ranges import AMOUNT, DEPTH, SIDE, WEIGHT, WIDTH, Range
 
 Steady = Literal["expected", "none"]
 """What stands in for noise where nothing is to be random."""
 TRUNCATION = Range(0, 1, whole=False)
+SIDES = SMALLEST << 1, SMALLEST << (int(LAYERS.most) - 1)
+"""The smallest and the largest images, in pixels a side."""
+WIDEST_SIDE, SMALLEST_WIDTH = 32, 8
+"""Up to so many pixels a side all layers have the largest number of channels, beyond it half as many each time."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +88,118 @@ def check_noise(noise: str, *known: str) -> None:
     """Raise `InputError` unless a noise is one of those known."""
     if noise not in known:
         raise InputError(f"noise: should be {', '.join(map(repr, known[:-1]))} or {known[-1]!r}, not {noise!r}")
+
+
+@dataclass(frozen=True)
+class ALAEPretrainSettings(AlternatingSettings):
+    """What the result of ALAE pretraining depends on, beside the images.
+
+    What is None of the shape of the network is chosen from the image size, and smaller for a CPU: see `usual_shape`.
+
+    Attributes:
+        latent_size: numbers of a code.
+        base_channels: channels at the full resolution; each lower one has twice as many.
+        max_channels: the largest number of channels.
+        mapping_layers: layers of the mapping from random vectors to codes.
+        first_size: side of the square images that the training begins with, a power of two.
+        growing_steps: steps until the full resolution begins; each smaller one gets an equal part of them. None: half
+            of all steps.
+        style_mixing: how often the generator is given two codes, one for its first styles and one for the others.
+        penalty: gamma of the penalty on the discriminator's gradients at real images (R1; 10 in the paper).
+    """
+
+    usual_batch: ClassVar[int] = 32
+    by_machine: ClassVar[tuple[str, ...]] = (
+        *AlternatingSettings.by_machine,
+        *("latent_size", "base_channels", "max_channels", "mapping_layers"),
+    )
+
+    latent_size: int | None = option(None, "The numbers of a code. By default, 512, and 128 on a CPU.", within=WIDTH)
+    base_channels: int | None = option(
+        None,
+        "The number of channels at full resolution. By default, it is chosen from the image size, and smaller on a "
+        "CPU.",
+        within=WIDTH,
+    )
+    max_channels: int | None = option(
+        None, "The largest number of channels. By default, 512, and 128 on a CPU.", within=WIDTH
+    )
+    mapping_layers: int | None = option(
+        None, "The number of layers from random vectors to codes. By default, 8, and 4 on a CPU.", within=DEPTH
+    )
+    first_size: int = option(8, "The side length that the training begins with, in pixels.", within=SIDE)
+    growing_steps: int | None = option(
+        None, "The number of steps until the full resolution begins. By default, half of all steps.", within=AMOUNT
+    )
+    style_mixing: float = option(0.9, "How often an image is drawn from two codes.", within=TRUNCATION)
+    penalty: float = option(10.0, "The weight of the penalty on the discriminator's gradients.", within=WEIGHT)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.image_size is not None:
+            check_size(self.image_size)
+        if self.first_size != SMALLEST and self.first_size != nearest_side(self.first_size):
+            near = nearest_side(self.first_size)
+            raise InputError(f"first_size is {self.first_size}; give {SMALLEST} or a power of two such as {near}")
+        if self.image_size is not None and self.first_size > self.image_size[0]:
+            raise InputError(f"first_size {self.first_size} is more than image_size {self.image_size[0]}; give less")
+
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "ALAEPretrainSettings":  # noqa: B008
+        """The same settings with everything that was left open chosen for the images at `paths` and the machine.
+
+        Raises:
+            InputError: the image size is not square, or its sides are no power of two.
+        """
+        basics = self.with_basics(paths, machine)
+        assert basics.image_size is not None
+        usual = usual_shape(basics.image_size[0], small=not machine.gpu)
+        return replace(
+            basics,
+            latent_size=self.latent_size or usual.latent,
+            base_channels=self.base_channels or usual.start,
+            max_channels=self.max_channels or usual.most,
+            mapping_layers=self.mapping_layers or usual.mapping,
+            growing_steps=self.steps // 2 if self.growing_steps is None else self.growing_steps,
+        )
+
+    def _chosen_size(self, paths: list[Path], machine: Machine) -> tuple[int, int]:
+        """The largest size that most images fill, up to that which suits the machine."""
+        from frugalseg.pretraining.images import median_size
+
+        longest = self.longest_side if machine.gpu else min(self.longest_side, LONGEST_ON_CPU)
+        side = min(*median_size(paths, 10**9), longest)
+        side = max(self.first_size, SIDES[0], 1 << (side.bit_length() - 1))
+        return side, side
+
+    @property
+    def shape(self) -> Shape:
+        """The network, once `chosen_for` has chosen it."""
+        assert self.image_size and self.latent_size and self.base_channels and self.max_channels and self.mapping_layers
+        layers = layers_for(self.image_size[0])
+        return Shape(layers, self.latent_size, self.base_channels, self.max_channels, self.mapping_layers)
+
+
+def usual_shape(side: int, small: bool = False) -> Shape:
+    """The network for square images; as published for 256 pixels and more, and a quarter as wide if `small`."""
+    most, layers, depth = (128, layers_for(side), 4) if small else (512, layers_for(side), 8)
+    return Shape(layers, most, min(most, max(SMALLEST_WIDTH, most * WIDEST_SIDE // side)), most, depth)
+
+
+def layers_for(side: int) -> int:
+    """The resolutions from 4 x 4 up to so many pixels a side."""
+    return side.bit_length() - SMALLEST.bit_length() + 1
+
+
+def nearest_side(side: float) -> int:
+    """The power of two that is nearest to a number of pixels, among those that a network can have."""
+    return min(max(2 ** round(math.log2(side)), SIDES[0]), SIDES[1])
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise `InputError` unless `size` is that of square images whose sides are a power of two."""
+    near = nearest_side(math.sqrt(size[0] * size[1]))
+    if size != (near, near):
+        raise InputError(
+            f"image_size {size[0]}x{size[1]}: an autoencoder grows by doubling and takes square images whose sides are "
+            f"a power of two; give {near}x{near}"
+        )

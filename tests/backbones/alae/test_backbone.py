@@ -212,6 +212,9 @@ def test_files_and_folders_that_are_none(folder, tmp_path):
     torch.save({"state_dict": {"conv1.weight": torch.ones(2)}}, tmp_path / "resnet.pth")
     with pytest.raises(InputError, match="wanted models, found state_dict"):
         load_backbone("alae", tmp_path / "resnet.pth")
+    torch.save({"model": {"decoder_pos_embed": torch.ones(2)}}, tmp_path / "mae.pth")
+    with pytest.raises(InputError, match="it looks like a checkpoint for --backbone mae"):
+        load_backbone("alae", tmp_path / "mae.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "resnet.pth").read_bytes()[:200])
     with pytest.raises(InputError, match="damaged or truncated"):
         load_backbone("alae", tmp_path / "cut.pth")
