@@ -283,7 +283,9 @@ register(
         "vdvae",
         "VDVAEBackbone",
         "VDVAEOptions",
-        generation="VDVAEGeneration",
+        "VDVAEPretraining",
+        "VDVAEPretrainSettings",
+        "VDVAEGeneration",
         checkpoint="needed",
         known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
     )
