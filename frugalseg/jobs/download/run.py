@@ -118,23 +118,38 @@ def obtain(item: Item, store: Store, request: Request, progress: Progress) -> No
     """Fetch and place an item that is not here, or not whole; see `download`."""
     remove_leftovers(store.record(item.remote).path.parent, below=False)
     remote, url = item.remote, item.remote.at(request.base)
-    own = store.archive(remote) if remote.is_archive else store.place(item)
-    if remote.is_archive and own.is_file():
-        compare(remote, own, store, None)
-        put_in_places(item, own, store, progress)
+    if not remote.is_archive:
+        file = store.place(item)
+        with explained(item, file, url):
+            fetch(url, file, progress, request.waits)
+        store.record(remote).write({"url": url, **compared(remote, file, store, url).to_json()})
         return
-    file = store.fetched(remote) if remote.is_archive else own
+    own, file = store.archive(remote), store.fetched(remote)
+    if own.is_file():
+        origin = {"url": None, **compared(remote, own, store, None).to_json()}
+        put_in_places(item, own, origin, store, progress)
+        return
     if not file.is_file():
         with explained(item, own, url):
             fetch(url, file, progress, request.waits)
-    compare(remote, file, store, url)
-    if remote.is_archive:
-        put_in_places(item, file, store, progress)
+    origin = {"url": url, **compared(remote, file, store, url).to_json()}
+    with spent(file):
+        put_in_places(item, file, origin, store, progress)
+
+
+@contextmanager
+def spent(file: Path) -> Iterator[None]:
+    """Delete a fetched archive once it is unpacked, or found to be damaged; after anything else it is still needed."""
+    try:
+        yield
+    except FileError:
         file.unlink()
+        raise
+    file.unlink()
 
 
-def compare(remote: Remote, file: Path, store: Store, url: str | None) -> None:
-    """Record the checksum of a published file, or compare it with the one of its first download.
+def compared(remote: Remote, file: Path, store: Store, url: str | None) -> FileMark:
+    """The length and checksum of a published file, which are those of its first download.
 
     Args:
         remote: what it is.
@@ -146,10 +161,9 @@ def compare(remote: Remote, file: Path, store: Store, url: str | None) -> None:
         FileError: it is another file; one that was fetched now is deleted.
     """
     now, before = FileMark.of(file), store.noted(remote)
-    if before is None:
-        store.record(remote).write({"url": url, **now.to_json()})
-    elif now != before:
+    if before is not None and now != before:
         raise replaced(remote, file, store, before, now, url)
+    return now
 
 
 def replaced(remote: Remote, file: Path, store: Store, before: FileMark, now: FileMark, url: str | None) -> FileError:
