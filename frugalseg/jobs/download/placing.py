@@ -30,8 +30,7 @@ def put_in_places(wanted: Item, archive: Path, origin: Mapping[str, Any], store:
         OSError: the disk takes no more.
     """
     beside = [item for item in ITEMS.values() if item.remote == wanted.remote and item != wanted]
-    place = store.place(wanted).parent / f".{archive.name}.unpacking"
-    with unpacked(archive, place, progress) as folder:
+    with unpacked(archive, store.unpacking(wanted), progress) as folder:
         usual_permissions(folder)
         found = found_in(folder, wanted)
         if found is None or too_few(wanted, found) is not None:
