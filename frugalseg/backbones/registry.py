@@ -238,7 +238,9 @@ register(
         "stylegan2",
         "StyleGAN2Backbone",
         "StyleGAN2Options",
-        generation="StyleGAN2Generation",
+        "StyleGAN2Pretraining",
+        "StyleGAN2PretrainSettings",
+        "StyleGAN2Generation",
         checkpoint="needed",
         known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
     )
