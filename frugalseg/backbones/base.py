@@ -99,9 +99,9 @@ class Backbone(nn.Module, ABC):
             return
         other = f", or fit the family {self.reader}, which reads them" if self.reader else ""
         raise InputError(
-            f"a {self.family} backbone reads no images, it knows the features of those alone that its network draws: "
-            f"for photographs, label drawn images with frugalseg generate and train a student on them with frugalseg "
-            f"distill{other}"
+            f"a {self.family} backbone reads no images: it learns from annotated ones that its own network drew "
+            "(frugalseg generate --for-annotation) and labels new ones (frugalseg generate); for photographs, train a "
+            f"student on these (frugalseg distill){other}"
         )
 
     def map_sizes(self, size: Size) -> list[Size]:
@@ -175,6 +175,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the network takes another number; a single channel it sees as that many alike.
         """
+        self.require_reading()
         if channels in (1, self.in_channels):
             return self
         raise InputError(
@@ -182,6 +183,17 @@ class Backbone(nn.Module, ABC):
             f"{self.in_channels} with --channels (one may be named twice), or a family that takes any number, such as "
             "filters"
         )
+
+    def reconstructions(self, images: Tensor) -> Tensor | None:
+        """What the network draws in place of images, for families that draw an image again to see it.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1]; None for families that draw nothing.
+        """
+        return None
 
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
