@@ -175,7 +175,7 @@ def test_lower_precision_is_close_and_is_saved(folder: Path, tmp_path: Path) -> 
         ({"decoder_blocks": ()}, "give at least one"),
         ({"decoder_blocks": (), "encoder_resolutions": ()}, "give at least one"),
         ({"decoder_blocks": (-1,)}, "decoder_blocks is"),
-        ({"data": "lsun"}, "data: should be"),
+        ({"trained_on": "lsun"}, "trained_on: should be"),
         ({"precision": "fp8"}, "precision: should be"),
     ],
 )
