@@ -81,6 +81,11 @@ class CommonSettings:
         if self.precision is not None:
             check_precision(self.precision)
 
+    def checkpoints(self) -> dict[str, str]:
+        """The fields that are files or folders of networks which the training needs, and these: by content they are
+        part of what a run is, and a continued run may find them in another place."""
+        return {}
+
     @property
     def stored_size(self) -> tuple[int, int]:
         """(height, width) at which the images are kept ready: the training size, or more for families that crop."""
