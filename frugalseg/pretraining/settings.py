@@ -79,9 +79,11 @@ class CommonSettings:
             check_precision(self.precision)
 
     def checkpoints(self) -> dict[str, str]:
-        """The fields that are files or folders of networks which the training needs, and these: by content they are
-        part of what a run is, and a continued run may find them in another place."""
-        return {}
+        """The files and folders of `given_networks`, as far as they are given.
+
+        Their content is a part of what a run is; a continued run may find it in another place.
+        """
+        return {name: place for name in self.given_networks if (place := getattr(self, name)) is not None}
 
     @property
     def stored_size(self) -> tuple[int, int]:
