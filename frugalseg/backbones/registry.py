@@ -249,6 +249,25 @@ register(
 )
 register(
     Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
+    )
+)
+register(
+    Family(
         "alae",
         "ALAEBackbone",
         "ALAEOptions",
@@ -264,7 +283,9 @@ register(
         "vdvae",
         "VDVAEBackbone",
         "VDVAEOptions",
-        generation="VDVAEGeneration",
+        "VDVAEPretraining",
+        "VDVAEPretrainSettings",
+        "VDVAEGeneration",
         checkpoint="needed",
         known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
     )
