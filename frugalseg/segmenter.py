@@ -247,6 +247,21 @@ class Segmenter(Model):
             example = dataset[index]
             yield example, next(self.predict_maps([own.maps(example)], [example.image]))
 
+    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+        """See `Model.reconstructions`; None also where images are seen through several windows."""
+        if self.tiled:
+            return None
+        pairs = []
+        for image in images:
+            size = (image.shape[0], image.shape[1])
+            seen = cut(image, self.windows(size)[0]).expand(self.backbone.in_channels, -1, -1)
+            with torch.no_grad():
+                drawn = self.backbone.reconstructions(seen[None].to(self.device))
+            if drawn is None:
+                return None
+            pairs.append(torch.stack([seen, drawn[0].float().cpu()]))
+        return torch.stack(pairs, dim=1)
+
     # Prediction
 
     @property

@@ -241,10 +241,31 @@ register(
         "stylegan2",
         "StyleGAN2Backbone",
         "StyleGAN2Options",
-        generation="StyleGAN2Generation",
+        "StyleGAN2Pretraining",
+        "StyleGAN2PretrainSettings",
+        "StyleGAN2Generation",
         checkpoint="needed",
         known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
         files=("*.pkl",),
+    )
+)
+register(
+    Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
     )
 )
 register(
@@ -264,7 +285,9 @@ register(
         "vdvae",
         "VDVAEBackbone",
         "VDVAEOptions",
-        generation="VDVAEGeneration",
+        "VDVAEPretraining",
+        "VDVAEPretrainSettings",
+        "VDVAEGeneration",
         checkpoint="needed",
         known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 from frugalseg.backbones.vdvae.layout import DecoderPlace, EncoderPlace, decoder_places, encoder_places
 from frugalseg.support.errors import InputError
@@ -61,6 +62,13 @@ class VDVAEShape:
         uneven = [rows for rows in self.resolutions if rows * width % height]
         if uneven:
             raise InputError(f"images of {height}x{width} cannot be pooled to {uneven[0]} rows")
+
+    @classmethod
+    def of_one_width(cls, image_size: tuple[int, int], encoder: str, decoder: str, *, width: int, **rest: int) -> Self:
+        """The shape with `width` channels at every resolution."""
+        rows = {each for place in encoder_places(encoder) for each in (place.resolution, place.leaves)}
+        widths = tuple((each, width) for each in sorted(rows, reverse=True))
+        return cls(image_size, encoder, decoder, widths, **rest)
 
     @cached_property
     def encoder_places(self) -> tuple[EncoderPlace, ...]:
