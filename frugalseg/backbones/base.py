@@ -54,10 +54,15 @@ class Backbone(nn.Module, ABC):
             `margin`, or the windows' borders would show.
         optimises: whether `maps` computes gradients, for example to search for the latent of an image. Otherwise it
             runs under `torch.inference_mode`.
+        reads_images: whether `maps` can look at an image. A family that cannot has no method `maps`: its only maps are
+            those of the images that its generator draws, see `ImageGenerator.maps_of`.
+        reader: of a family that reads no images, the name of the one that reads them with the same network, if any.
     """
 
     family: str
     optimises: ClassVar[bool] = False
+    reads_images: ClassVar[bool] = True
+    reader: ClassVar[str] = ""
     own_resolution: bool = False
     taps: tuple[Tap, ...]
     stride: int
@@ -76,9 +81,8 @@ class Backbone(nn.Module, ABC):
         """Where the network's weights are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    @abstractmethod
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Features of a batch.
+        """Features of a batch; every family that reads images has this method.
 
         Args:
             images: (B, C, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
@@ -87,6 +91,18 @@ class Backbone(nn.Module, ABC):
         Returns:
             One (B, channels, h, w) tensor for each of `taps`; (h, w) is that of `map_sizes`.
         """
+        raise TypeError(f"{type(self).__name__} lacks the method maps, although it says that it reads images")
+
+    def require_reading(self) -> None:
+        """Raise `InputError` where the family reads no images; it names the ways to photographs that are left."""
+        if self.reads_images:
+            return
+        other = f", or fit the family {self.reader}, which reads them" if self.reader else ""
+        raise InputError(
+            f"a {self.family} backbone reads no images: it learns from annotated ones that its own network drew "
+            "(frugalseg generate --for-annotation) and labels new ones (frugalseg generate); for photographs, train a "
+            f"student on these (frugalseg distill){other}"
+        )
 
     def map_sizes(self, size: Size) -> list[Size]:
         """The (h, w) of the map of each of `taps` for images of `size`, (H, W)."""
@@ -159,6 +175,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the network takes another number; a single channel it sees as that many alike.
         """
+        self.require_reading()
         if channels in (1, self.in_channels):
             return self
         raise InputError(
@@ -166,6 +183,17 @@ class Backbone(nn.Module, ABC):
             f"{self.in_channels} with --channels (one may be named twice), or a family that takes any number, such as "
             "filters"
         )
+
+    def reconstructions(self, images: Tensor) -> Tensor | None:
+        """What the network draws in place of images, for families that draw an image again to see it.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1]; None for families that draw nothing.
+        """
+        return None
 
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
@@ -192,7 +220,9 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             ValueError: the network does not take images of this size.
+            InputError: the family reads no images.
         """
+        self.require_reading()
         images = images if surrounded else mirrored(images, self.margin)
         size = (images.shape[-2] - 2 * self.margin, images.shape[-1] - 2 * self.margin)
         self.check_size(size)

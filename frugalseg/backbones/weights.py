@@ -3,7 +3,7 @@
 import argparse
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,10 +37,14 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return tensors_in(read_content(path), path)
 
 
-def read_content(path: str | Path) -> object:
+def read_content(path: str | Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
     """What a ``.safetensors`` file or a torch file holds, on the CPU; nothing in the file is executed.
 
     A torch file may hold tensors, plain data, and the settings of a training as an `argparse.Namespace`.
+
+    Args:
+        path: the file.
+        stand_ins: empty classes of ours, and the full names of those in the file that they take the place of.
 
     Raises:
         FileError: no such file, a damaged file, or one that holds anything else.
@@ -48,7 +52,7 @@ def read_content(path: str | Path) -> object:
     path = as_path(path, "checkpoint file")
     if not path.is_file():
         raise FileError(path, "no such checkpoint file", "check the path")
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, stand_ins)
 
 
 def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
@@ -67,7 +71,7 @@ def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
     tensors = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise FileError(path, "no tensors by name in this checkpoint", "give the file that holds the state dict")
-    _require_backed(tensors, Path(path))
+    require_backed(tensors, Path(path))
     return tensors
 
 
@@ -79,9 +83,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
@@ -100,7 +104,7 @@ def _damaged(path: Path, what: str, error: Exception) -> FileError:
     return FileError(path, f"damaged or truncated {what} ({said})", "download it again")
 
 
-def _require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
+def require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raise `FileError` where tensors claim values that are not in the file: one number may pose as a terabyte."""
     claimed, there = 0, path.stat().st_size
     for name, tensor in tensors.items():

@@ -67,6 +67,10 @@ class ToyData(Strict):
         write_toy_folder(place, count, PHOTOGRAPHS_SEED, masks=False, size=self.size)
         return place
 
+    def unlabeled(self, images: Sequence[str], count: int, folder: Path) -> list[Path]:
+        """The folder of the images that networks are trained on: those of `photographs`."""
+        return [self.photographs(None, count, folder)]
+
 
 class FolderData(Strict):
     """The user's own images.
@@ -130,6 +134,12 @@ class FolderData(Strict):
         place = self.root / images
         list_images(place)
         return place
+
+    def unlabeled(self, images: Sequence[str], count: int, folder: Path) -> list[Path]:
+        """The folders that networks are trained on, which `images` name in `path`; `InputError` where none is named."""
+        if not images:
+            raise InputError("images: name one or more folders of images in the data folder, such as [unlabeled]")
+        return [self.root / part for part in images]
 
 
 Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]

@@ -37,12 +37,12 @@ def test_two_names_share_a_package(registry):
 
 
 def test_unknown_names_and_families_that_do_not_generate(registry):
-    with pytest.raises(InputError, match=r"no backbone family 'gan'; known: colour, ddpm, filters, .*mae"):
+    with pytest.raises(InputError, match=r"no backbone family 'gan'; known: .*colour, ddpm, filters, .*mae"):
         family_named("gan")
-    with pytest.raises(InputError, match="a mae backbone cannot generate images; those of the family ddpm can"):
+    with pytest.raises(InputError, match=r"a mae backbone cannot generate images; those of the families ddpm, .*can"):
         require_generating("mae")
     register(Family("gan", "B", "O", generation="G"))
-    with pytest.raises(InputError, match="those of the families ddpm, gan can"):
+    with pytest.raises(InputError, match=r"those of the families ddpm, .*, gan can"):
         require_generating("mae")
     assert require_generating("gan").name == "gan"
 
