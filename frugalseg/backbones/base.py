@@ -99,9 +99,9 @@ class Backbone(nn.Module, ABC):
             return
         other = f", or fit the family {self.reader}, which reads them" if self.reader else ""
         raise InputError(
-            f"a {self.family} backbone reads no images, it knows the features of those alone that its network draws: "
-            f"for photographs, label drawn images with frugalseg generate and train a student on them with frugalseg "
-            f"distill{other}"
+            f"a {self.family} backbone reads no images: it learns from annotated ones that its own network drew "
+            "(frugalseg generate --for-annotation) and labels new ones (frugalseg generate); for photographs, train a "
+            f"student on these (frugalseg distill){other}"
         )
 
     def map_sizes(self, size: Size) -> list[Size]:
@@ -175,6 +175,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the network takes another number; a single channel it sees as that many alike.
         """
+        self.require_reading()
         if channels in (1, self.in_channels):
             return self
         raise InputError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,7 @@ class Family:
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
         checkpoint: whether the family takes a checkpoint, and whether it can do without.
+        files: patterns of the names that only published files of this family have, such as ``*.pkl``.
         known_by: names of tensors; a file that has one of them looks like a checkpoint of this family.
     """
 
@@ -57,6 +59,7 @@ class Family:
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
+    files: tuple[str, ...] = ()
     known_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -241,6 +244,7 @@ register(
         generation="StyleGAN2Generation",
         checkpoint="needed",
         known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
+        files=("*.pkl",),
     )
 )
 register(
@@ -277,6 +281,18 @@ register(
         known_by=("mapping_fl.map_blocks.0.fc.weight",),
     )
 )
+register(
+    Family(
+        "vdvae",
+        "VDVAEBackbone",
+        "VDVAEOptions",
+        "VDVAEPretraining",
+        "VDVAEPretrainSettings",
+        "VDVAEGeneration",
+        checkpoint="needed",
+        known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
@@ -309,16 +325,27 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
-    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
-    if published is not None:
-        return published.family
-    owner = next((family.name for family in FAMILIES.values() if name != checkpoint and name in family.builtin), None)
-    found = owner or family_in(checkpoint)
+    found = family_told(checkpoint)
     if found in FAMILIES:
         return found
     if found is not None and JOIN in found:
         raise InputError(f"{checkpoint}: holds a combination, {found}; a checkpoint is a network of one family")
     return "timm" if is_timm_folder(Path(checkpoint)) else OF_OTHER_CHECKPOINTS
+
+
+def family_told(checkpoint: str) -> str | None:
+    """The family that a checkpoint itself tells: by its folder, as a built-in one or by the name of its file.
+
+    Raises:
+        FileError: see `family_in`.
+    """
+    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
+    if published is not None:
+        return published.family
+    if name != checkpoint:
+        return next((family.name for family in FAMILIES.values() if name in family.builtin), None)
+    of_files = (family.name for family in FAMILIES.values() for each in family.files if fnmatch(Path(name).name, each))
+    return next(of_files, None) or family_in(checkpoint)
 
 
 def is_timm_folder(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from frugalseg.data.formats import find_layout, image_folder
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
+from frugalseg.data.origins import Origins
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -105,6 +106,7 @@ def check_folder(
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _of_channels(opened, scans)
+    findings += _of_origins(opened, scans, classes)
     findings += _unused(layout)
     findings += _identical(opened, scans, None if test is None else test_images(as_path(test, "data folder")))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
@@ -328,6 +330,28 @@ def _of_channels(opened: OpenedFolder, scans: Sequence[Scan]) -> Iterator[Findin
         message = f"16-bit values that occupy a small part of their range: at most {levels} of 256 levels are left"
         remedy = "choose the channels to have them scaled by percentiles, such as --channels 1 for grey images"
         yield Finding("warning", listing([scan.image_path.name for scan in deep]), message, remedy)
+
+
+def _of_origins(opened: OpenedFolder, scans: Sequence[Scan], classes: ClassTable | None) -> Iterator[Finding]:
+    """What is known of drawn images, and which annotated ones are not as they were drawn."""
+    path, nothing = opened.layout.origins, NOT_ANNOTATED if classes is None else classes.ignore_index
+    if path is None or opened.decoder.channels is not None:
+        return
+    try:
+        origins = Origins.read(path)
+    except FileError as error:
+        yield _from_error(error)
+        return
+    unknown = [scan for scan in scans if scan.digest is not None and scan.digest.hex() not in origins.seeds]
+    known = sum(scan.digest is not None for scan in scans) - len(unknown)
+    yield Finding("info", str(path), f"{count(known, 'image')} drawn by a {origins.family} network, from known seeds")
+    if painted := [scan.image_path.name for scan in unknown if set(scan.pixels) - {nothing}]:
+        message = "no image that is in the record of drawn images: edited, resized, or from elsewhere"
+        remedy = (
+            "put back the image as it was drawn, or move the pair away; networks that learn from the images that they "
+            "drew themselves, such as StyleGAN2, cannot use it"
+        )
+        yield Finding("warning", listing(painted), message, remedy)
 
 
 def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -> Iterator[Finding]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from frugalseg.data.catalogue.benchmarks import part_at
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.images import IMAGE_SUFFIXES, images_in
-from frugalseg.data.layout import Layout, clash_error, classes_file, plain_files
+from frugalseg.data.layout import Layout, clash_error, classes_file, in_or_beside, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
+from frugalseg.data.origins import ORIGINS
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing
 
@@ -48,7 +49,7 @@ def mask_folder(root: Path) -> Layout | None:
     masks = named_files(root / "masks", MASK_SUFFIXES | LOSSY_SUFFIXES)
     if not masks:
         raise FileError(root / "masks", "no masks in this folder", PAIRS)
-    return _layout(root, images, masks)
+    return replace(_layout(root, images, masks), origins=in_or_beside(root, ORIGINS))
 
 
 def published_folder(root: Path) -> Layout | None:

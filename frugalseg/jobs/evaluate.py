@@ -42,14 +42,15 @@ def evaluate_folder(
         progress: told of each image.
 
     Raises:
-        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, or another run
-            is at work in `out`.
+        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, the model reads
+            no images and its network did not draw these, or another run is at work in `out`.
     """
     if out is not None:
         spare_inputs(out, model, data)
     data, folder = test_images(data), model_folder(model)
     predictor = load_model(folder, device=device)
     dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT, channels=predictor.channels), predictor.classes)
+    predictor.require_readable(dataset)
     if out is None:
         check_annotated(dataset, progress)
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.backbones.base import backbone_class
+from frugalseg.backbones.registry import family_of_checkpoint
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
@@ -80,7 +82,11 @@ def fit_folder(
     segmenter = None if request.family == AUTO else new_segmenter(request)
     require_comparable(request)
     opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
+    if segmenter is not None and opened.layout.origins is None:
+        segmenter.require_reading()  # before all images are read and checked
     dataset = checked(opened, settings.small_region, findings)
+    if segmenter is not None:
+        segmenter.require_readable(dataset)
     if request.folds is not None:
         folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
     with with_choice(request, dataset, work, compared, progress) as (decided, choice):
@@ -97,7 +103,14 @@ def new_segmenter(request: FitRequest) -> Segmenter:
 
 
 def require_comparable(request: FitRequest) -> None:
-    """`InputError` where a backbone is to be chosen among some that do not take the channels of the images."""
+    """`InputError` where a backbone is to be chosen among some that do not take the images, or not their channels."""
+    if request.family == AUTO and request.checkpoint is not None:
+        family = family_of_checkpoint(request.checkpoint)
+        if not backbone_class(family).reads_images:
+            raise InputError(
+                f"--backbone auto compares networks that read images, and a {family} network reads none; "
+                f"give --backbone {family}"
+            )
     number = 3 if request.channels is None else len(request.channels.channels)
     if request.family == AUTO and number not in (1, 3):
         raise InputError(

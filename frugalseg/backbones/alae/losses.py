@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from frugalseg.backbones.alae.layers import at_least_float32
 from frugalseg.backbones.alae.network import ALAE
 from frugalseg.backbones.alae.noise import Noise
 
@@ -20,10 +21,10 @@ def discriminator_loss(network: ALAE, real: Tensor, fake: Tensor, blend: float, 
     verdict = network.mapping_tl(network.discriminator(fake, blend))
     # The penalty is a gradient of a gradient, too fine for shorter formats than float32.
     with torch.autocast(real.device.type, enabled=False):
-        real = real.float().requires_grad_()
+        real = at_least_float32(real).requires_grad_()
         logits = network.mapping_tl(network.discriminator(real, blend))
         penalty = squared_gradient(logits, real).mean() * (gamma / 2)
-    loss = functional.softplus(verdict.float()).mean() + functional.softplus(-logits).mean()
+    loss = functional.softplus(at_least_float32(verdict)).mean() + functional.softplus(-logits).mean()
     return loss + penalty, penalty
 
 
@@ -35,13 +36,14 @@ def squared_gradient(values: Tensor, images: Tensor) -> Tensor:
 
 def generator_loss(network: ALAE, fake: Tensor, blend: float) -> Tensor:
     """``softplus(-D(E(fake)))``, for G and F by way of the images (B, 3, S, S) that they drew."""
-    return functional.softplus(-network.mapping_tl(network.discriminator(fake, blend)).float()).mean()
+    verdict = network.mapping_tl(network.discriminator(fake, blend))
+    return functional.softplus(-at_least_float32(verdict)).mean()
 
 
 def reciprocity_loss(network: ALAE, codes: Tensor, level: int, blend: float, noise: Noise) -> Tensor:
     """Mean squared error of ``E(G(w))`` against the (B, latent) codes w, which get no gradient as what is aimed at."""
     found = network.discriminator(network.generator(network.styles(codes), level, blend, noise), blend)
-    return functional.mse_loss(found.float(), codes.detach().float())
+    return functional.mse_loss(at_least_float32(found), at_least_float32(codes.detach()))
 
 
 def at_size(images: Tensor, side: int) -> Tensor:

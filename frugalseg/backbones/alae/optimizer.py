@@ -43,9 +43,9 @@ class EqualizedAdam(Optimizer):
         state, beta, gradient = self.state[parameter], group["beta"], parameter.grad
         assert gradient is not None
         if not state:
-            state.update(step=torch.zeros(()), squares=torch.zeros_like(parameter))
+            state.update(step=torch.zeros(()), exp_avg_sq=torch.zeros_like(parameter))
         state["step"] += 1
-        squares = state["squares"].mul_(beta).addcmul_(gradient, gradient, value=1 - beta)
+        squares = state["exp_avg_sq"].mul_(beta).addcmul_(gradient, gradient, value=1 - beta)
         rate = group["lr"] * group["share"] * (1 - beta ** state["step"].item()) ** 0.5
         parameter.addcdiv_(gradient, squares.sqrt().add_(group["eps"]), value=-rate)
 

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -24,8 +25,8 @@ class Gaussian(NamedTuple):
 
 
 def divergence(posterior: Gaussian, prior: Gaussian) -> Tensor:
-    """The KL divergence of each element, in nats; float32, whatever the distributions are in."""
-    mean, log_std = (values.float() for values in posterior)
-    prior_mean, prior_log_std = (values.float() for values in prior)
+    """The KL divergence of each element, in nats; in float32 at least."""
+    dtype = torch.promote_types(prior.mean.dtype, torch.float32)
+    mean, log_std, prior_mean, prior_log_std = (values.to(dtype) for values in (*posterior, *prior))
     squares = log_std.exp().square() + (mean - prior_mean).square()
     return prior_log_std - 0.5 - log_std + 0.5 * squares / prior_log_std.exp().square()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 from frugalseg.backbones.vdvae.layout import DecoderPlace, EncoderPlace, decoder_places, encoder_places
 from frugalseg.support.errors import InputError
@@ -49,18 +50,25 @@ class VDVAEShape:
 
     def _check_resolutions(self) -> None:
         height, width = self.image_size
-        top = max(place.resolution for place in self.decoder_places)
+        top = self.decoder_resolutions[-1]
         if self.encoder_places[0].resolution != height or top != height:
             raise InputError(
                 f"the encoder begins with {self.encoder_places[0].resolution} rows and the decoder ends with {top}; "
                 f"both must be the {height} rows of the images"
             )
-        missing = {place.resolution for place in self.decoder_places} - set(self.resolutions)
+        missing = [rows for rows in self.decoder_resolutions if rows not in self.resolutions]
         if missing:
-            raise InputError(f"the decoder has blocks at {min(missing)} rows, where the encoder has none")
+            raise InputError(f"the decoder has blocks at {missing[0]} rows, where the encoder has none")
         uneven = [rows for rows in self.resolutions if rows * width % height]
         if uneven:
             raise InputError(f"images of {height}x{width} cannot be pooled to {uneven[0]} rows")
+
+    @classmethod
+    def of_one_width(cls, image_size: tuple[int, int], encoder: str, decoder: str, *, width: int, **rest: int) -> Self:
+        """The shape with `width` channels at every resolution."""
+        rows = {each for place in encoder_places(encoder) for each in (place.resolution, place.leaves)}
+        widths = tuple((each, width) for each in sorted(rows, reverse=True))
+        return cls(image_size, encoder, decoder, widths, **rest)
 
     @cached_property
     def encoder_places(self) -> tuple[EncoderPlace, ...]:
@@ -80,10 +88,14 @@ class VDVAEShape:
         return tuple(sorted(set(rows), reverse=True))
 
     @property
+    def decoder_resolutions(self) -> tuple[int, ...]:
+        """All resolutions of the decoder, the coarsest first."""
+        return tuple(sorted({place.resolution for place in self.decoder_places}))
+
+    @property
     def biased(self) -> tuple[int, ...]:
         """The resolutions at which the decoder begins at a learned map, the coarsest first."""
-        rows = {place.resolution for place in self.decoder_places}
-        return tuple(sorted(each for each in rows if each <= self.no_bias_above))
+        return tuple(rows for rows in self.decoder_resolutions if rows <= self.no_bias_above)
 
     def width(self, resolution: int) -> int:
         """Channels at a resolution."""

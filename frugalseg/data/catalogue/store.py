@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,15 @@ class Store:
         """Where a user may put an archive, which then need not be fetched."""
         return self.root / "archives" / remote.path
 
-    def fetched(self, remote: Remote) -> Path:
-        """Where an archive that was fetched lies until it is unpacked."""
-        return self.root / ".fetched" / remote.path
+    def fetched(self, item: Item) -> Path:
+        """Where a file that was fetched lies until it is recorded and has its place, or is unpacked."""
+        place = self.place(item)
+        archive, file = self.root / ".fetched" / item.remote.path, place.with_name(f".{place.name}.fetched")
+        return archive if item.remote.is_archive else file
+
+    def unpacking(self, item: Item) -> Path:
+        """Where the archive of an item is unpacked, on the disk of its place."""
+        return self.place(item).with_name(f".{Path(item.remote.path).name}.unpacking")
 
     def record(self, remote: Remote) -> Record:
         """What was noted of a published file when it was downloaded first.
@@ -118,7 +125,7 @@ class Store:
             thorough: compare the checksums of all files. Otherwise only those that have changed since they were noted.
         """
         noted = self.noted_files(item)
-        missing = [path for path in noted if not (self.root / path).is_file()]
+        missing = [path for path in noted if not is_file(self.root / path)]
         if missing:
             what = f"incomplete ({count(len(missing), 'file')} missing: {listing(missing, 3)})"
             return IncompleteError(self.place(item), what, again(item))
@@ -145,6 +152,13 @@ def _items(files: Any) -> list[tuple[str, Any]]:
 def inside(path: str, place: str) -> bool:
     """Whether a path below a store is that of a thing at `place`, or lies below it."""
     return path == place or path.startswith(f"{place}/")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long."""
+    with suppress(OSError):
+        return path.is_file()
+    return False
 
 
 def again(item: Item) -> str:

@@ -1,7 +1,7 @@
 """What a server answers to the wish for a file, or for the rest of one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +53,7 @@ class Answer:
     @property
     def validator(self) -> str | None:
         """How the server names this version of the file, for ``If-Range``; weak tags are no good for that."""
-        headers = self.response.headers
+        headers: Mapping[str, str] = self.response.headers
         tag = headers.get("ETag")
         return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
@@ -113,6 +113,8 @@ def understood(url: str, response: Any, start: int) -> Answer:
     if status not in (200, 206):
         words = WORDS.get(status, response.reason or "refused")
         raise Refused(f"{response.url}: the server answers {status} ({words})")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise Refused(f"{response.url}: leads to a web page instead of the file; is there a login in between?")
     if status == 200:
         return Answer(response, 0, length(response.headers.get("Content-Length")))
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())

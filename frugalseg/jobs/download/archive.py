@@ -3,11 +3,9 @@
 import gzip
 import shutil
 import tarfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from frugalseg.support.files import FileError, disk_error
 from frugalseg.support.progress import Progress
@@ -16,7 +14,7 @@ from frugalseg.support.text import quoted, reason
 MOST_MEMBERS = 100_000
 FREELY, EXPANSION = 2**30, 100
 """Bytes that any archive may unpack to, and how many times its own length a larger one: small files can claim much."""
-ANOTHER = "delete it, and download it again, or from elsewhere with --base"
+ANOTHER = "download it again, or from elsewhere with --base"
 SHOWN = 50
 """Members between two reports."""
 
@@ -50,7 +48,7 @@ def unpacked(archive: Path, folder: Path, progress: Progress) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def read_to_the_end(stream: IO[bytes]) -> None:
+def read_to_the_end(stream: gzip.GzipFile) -> None:
     """Read what follows the last member: gzip compares its checksum at the end of the file alone."""
     while stream.read(2**20):
         pass
@@ -65,7 +63,7 @@ def understood(archive: Path) -> Iterator[None]:
         raise
     except tarfile.FilterError as error:
         raise FileError(archive, f"is not unpacked: {reason(error)}", ANOTHER) from None
-    except (tarfile.TarError, zlib.error, EOFError, ValueError, RecursionError, OSError) as error:
+    except Exception as error:  # the libraries raise a dozen kinds over damaged ones
         full = disk_error(error)
         if full is not None:
             raise OSError(full.errno, full.strerror, str(archive.parent)) from error

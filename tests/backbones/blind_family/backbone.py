@@ -22,7 +22,7 @@ LATENT = 6
 def random_network(seed: int) -> nn.ModuleList:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.ModuleList([nn.Linear(LATENT, 8 * 4 * 6), nn.Conv2d(8, 12, 3, 1, 1), nn.Conv2d(12, 3, 1)])
+        return nn.ModuleList([nn.Linear(LATENT, 8 * 4 * 6), nn.Conv2d(8, 12, 3, 1, 1), nn.Conv2d(12, 3, 1, bias=False)])
 
 
 class PaintBackbone(Backbone):
@@ -75,7 +75,7 @@ class PaintGenerator:
         values, found = first(self.latents(seeds) * self.options.truncation).view(-1, 8, 4, 6), []
         found.append(values)
         found.append(values := second(F.interpolate(values.relu(), scale_factor=2.0)))
-        images = (4 * last(F.interpolate(values.relu(), scale_factor=2.0))).sigmoid()
+        images = (20 * last(F.interpolate(values.relu(), scale_factor=2.0))).sigmoid()
         return Drawn(images, FeatureMaps([found[n] for n in self.maps_of.layers], SIZE))
 
     def settings(self) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from frugalseg.backbones.vdvae.settings import VDVAEOptions
 from tests.golden import golden
 
 BOUND = 2e-5
+DIVERGENCE_BOUND = 2.1e-5
+"""Of the divergences in the large file: by its own account, they are rounded by up to 2.05e-5."""
 
 
 @dataclass
@@ -162,6 +164,19 @@ def test_tiny(tiny: Official) -> None:
         assert golden.difference(values.detach(), tiny.described["expected"][name]) < BOUND, name
 
 
+def in_double_precision(this: Official) -> dict[str, torch.Tensor]:
+    """The divergences of the latents: small differences, whose rounding differs from processor to processor."""
+    network = this.network.double()
+    inputs = network.pixels.inputs(this.pixels.double() / 255)
+    found = {}
+    with torch.inference_mode():
+        for step in network.decoder.walk(len(inputs), network.encoder(inputs), posterior_mean):
+            name = f"decoder.block{step.number}.kl"
+            if name in this.described["expected"]:
+                found[name] = divergence(step.posterior, step.prior)
+    return found
+
+
 @pytest.mark.slow
 def test_ffhq_256(tmp_path: Any) -> None:
     """The full published size; places of blocks and pixels are those of the published network."""
@@ -169,8 +184,12 @@ def test_ffhq_256(tmp_path: Any) -> None:
     assert this.network.pixels.bits == 5 and this.network.shape.image_size == (256, 256)
     found = everything(this)
     assert found.keys() == this.described["expected"].keys()
-    difference, name = this.worst(found)
+    difference, name = this.worst({name: values for name, values in found.items() if not name.endswith(".kl")})
     assert difference < BOUND, name
+    found = in_double_precision(this)
+    assert len(found) == 8
+    difference, name = this.worst(found)
+    assert difference < DIVERGENCE_BOUND, name
 
 
 def tanh_gelu(this: Official, patch: pytest.MonkeyPatch) -> None:
