@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from frugalseg.classifier.prediction import PixelPrediction, PixelRows, whole
 from frugalseg.classifier.voting import EVERYTHING, Wanted
@@ -165,6 +165,17 @@ class Model(ABC):
         Args:
             dataset: of examples; nothing of it is kept.
         """
+
+    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+        """Images as the network sees them, and what it draws in their place to see them: whether it knows such images.
+
+        Args:
+            images: (H, W, 3) uint8, or in `channels`; at least one.
+
+        Returns:
+            (2, N, 3, h, w) float32 in [0, 1] on the CPU; None for models that draw nothing.
+        """
+        return None
 
     def predict(self, images: "ImageLike | Iterable[ImageLike]", *, batch_size: int = 1) -> Iterator[Prediction]:
         """Segment images of any size, one prediction for each, in order, as they are asked for.

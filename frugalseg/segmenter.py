@@ -17,7 +17,7 @@ from frugalseg.backbones import Backbone, load_saved_backbone
 from frugalseg.backbones.drawing import OwnImages, own_images
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
-from frugalseg.classifier.extraction import Extraction, WindowMaps, labelled_windows, maps_digest
+from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
@@ -141,7 +141,7 @@ class Segmenter(Model):
         state = work and work / "ensemble.pt"
         if state is not None and not extraction.store.complete:
             state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
-        extraction.compute(progress)
+        extraction.compute(self.features, progress)
         pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
         if len(pixels.labels.unique()) < 2:
             raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
@@ -178,7 +178,7 @@ class Segmenter(Model):
             InputError: no annotated pixel.
         """
         extraction = self.extraction(dataset, work, made_from)
-        extraction.compute(progress)
+        extraction.compute(self.features, progress)
         return extraction.pixels()
 
     def extraction(
@@ -204,8 +204,8 @@ class Segmenter(Model):
             if own is not None:
                 network.append(own.generator.settings())
             made_from = maps_digest(network, windows, dataset)
-        maps = self.maps_from(own)
-        return Extraction(seen, windows, backbone.taps, maps, folder, made_from or "", backbone.map_sizes)
+        drawn = None if own is None else own.maps
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes, drawn)
 
     # Images that the backbone's own network drew
 
@@ -227,12 +227,6 @@ class Segmenter(Model):
         plain = whole and not settings.mirror and not settings.mirrored_views
         return own_images(self.backbone, dataset) if plain or not self.backbone.reads_images else None
 
-    def maps_from(self, own: OwnImages | None) -> WindowMaps:
-        """What gives the maps of a window of an example: it is drawn again, or looked at where `own` is None."""
-        if own is not None:
-            return lambda example, _: own.maps(example)
-        return lambda example, window: self.features([cut(example.image, window)])
-
     def require_reading(self) -> None:
         """See `Model.require_reading`."""
         self.backbone.require_reading()
@@ -252,6 +246,21 @@ class Segmenter(Model):
         for index in range(len(dataset)):
             example = dataset[index]
             yield example, next(self.predict_maps([own.maps(example)], [example.image]))
+
+    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+        """See `Model.reconstructions`; None also where images are seen through several windows."""
+        if self.tiled:
+            return None
+        pairs = []
+        for image in images:
+            size = (image.shape[0], image.shape[1])
+            seen = cut(image, self.windows(size)[0]).expand(self.backbone.in_channels, -1, -1)
+            with torch.no_grad():
+                drawn = self.backbone.reconstructions(seen[None].to(self.device))
+            if drawn is None:
+                return None
+            pairs.append(torch.stack([seen, drawn[0].float().cpu()]))
+        return torch.stack(pairs, dim=1)
 
     # Prediction
 

@@ -184,6 +184,17 @@ class Backbone(nn.Module, ABC):
             "filters"
         )
 
+    def reconstructions(self, images: Tensor) -> Tensor | None:
+        """What the network draws in place of images, for families that draw an image again to see it.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1]; None for families that draw nothing.
+        """
+        return None
+
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
 

@@ -241,10 +241,34 @@ register(
         "stylegan2",
         "StyleGAN2Backbone",
         "StyleGAN2Options",
-        generation="StyleGAN2Generation",
+        "StyleGAN2Pretraining",
+        "StyleGAN2PretrainSettings",
+        "StyleGAN2Generation",
         checkpoint="needed",
         known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
         files=("*.pkl",),
+    )
+)
+register(
+    Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        "E4EPretraining",
+        "E4EPretrainSettings",
+        pretrain_name="e4e",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
     )
 )
 register(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
@@ -15,13 +16,10 @@ from frugalseg.data.example import Example
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapSizes, MapStore
 from frugalseg.features.taps import Tap
-from frugalseg.features.windows import Window, owned
+from frugalseg.features.windows import Window, cut, owned
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
-
-WindowMaps = Callable[[Example, Window], FeatureMaps]
-"""Gives the maps of a window of an example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +82,10 @@ class Extraction:
         dataset: the examples that `windows` refers to.
         windows: from `labelled_windows`.
         taps: of the network.
-        maps: gives those of an example's window.
         folder: where an interrupted extraction is taken up; None keeps the maps in memory.
         made_from, map_sizes: see `MapStore`.
+        drawn: gives the maps of a whole image that the network itself drew, where they all are such; None where the
+            network looks at the windows.
 
     Attributes:
         store: of the maps, window by window.
@@ -100,15 +99,15 @@ class Extraction:
         dataset: Sequence[Example],
         windows: Sequence[LabelledWindow],
         taps: Sequence[Tap],
-        maps: WindowMaps,
         folder: Path | None,
         made_from: str,
         map_sizes: MapSizes | None = None,
+        drawn: Callable[[Example], FeatureMaps] | None = None,
     ) -> None:
         self.labelled = [place for place, each in enumerate(windows) if each.has_labels]
         if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
-        self.dataset, self.windows, self.maps = dataset, windows, maps
+        self.dataset, self.windows, self.drawn = dataset, windows, drawn
         self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
 
     def pixels(self, images: Collection[int] | None = None) -> PixelSet:
@@ -120,10 +119,11 @@ class Extraction:
         places = [place for place in self.labelled if images is None or self.windows[place].image in images]
         return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
 
-    def compute(self, progress: Progress = silent) -> None:
+    def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:
         """Store the maps of the windows that have none yet.
 
         Args:
+            network: maps of images (3, h, w), for those that are not `drawn`.
             progress: told of each window.
         """
         total = len(self.windows)
@@ -132,7 +132,8 @@ class Extraction:
             example = self.dataset[number]  # decoded once for all of its windows
             for place in places:
                 progress("features", place, total)
-                self.store.put(place, self.maps(example, self.windows[place].window))
+                window = cut(example.image, self.windows[place].window)
+                self.store.put(place, network([window]) if self.drawn is None else self.drawn(example))
         progress("features", total, total)
 
 

@@ -21,6 +21,7 @@ from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore, stored_bytes
+from frugalseg.features.windows import cut
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.text import count
 
@@ -116,10 +117,15 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
 def first_window(segmenter: Segmenter, dataset: SegmentationFolder) -> tuple[PixelSet, FeatureMaps, float]:
     """The pixels of one window, all of one class, its maps, and the seconds that they and their storing take."""
     annotated = (place for place, target in enumerate(targets_of(dataset)) if (target != NOT_ANNOTATED).any())
-    example, maps = dataset[next(annotated, 0)], segmenter.maps_from(segmenter.own_images(dataset))
+    example, own = dataset[next(annotated, 0)], segmenter.own_images(dataset)
     window = segmenter.windows(example.image.shape)[0]
+    seen = cut(example.image, window)
     store = MapStore(segmenter.backbone.taps, [window.network], map_sizes=segmenter.backbone.map_sizes)
-    seconds = least_seconds(lambda: store.put(0, maps(example, window)), segmenter)
+
+    def compute() -> None:
+        store.put(0, segmenter.features([seen]) if own is None else own.maps(example))
+
+    seconds = least_seconds(compute, segmenter)
     return PixelSet(store, [np.zeros(window.size, np.uint8)]), store.maps(0), seconds
 
 

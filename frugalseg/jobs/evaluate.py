@@ -1,6 +1,10 @@
 """A model compared with annotated images: metrics.json and a page with pictures."""
 
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.folder import SegmentationFolder, check_annotated
@@ -57,6 +61,15 @@ def evaluate_folder(
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
 
 
+def reconstructed(predictor: Model, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """(h, w, 3) uint8: what the network of a model draws in place of an image, (H, W, 3); None if it draws none."""
+    found = predictor.reconstructions([image])
+    if found is None:
+        return None
+    drawn: NDArray[np.uint8] = (found[1, 0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return drawn
+
+
 def evaluated(
     predictor: Model, dataset: SegmentationFolder, out: Path, title: str, batch_size: int, progress: Progress
 ) -> Evaluation:
@@ -66,5 +79,6 @@ def evaluated(
     gallery = Gallery(predictor.classes)
     evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
     write_json(out / "metrics.json", evaluation.metrics())
-    evaluation_page(evaluation, gallery, title=title).save(out / "index.html")
+    page = evaluation_page(evaluation, gallery, title=title, reconstructed=partial(reconstructed, predictor))
+    page.save(out / "index.html")
     return evaluation

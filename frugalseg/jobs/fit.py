@@ -18,6 +18,7 @@ from frugalseg.jobs.choose import choice_settings, with_choice
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import FitRequest
+from frugalseg.report.grid import save_grid
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
@@ -36,6 +37,8 @@ __all__ = ["FitRequest", "fit_folder"]
 
 MODEL = "model"
 """The finished model among what is under way."""
+SHOWN = 8
+"""Images in the picture of `draw_again`."""
 
 
 def fit_folder(
@@ -180,11 +183,20 @@ class Fit:
             segmenter.fit(self.dataset, work=self.work, extraction=maps, progress=told)
         log.info("saving to %s", self.place)
         segmenter.save_pretrained(model)
+        draw_again(segmenter, self.dataset, model)
         if self.choice is not None:
             write_json(model / "choice.json", asdict(self.choice))
         if found is not None:
             write_json(model / "cross_validation.json", found.to_json())
             validated(found)
+
+
+def draw_again(segmenter: Segmenter, dataset: SegmentationFolder, folder: Path) -> None:
+    """Save a picture of some images above what the network draws in their place, for networks that do."""
+    shown = [dataset[number].image for number in range(min(SHOWN, len(dataset)))]
+    found = segmenter.reconstructions(shown)
+    if found is not None:
+        save_grid(found, folder / "reconstructions.png")
 
 
 def checked(opened: OpenedFolder, small_regions: int, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:

@@ -124,7 +124,7 @@ def cross_validate(
     table = classes or classes_of(dataset)
     parts = folds_of(list(targets_of(dataset)), folds, segmenter.settings.seed)
     maps = extraction or every_window(segmenter, dataset, work)
-    maps.compute(progress)
+    maps.compute(segmenter.features, progress)
     trial = Trial(segmenter, list(targets_of(dataset)), maps, members or segmenter.settings.members, len(table))
     found: dict[int, ConfusionMatrix] = {}
     for number, held_out in enumerate(parts):

@@ -18,8 +18,11 @@ Steady = Literal["expected", "none"]
 TRUNCATION = Range(0, 1, whole=False)
 SIDES = SMALLEST << 1, SMALLEST << (int(LAYERS.most) - 1)
 """The smallest and the largest images, in pixels a side."""
-WIDEST_SIDE, SMALLEST_WIDTH = 32, 8
-"""Up to so many pixels a side all layers have the largest number of channels, beyond it half as many each time."""
+FFHQ = Shape(layers=9, latent=512, start=16, most=512, mapping=8)
+SMALL = Shape(layers=4, latent=128, start=16, most=64, mapping=4)
+"""For 1024 and for 32 pixels a side; the networks for other sizes have as many channels where maps are as large."""
+NARROWEST = 8
+"""Channels of the highest resolution, at least."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class ALAEPretrainSettings(AlternatingSettings):
         within=WIDTH,
     )
     max_channels: int | None = option(
-        None, "The largest number of channels. By default, 512, and 128 on a CPU.", within=WIDTH
+        None, "The largest number of channels. By default, 512, and 64 on a CPU.", within=WIDTH
     )
     mapping_layers: int | None = option(
         None, "The number of layers from random vectors to codes. By default, 8, and 4 on a CPU.", within=DEPTH
@@ -180,9 +183,10 @@ class ALAEPretrainSettings(AlternatingSettings):
 
 
 def usual_shape(side: int, small: bool = False) -> Shape:
-    """The network for square images; as published for 256 pixels and more, and a quarter as wide if `small`."""
-    most, layers, depth = (128, layers_for(side), 4) if small else (512, layers_for(side), 8)
-    return Shape(layers, most, min(most, max(SMALLEST_WIDTH, most * WIDEST_SIDE // side)), most, depth)
+    """The network for square images with so many pixels a side: that of FFHQ as published, or a small one for a CPU."""
+    usual = SMALL if small else FFHQ
+    start = min(usual.most, max(NARROWEST, (usual.start << (usual.layers - 1)) // (side // SMALLEST)))
+    return replace(usual, layers=layers_for(side), start=start)
 
 
 def layers_for(side: int) -> int:

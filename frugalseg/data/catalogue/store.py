@@ -85,9 +85,15 @@ class Store:
         """Where a user may put an archive, which then need not be fetched."""
         return self.root / "archives" / remote.path
 
-    def fetched(self, remote: Remote) -> Path:
-        """Where an archive that was fetched lies until it is unpacked."""
-        return self.root / ".fetched" / remote.path
+    def fetched(self, item: Item) -> Path:
+        """Where a file that was fetched lies until it is recorded and has its place, or is unpacked."""
+        place = self.place(item)
+        archive, file = self.root / ".fetched" / item.remote.path, place.with_name(f".{place.name}.fetched")
+        return archive if item.remote.is_archive else file
+
+    def unpacking(self, item: Item) -> Path:
+        """Where the archive of an item is unpacked, on the disk of its place."""
+        return self.place(item).with_name(f".{Path(item.remote.path).name}.unpacking")
 
     def record(self, remote: Remote) -> Record:
         """What was noted of a published file when it was downloaded first.

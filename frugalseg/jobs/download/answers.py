@@ -113,6 +113,8 @@ def understood(url: str, response: Any, start: int) -> Answer:
     if status not in (200, 206):
         words = WORDS.get(status, response.reason or "refused")
         raise Refused(f"{response.url}: the server answers {status} ({words})")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise Refused(f"{response.url}: leads to a web page instead of the file; is there a login in between?")
     if status == 200:
         return Answer(response, 0, length(response.headers.get("Content-Length")))
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())

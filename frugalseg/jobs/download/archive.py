@@ -14,7 +14,7 @@ from frugalseg.support.text import quoted, reason
 MOST_MEMBERS = 100_000
 FREELY, EXPANSION = 2**30, 100
 """Bytes that any archive may unpack to, and how many times its own length a larger one: small files can claim much."""
-ANOTHER = "delete it, and download it again, or from elsewhere with --base"
+ANOTHER = "download it again, or from elsewhere with --base"
 SHOWN = 50
 """Members between two reports."""
 

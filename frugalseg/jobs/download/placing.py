@@ -1,6 +1,8 @@
 """From an archive to the places of what it holds; files that are there already stay as they are."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
 from frugalseg.data.catalogue.items import ITEMS, Item
@@ -10,7 +12,7 @@ from frugalseg.support.files import FileError, usual_permissions
 from frugalseg.support.progress import Progress
 
 
-def put_in_places(wanted: Item, archive: Path, store: Store, progress: Progress) -> None:
+def put_in_places(wanted: Item, archive: Path, origin: Mapping[str, Any], store: Store, progress: Progress) -> None:
     """Unpack an archive and put what it holds in its places, each folder at once; the record names the files.
 
     The wanted item gets the files that it lacks. Others that are there, or whose images are not all in the archive,
@@ -19,6 +21,7 @@ def put_in_places(wanted: Item, archive: Path, store: Store, progress: Progress)
     Args:
         wanted: item of the archive.
         archive: its file.
+        origin: what its record says of the archive itself.
         store: that has its record.
         progress: told of the members that are unpacked.
 
@@ -27,17 +30,16 @@ def put_in_places(wanted: Item, archive: Path, store: Store, progress: Progress)
         OSError: the disk takes no more.
     """
     beside = [item for item in ITEMS.values() if item.remote == wanted.remote and item != wanted]
-    place = store.place(wanted).parent / f".{archive.name}.unpacking"
-    with unpacked(archive, place, progress) as folder:
+    with unpacked(archive, store.unpacking(wanted), progress) as folder:
         usual_permissions(folder)
         found = found_in(folder, wanted)
         if found is None or too_few(wanted, found) is not None:
             raise FileError(archive, f"does not hold all of {wanted.name}", ANOTHER)
-        put(found, wanted, store)
+        put(found, wanted, origin, store)
         for item in beside:
             other = None if store.has(item) else found_in(folder, item)
             if other is not None and too_few(item, other) is None:
-                put(other, item, store)
+                put(other, item, origin, store)
 
 
 def found_in(folder: Path, item: Item) -> Path | None:
@@ -47,7 +49,7 @@ def found_in(folder: Path, item: Item) -> Path | None:
     return next((path for path in places if path.is_dir()), None)
 
 
-def put(found: Path, item: Item, store: Store) -> None:
+def put(found: Path, item: Item, origin: Mapping[str, Any], store: Store) -> None:
     """Put an unpacked folder in the place of an item, or its files into the folder that is there, and note them."""
     if item.kind == "set":
         # A published file knows only numbers.
@@ -55,6 +57,10 @@ def put(found: Path, item: Item, store: Store) -> None:
     place = store.place(item)
     files = [path for path in sorted(found.rglob("*")) if path.is_file()]
     marks = {f"{item.place}/{path.relative_to(found).as_posix()}": FileMark.of(path).to_json() for path in files}
+    # Recorded first: what has its place is never taken for files that the user has put there.
+    record = store.record(item.remote)
+    noted = (record.read() or {}).get("files")
+    record.write({**origin, "files": {**(noted if isinstance(noted, dict) else {}), **marks}})
     if not place.exists():
         found.rename(place)
     else:
@@ -63,7 +69,3 @@ def put(found: Path, item: Item, store: Store) -> None:
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target)
-    record = store.record(item.remote)
-    before = record.read() or {}
-    noted = before.get("files")
-    record.write({**before, "files": {**(noted if isinstance(noted, dict) else {}), **marks}})

@@ -1,5 +1,6 @@
 """The run of `download`: what is missing is fetched, compared, unpacked, and put in its place; two runs take turns."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from frugalseg.data.catalogue.items import Item, Remote, item_named
 from frugalseg.data.catalogue.store import FileMark, IncompleteError, Store, cache_folder, changed
 from frugalseg.jobs.download.answers import Refused
 from frugalseg.jobs.download.placing import put_in_places
-from frugalseg.jobs.download.transfer import WAITS, fetch
+from frugalseg.jobs.download.transfer import WAITS, Part, fetch
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, remove_leftovers
 from frugalseg.support.folders import require_writable
@@ -72,15 +73,16 @@ def download(
             with taking_turns(store, item.remote, progress):
                 if not is_whole(item, store, progress):  # another process may have fetched it meanwhile
                     obtain(item, store, request, progress)
-        note_first(item, store)
+        with suppress(OSError):  # others may share a cache that they cannot write
+            note_first(item, store)
+            tidy(item, store, progress)
         told(item, store.place(item))
 
 
 def note_first(item: Item, store: Store) -> None:
-    """Record the checksum of a checkpoint that the user has put in its place, where the folder can be written."""
+    """Record the checksum of a checkpoint that the user has put in its place."""
     if not item.remote.is_archive and store.noted(item.remote) is None:
-        with suppress(OSError):
-            store.record(item.remote).write({"url": None, **FileMark.of(store.place(item)).to_json()})
+        store.record(item.remote).write({"url": None, **FileMark.of(store.place(item)).to_json()})
 
 
 def is_whole(item: Item, store: Store, progress: Progress) -> bool:
@@ -99,12 +101,17 @@ def is_whole(item: Item, store: Store, progress: Progress) -> bool:
     return fault is None
 
 
+def lock_of(store: Store, remote: Remote) -> Path:
+    """The lock file of a published file."""
+    path = store.record(remote).path
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def taking_turns(store: Store, remote: Remote, progress: Progress) -> Iterator[None]:
     """Keep a published file to this process while the block runs; another one that is at it is waited for."""
-    path = store.record(remote).path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
+    lock = lock_of(store, remote)
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with holding(lock) as ours:
         if ours:
             yield
@@ -116,25 +123,50 @@ def taking_turns(store: Store, remote: Remote, progress: Progress) -> Iterator[N
 
 def obtain(item: Item, store: Store, request: Request, progress: Progress) -> None:
     """Fetch and place an item that is not here, or not whole; see `download`."""
-    remove_leftovers(store.record(item.remote).path.parent, below=False)
-    remote, url = item.remote, item.remote.at(request.base)
+    remote, url, file = item.remote, item.remote.at(request.base), store.fetched(item)
+    remove_leftovers(store.record(remote).path.parent, below=False)
     own = store.archive(remote) if remote.is_archive else store.place(item)
     if remote.is_archive and own.is_file():
-        compare(remote, own, store, None)
-        put_in_places(item, own, store, progress)
+        put_in_places(item, own, {"url": None, **compared(remote, own, store, None).to_json()}, store, progress)
         return
-    file = store.fetched(remote) if remote.is_archive else own
     if not file.is_file():
         with explained(item, own, url):
-            fetch(url, file, progress, request.waits)
-    compare(remote, file, store, url)
+            fetch(url, file, progress, request.waits, Path(remote.path).name)
+    origin = {"url": url, **compared(remote, file, store, url).to_json()}
     if remote.is_archive:
-        put_in_places(item, file, store, progress)
+        with spent(file):
+            put_in_places(item, file, origin, store, progress)
+        return
+    # Recorded first: what has its place is never taken for a file that the user has put there.
+    store.record(remote).write(origin)
+    file.replace(own)
+
+
+def tidy(item: Item, store: Store, progress: Progress) -> None:
+    """Delete what a killed process has left of an item that is whole."""
+    lock, file = lock_of(store, item.remote), store.fetched(item)
+    part, folder = Part.of(file), store.unpacking(item)
+    if any(path.exists() for path in (lock, file, part.path, part.record.path, folder)):
+        with taking_turns(store, item.remote, progress):
+            file.unlink(missing_ok=True)
+            part.remove()
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_leftovers(lock.parent, below=False)
+
+
+@contextmanager
+def spent(file: Path) -> Iterator[None]:
+    """Delete a fetched archive once it is unpacked, or found to be damaged; after anything else it is still needed."""
+    try:
+        yield
+    except FileError:
         file.unlink()
+        raise
+    file.unlink()
 
 
-def compare(remote: Remote, file: Path, store: Store, url: str | None) -> None:
-    """Record the checksum of a published file, or compare it with the one of its first download.
+def compared(remote: Remote, file: Path, store: Store, url: str | None) -> FileMark:
+    """The length and checksum of a published file, which are those of its first download.
 
     Args:
         remote: what it is.
@@ -146,10 +178,9 @@ def compare(remote: Remote, file: Path, store: Store, url: str | None) -> None:
         FileError: it is another file; one that was fetched now is deleted.
     """
     now, before = FileMark.of(file), store.noted(remote)
-    if before is None:
-        store.record(remote).write({"url": url, **now.to_json()})
-    elif now != before:
+    if before is not None and now != before:
         raise replaced(remote, file, store, before, now, url)
+    return now
 
 
 def replaced(remote: Remote, file: Path, store: Store, before: FileMark, now: FileMark, url: str | None) -> FileError:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.jobs.download.answers import Answer, Broken, Refused, ask
-from frugalseg.support.files import FileError
+from frugalseg.support.files import FileError, remove_leftovers_of
 from frugalseg.support.progress import Progress, note
 from frugalseg.support.records import Record
 
@@ -67,7 +67,7 @@ class Part:
         self.record.path.unlink(missing_ok=True)
 
 
-def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WAITS) -> None:
+def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WAITS, name: str = "") -> None:
     """Transfer a file; what an earlier call has brought of it is not transferred again.
 
     Args:
@@ -75,24 +75,26 @@ def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WA
         place: of the file, in a folder that is made where it is missing. The file appears whole or not at all.
         progress: told of each megabyte.
         waits: see `WAITS`.
+        name: of the file, for the progress; without it, that of `place`.
 
     Raises:
         Refused: the server does not answer, or has no such file, or breaks off again and again.
         OSError: the disk takes no more; what has come stays.
     """
-    part, failures, answered = Part.of(place), 0, False
+    part, stage, failures, answered = Part.of(place), f"{name or place.name}, MB", 0, False
     place.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers_of(part.record.path)
     for _ in range(MOST_TRIES):
         before = part.size
         try:
-            bring(url, part, place.name, progress)
+            bring(url, part, stage, progress)
             break
         except Broken as error:
             failures = 1 if part.size > before else failures + 1
             answered = answered or error.answered
             if failures > len(waits) or not answered:  # without a network, there is nothing to wait for
                 raise Refused(f"{url}: {error}") from None
-            note(progress, stage_of(place.name), f"{error}; trying again")
+            note(progress, stage, f"{error}; trying again")
             time.sleep(waits[failures - 1])
     else:
         raise Refused(f"{url}: broke off {MOST_TRIES} times")
@@ -100,12 +102,7 @@ def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WA
     part.remove()
 
 
-def stage_of(name: str) -> str:
-    """What the progress of a file is called."""
-    return f"{name}, MB"
-
-
-def bring(url: str, part: Part, name: str, progress: Progress) -> None:
+def bring(url: str, part: Part, stage: str, progress: Progress) -> None:
     """The bytes of a file that are missing, or all of them where the server has another version of it by now.
 
     Raises:
@@ -124,7 +121,7 @@ def bring(url: str, part: Part, name: str, progress: Progress) -> None:
             part.remove()
             part.record.write({"url": url, "validator": answer.validator, "total": answer.total or -1})
         require_room(part.path, answer)
-        append(answer, part, stage_of(name), progress)
+        append(answer, part, stage, progress)
     if answer.total is not None and part.size != answer.total:
         raise Broken(f"{part.size} of {answer.total} bytes came", answered=True)
 

@@ -68,7 +68,7 @@ class TestALAEPretraining(PretrainingChecks):
         # A finished run that is given more steps does not grow again.
         assert replace(chosen, steps=40_000).chosen_for([]).growing_steps == 10_000
         small = ALAEPretrainSettings(image_size=(64, 64)).chosen_for([], Machine(gpu=False))
-        assert (small.latent_size, small.base_channels, small.max_channels, small.mapping_layers) == (128, 64, 128, 4)
+        assert (small.latent_size, small.base_channels, small.max_channels, small.mapping_layers) == (128, 8, 64, 4)
         published = ALAEPretrainSettings(image_size=(256, 256)).chosen_for([]).shape
         assert (published.layers, published.start, published.most, published.mapping) == (7, 64, 512, 8)
 

@@ -116,6 +116,12 @@ def packed(handler: Handler, content: bytes) -> None:
     handler.wfile.write(content)
 
 
+def page(handler: Handler, content: bytes) -> None:
+    """As networks do that want a login first."""
+    handler.begin(200, 6, Content_Type="text/html; charset=utf-8")
+    handler.wfile.write(b"<html>")
+
+
 def other_part(handler: Handler, content: bytes) -> None:
     handler.begin(206, 1, Content_Range=f"bytes 0-0/{len(content)}")
     handler.wfile.write(content[:1])

@@ -18,6 +18,7 @@ from tests.jobs.download.mirror import (
     cut,
     other_part,
     packed,
+    page,
     redirect,
     status,
     whole,
@@ -179,6 +180,13 @@ def test_an_encrypted_address_leads_to_no_other() -> None:
 def test_a_refusal_is_not_repeated(url: str, place: Path, mirror: Mirror, code: int, words: str) -> None:
     mirror.answers = [status(code)]
     with pytest.raises(Refused, match=rf"answers {code} \({words}\)"):
+        fetch(url, place, silent, AT_ONCE)
+    assert len(mirror.requests) == 1 and not list(place.parent.iterdir())
+
+
+def test_a_web_page_is_no_file(url: str, place: Path, mirror: Mirror) -> None:
+    mirror.answers = [page]
+    with pytest.raises(Refused, match="a web page instead of the file"):
         fetch(url, place, silent, AT_ONCE)
     assert len(mirror.requests) == 1 and not list(place.parent.iterdir())
 
