@@ -1,6 +1,7 @@
 """From annotated images to a training set: which windows of them hold labels, and the maps of just those."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.map_store import MapSizes, MapStore
+from frugalseg.features.map_store import MapSizes, MapStore, MapView
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window, cut, owned
 from frugalseg.support import digests
@@ -86,6 +87,7 @@ class Extraction:
 
     Attributes:
         store: of the maps, window by window.
+        filled: the same with all taps.
 
     Raises:
         InputError: no window has labels: nothing is annotated.
@@ -104,7 +106,18 @@ class Extraction:
         if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
         self.dataset, self.windows = dataset, windows
-        self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
+        self.filled = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
+        self.store: MapView = self.filled
+
+    def select(self, taps: Iterable[str | Tap]) -> "Extraction":
+        """The same windows with some of the taps only; the maps are shared.
+
+        Raises:
+            InputError: see `MapView.select`.
+        """
+        part = copy(self)
+        part.store = self.filled.select(taps)
+        return part
 
     def pixels(self, images: Collection[int] | None = None) -> PixelSet:
         """The labelled pixels, once the maps are computed.
@@ -123,12 +136,12 @@ class Extraction:
             progress: told of each window.
         """
         number, image, total = -1, np.empty(0, np.uint8), len(self.windows)
-        for place in range(self.store.done, total):
+        for place in range(self.filled.done, total):
             each = self.windows[place]
             if each.image != number:  # an image is decoded once for all of its windows
                 number, image = each.image, self.dataset[each.image].image
             progress("features", place, total)
-            self.store.put(place, network([cut(image, each.window)]))
+            self.filled.put(place, network([cut(image, each.window)]))
         progress("features", total, total)
 
 
