@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_the_choice_adds_what_helps_and_a_kill_changes_nothing(tmp_path):
     choice = choice_in(tmp_path)
     assert [step.what for step in choice.steps] == [text.split(":")[0] for text in said]
     scores = [step.score.miou for step in choice.steps]
-    assert all(later >= earlier + 0.003 for earlier, later in zip(scores, scores[1:]))
+    assert all(later >= earlier + 0.003 for earlier, later in pairwise(scores))
     assert choice.places == (choice.steps[-1].places if choice.improves else given)
     assert f"chosen: {words(choice.places)}" in str(choice) and "on other folds" in str(choice)
     assert json.loads(json.dumps(choice.to_json()))["images"] == [6, 6]

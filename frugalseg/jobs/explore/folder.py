@@ -1,5 +1,6 @@
 """An exploration in its output folder: checked first, announced, resumable, and written as tables and a page."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,8 +28,9 @@ from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, line, silent
-from frugalseg.support.records import Record, files_read, plain, stamps
+from frugalseg.support.records import files_read, plain, stamps
 from frugalseg.support.runs import own_folder, require_ready
 from frugalseg.support.text import count
 
@@ -97,13 +99,13 @@ def explore_folder(
     if fit.family == AUTO:
         raise InputError("--backbone auto: name one backbone to explore")
     spare_inputs(out, fit.data, request.test, *fit.places)
-    if not Record(out / "run.json").path.is_file():
+    if not (out / RECORD).is_file():
         require_new(out, overwrite)  # before the network, which may have to be fetched
     settings = Settings.of(fit.settings)
     segmenter = new_segmenter(fit)
     train = checked(OpenedFolder.of(fit.data, keep=KEPT, channels=fit.channels), settings.small_region, findings)
     test = test_folder(request, train, progress)
-    ground = ground_of(request, segmenter, train, test, out, progress)
+    ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
     sweep, studies = TapSweep(ground), ModelStudies(ground)
     command = describe(request, segmenter, train, test)
     require_ready(out, command, overwrite)
@@ -112,8 +114,6 @@ def explore_folder(
         announced = announcement(ground, sweep, studies)
         log.info("%s", announced)
         line(progress, announced)
-        told = steady(progress, log)
-        object.__setattr__(ground, "progress", told)
         taps, found = sweep.run(), studies.run()
         write_tables(out, taps, found, ground.classes)
         page = ExplorationPage(ground, f"{fit.family} on {fit.data.name}").save(sweep, taps, found)
