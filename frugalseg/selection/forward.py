@@ -14,7 +14,7 @@ import numpy as np
 from frugalseg.backbones import Backbone
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.datasets import targets_of
+from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
@@ -113,9 +113,10 @@ def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
     own, every = places_of(backbone.taps), every_place(backbone, given)
     if not every:
         raise InputError(f"the {backbone.family} backbone has no options to choose among; leave --choose out")
-    split = backbone.passes
-    if split is not None and given.get(split) is None:
-        every[split] = tuple(sorted({*own[split], *every[split][::THINNED]}))
+    for name in every:
+        if given.get(name) is None:
+            among = every[name][:: THINNED if name == backbone.passes else 1]
+            every[name] = tuple(sorted({*own[name], *among}))
     if all(len(values) < 2 for values in every.values()):
         raise InputError(f"{words(every)} is all there is to choose from; give several values, or leave --choose out")
     return every
@@ -259,6 +260,32 @@ class TapChooser:
             one.seed = self.other_seed
         found = tested(one, self.splits[again], self.classes)
         return Score(words(places), found.miou, *found.interval())
+
+
+def choose_places(
+    segmenter: Segmenter,
+    dataset: Sequence[Example],
+    *,
+    classes: ClassTable | None = None,
+    given: Mapping[str, Any] | None = None,
+    work: Path | None = None,
+    progress: Progress = silent,
+) -> TapChoice:
+    """Choose where the backbone of a model is read; ``backbone.reading(**choice.places)`` reads there.
+
+    Args:
+        segmenter: not fitted; its settings are those of the comparison.
+        dataset: annotated images.
+        classes: their table; without it the dataset's own.
+        given: candidates of some options instead of all that the network has, and that the backbone reads now.
+        work: see `TapChooser`.
+        progress: told of each step.
+
+    Raises:
+        InputError: too few annotated images, or nothing to choose among.
+    """
+    chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, work)
+    return chooser.choose(chooser.extraction(), progress)
 
 
 def middle(values: Sequence[Any]) -> tuple[Any, ...]:
