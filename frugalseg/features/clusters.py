@@ -91,10 +91,12 @@ def renumbered(
         reference: of the same images and sizes.
         number: of clusters, in both.
     """
-    from scipy.optimize import linear_sum_assignment
-
     shared = np.zeros((number, number), np.int64)
-    for one, other in zip(found, reference, strict=True):
-        np.add.at(shared, (one.ravel(), other.ravel()), 1)
-    _, match = linear_sum_assignment(shared, maximize=True)
-    return [match.astype(np.uint8)[each] for each in found]
+    for one, of in zip(found, reference, strict=True):
+        np.add.at(shared, (one.ravel(), of.ravel()), 1)
+    match = np.zeros(number, np.uint8)
+    for _ in range(number):  # the pair that shares most, then the best one of the others
+        own, other = divmod(int(shared.argmax()), number)
+        match[own] = other
+        shared[own], shared[:, other] = -1, -1
+    return [match[each] for each in found]

@@ -161,7 +161,8 @@ class DDPMBackbone(Backbone):
         """See `Backbone.reading`; any step can be read."""
         if not where.keys() <= {"timesteps", "blocks"}:
             return super().reading(**where)
-        settings = replace(self.settings, **{name: tuple(values) for name, values in where.items()})
+        own = {"timesteps": self.settings.timesteps, "blocks": self.settings.blocks, **where}
+        settings = replace(self.settings, timesteps=tuple(own["timesteps"]), blocks=tuple(own["blocks"]))
         require_places(settings, self.unet, self.scheduler)
         return type(self)(self.unet, self.scheduler, settings).eval().requires_grad_(False)
 

@@ -128,7 +128,8 @@ class ClusterPictures:
 
     def picture(self, kind: str, tap: Tap, image: int) -> Pixels:
         """(h, w, 3) uint8: one that is written."""
-        return np.asarray(Image.open(self.path(kind, tap, image)).convert("RGB"))
+        found: Pixels = np.asarray(Image.open(self.path(kind, tap, image)).convert("RGB"))
+        return found
 
     def photograph(self, image: int) -> tuple[str, Pixels]:
         """The name of an image, and itself at the size of its pictures."""
@@ -147,4 +148,5 @@ def nearest(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
         ((np.arange(wanted) + 0.5) * there / wanted).astype(np.int64)
         for wanted, there in zip(size, values.shape[:2], strict=True)
     )
-    return values[rows[:, None], columns]
+    found: NDArray[np.uint8] = values[rows[:, None], columns]
+    return found

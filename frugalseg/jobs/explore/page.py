@@ -51,9 +51,10 @@ class ExplorationPage:
 
     def plot(self, name: str, plot: Plot) -> None:
         """A plot on the page, and as a file."""
+        light = plot.png(LIGHT)
         with atomic_path(self.ground.out / "plots" / f"{name}.png") as temporary:
-            temporary.write_bytes(plot.png(LIGHT))
-        self.page.plot(plot)
+            temporary.write_bytes(light)
+        self.page.plot(plot, light)
 
     def taps(self, taps: Sequence[TapScore]) -> None:
         """mIoU of every tap alone."""
@@ -171,7 +172,7 @@ class ExplorationPage:
                 f"generate drops images; its rank correlation with the mIoU is {correlation:.2f}."
             )
             alt = f"mIoU of {len(scored)} images by their uncertainty; rank correlation {correlation:.2f}"
-            self.plot("uncertainty_images", scatter(*pairs.T, "uncertainty, nats", "mIoU, %", alt))
+            self.plot("uncertainty_images", scatter(pairs[:, 0], pairs[:, 1], "uncertainty, nats", "mIoU, %", alt))
 
 
 def lead_of(ground: Ground) -> str:
@@ -201,9 +202,14 @@ def curve_text(points: Sequence[Point]) -> str:
 
 
 def rank_correlation(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
-    """Spearman's; NaN where all values of one kind are alike."""
-    from scipy.stats import spearmanr
-
+    """Spearman's: the correlation of the ranks; NaN where all values of one kind are alike."""
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return float("nan")
-    return float(spearmanr(x, y).statistic)
+    return float(np.corrcoef(ranks(x), ranks(y))[0, 1])
+
+
+def ranks(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The rank of each value, from 0; equal values share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means: np.ndarray[Any, np.dtype[np.float64]] = counts.cumsum() - (counts + 1) / 2
+    return means[place]

@@ -30,7 +30,7 @@ def write_tables(out: Path, taps: Sequence[TapScore], found: Found, classes: Cla
         write_csv(out / "uncertainty_images.csv", ("image", "uncertainty", "miou"), rows)
 
 
-def tap_table(taps: Sequence[TapScore], classes: ClassTable) -> tuple[Sequence[str], list[Sequence[Any]]]:
+def tap_table(taps: Sequence[TapScore], classes: ClassTable) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """A row for each tap."""
     options = list(places_of(score.tap for score in taps))
     header = ("tap", *options, "channels", "stride", "miou", "low", "high", *(f"iou {name}" for name in classes.names))
@@ -50,7 +50,7 @@ def tap_table(taps: Sequence[TapScore], classes: ClassTable) -> tuple[Sequence[s
     return header, rows
 
 
-def risk_table(doubt: Doubt) -> tuple[Sequence[str], list[Sequence[Any]]]:
+def risk_table(doubt: Doubt) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
     """The risk at each whole per cent of coverage."""
     risk, ideal = doubt.risk.risk(COVERAGE), doubt.risk.ideal(COVERAGE)
     rows = [(c, r, i, doubt.risk.error) for c, r, i in zip(COVERAGE, risk, ideal, strict=True)]
