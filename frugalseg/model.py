@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from frugalseg.classifier.prediction import PixelPrediction, PixelRows, whole
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
+from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.channels import ChannelSpec
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
@@ -26,6 +27,7 @@ from frugalseg.support.damage import DamagedError
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import local_or_downloaded
+from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
@@ -154,6 +156,27 @@ class Model(ABC):
         if not hasattr(self, "classes"):
             raise InputError("this model has not been fitted yet: call fit, or load one with from_pretrained")
 
+    def require_reading(self) -> None:  # noqa: B027 (most models need not override it)
+        """Raise `InputError` where the model reads no images, but labels those alone that its own network draws."""
+
+    def require_readable(self, dataset: Sequence[Example]) -> None:  # noqa: B027
+        """Raise `InputError` where the model cannot label the images of a dataset.
+
+        Args:
+            dataset: of examples; nothing of it is kept.
+        """
+
+    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+        """Images as the network sees them, and what it draws in their place to see them: whether it knows such images.
+
+        Args:
+            images: (H, W, 3) uint8, or in `channels`; at least one.
+
+        Returns:
+            (2, N, 3, h, w) float32 in [0, 1] on the CPU; None for models that draw nothing.
+        """
+        return None
+
     def predict(self, images: "ImageLike | Iterable[ImageLike]", *, batch_size: int = 1) -> Iterator[Prediction]:
         """Segment images of any size, one prediction for each, in order, as they are asked for.
 
@@ -165,9 +188,11 @@ class Model(ABC):
                 a GPU only.
 
         Raises:
-            InputError: the model was never fitted, `batch_size` is out of range, or something is not an image.
+            InputError: the model was never fitted or reads no images, `batch_size` is out of range, or something is not
+                an image.
         """
         self.require_fitted()
+        self.require_reading()
         require_number("batch_size is", batch_size, BATCH)
         return map(self._in_ids, self.predict_positions(as_images(images, self.channels), batch_size=batch_size))
 
@@ -192,7 +217,8 @@ class Model(ABC):
         """Compare predictions with annotated images.
 
         Args:
-            dataset: the path of a data folder; or examples, such as a `SegmentationFolder`. Classes go by their names;
+            dataset: the path of a data folder, or the name of a published benchmark, which stands for its test images;
+                or examples, such as a `SegmentationFolder`. Classes go by their names;
                 examples without a class table are in this model's class positions. Images are read in the model's
                 channels, and arrays of a model with chosen `channels` hold all of them, as they came.
             batch_size: see `predict`.
@@ -203,22 +229,29 @@ class Model(ABC):
             InputError: the model was never fitted, the dataset cannot be read, or it has a class that the model lacks.
         """
         self.require_fitted()
+        if isinstance(dataset, str | Path):
+            dataset = test_images(as_path(dataset, "data folder"))
         dataset = as_dataset(dataset, self.classes, self.channels)
         result = Evaluation(self.classes)
-        examples, images = _two_ways(dataset)
-        predictions = self.predict_positions(images, batch_size=batch_size, probabilities=False)
-        for example, found in zip(examples, predictions, strict=True):
+        for example, found in self.predict_examples(dataset, batch_size=batch_size):
             result.add(example, found)
             if see is not None:
                 see(example, found)
             progress("evaluate", len(result.images), len(dataset))
         return result
 
+    def predict_examples(
+        self, dataset: Sequence[Example], *, batch_size: int = 1
+    ) -> Iterator[tuple[Example, PixelPrediction]]:
+        """Each example with what the model says of it, without probabilities; a dataset is read once.
 
-def _two_ways(dataset: Sequence[Example]) -> tuple[Iterator[Example], Iterator[NDArray[np.uint8]]]:
-    """The examples, and their images, from one reading of the dataset."""
-    first, second = tee(dataset[i] for i in range(len(dataset)))
-    return first, (example.image for example in second)
+        Args:
+            dataset: whose images are in the model's channels.
+            batch_size: see `predict`.
+        """
+        examples, others = tee(dataset[i] for i in range(len(dataset)))
+        images = (example.image for example in others)
+        return zip(examples, self.predict_positions(images, batch_size=batch_size, probabilities=False), strict=True)
 
 
 def model_folder(folder_or_hub_id: str | Path) -> Path:

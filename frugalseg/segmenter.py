@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
+from frugalseg.backbones.drawing import OwnImages, own_images
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
@@ -68,7 +69,8 @@ class Segmenter(Model):
         history: how its training went, after `fit` in this process.
 
     Raises:
-        InputError: no backbone, a device that this machine lacks, an unknown setting, or one out of range.
+        InputError: no backbone, a device that this machine lacks, an unknown setting, or one out of range or impossible
+            for the backbone.
     """
 
     weights_file = "classifier.safetensors"
@@ -82,6 +84,7 @@ class Segmenter(Model):
         self.device = as_device(device)
         self.backbone = backbone.to(self.device)
         self.native = backbone.native_for(self.settings.network_size)
+        require_plain_views(backbone, self.settings)
         if max(self.native) > MOST_SIDE:
             asked = "{}x{}".format(*self.native)
             raise InputError(f"network size {asked}: sides of more than {MOST_SIDE} are impossible")
@@ -126,7 +129,8 @@ class Segmenter(Model):
         Raises:
             InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
                 class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
-                Or the network does not take so many channels, or the images lack some.
+                Or the network does not take so many channels, or the images lack some. Or the backbone reads no
+                images, and its network did not draw these.
         """
         chosen = channels_of(dataset) if channels is None else as_choice(channels)
         if chosen is not None:
@@ -190,15 +194,73 @@ class Segmenter(Model):
                 setting `mirrored_views`.
 
         Raises:
-            InputError: no annotated pixel.
+            InputError: no annotated pixel; or the backbone reads no images, and its network did not draw these.
         """
-        backbone, settings = self.backbone, self.settings
+        backbone, settings, own = self.backbone, self.settings, self.own_images(dataset)
         seen = Mirrored(dataset) if settings.mirror or (every and settings.mirrored_views) else dataset
         windows = labelled_windows(targets_of(seen), self.windows, settings.small_region, every=every)
         if made_from is None and folder is not None:
             network = [backbone.family, backbone.config(), digests.network(backbone)]
+            if own is not None:
+                network.append(own.generator.settings())
             made_from = maps_digest(network, windows, dataset)
-        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes)
+        drawn = None if own is None else own.maps
+        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes, drawn)
+
+    # Images that the backbone's own network drew
+
+    def own_images(self, dataset: Sequence[Example]) -> OwnImages | None:
+        """What gives the maps of a dataset's images as the backbone's own network drew them; None if it looks at them.
+
+        The images are drawn again where all that are annotated are the network's own, its generator gives maps, and
+        the settings ask for no other view of an image than the whole.
+
+        Args:
+            dataset: knows the origins of its images, as a `SegmentationFolder` of drawn ones does.
+
+        Raises:
+            InputError: the backbone reads no images, and its network did not draw all of these that are annotated.
+        """
+        settings, size = self.settings, self.backbone.native_size
+        window, *others = self.windows(size)
+        whole = not others and window.size == window.network == size
+        plain = whole and not settings.mirror and not settings.mirrored_views
+        return own_images(self.backbone, dataset) if plain or not self.backbone.reads_images else None
+
+    def require_reading(self) -> None:
+        """See `Model.require_reading`."""
+        self.backbone.require_reading()
+
+    def require_readable(self, dataset: Sequence[Example]) -> None:
+        """See `Model.require_readable`."""
+        self.own_images(dataset)
+
+    def predict_examples(
+        self, dataset: Sequence[Example], *, batch_size: int = 1
+    ) -> Iterator[tuple[Example, PixelPrediction]]:
+        """See `Model.predict_examples`; images that the backbone's own network drew are drawn again."""
+        own = self.own_images(dataset)
+        if own is None:
+            yield from super().predict_examples(dataset, batch_size=batch_size)
+            return
+        for index in range(len(dataset)):
+            example = dataset[index]
+            yield example, next(self.predict_maps([own.maps(example)], [example.image]))
+
+    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+        """See `Model.reconstructions`; None also where images are seen through several windows."""
+        if self.tiled:
+            return None
+        pairs = []
+        for image in images:
+            size = (image.shape[0], image.shape[1])
+            seen = cut(image, self.windows(size)[0]).expand(self.backbone.in_channels, -1, -1)
+            with torch.no_grad():
+                drawn = self.backbone.reconstructions(seen[None].to(self.device))
+            if drawn is None:
+                return None
+            pairs.append(torch.stack([seen, drawn[0].float().cpu()]))
+        return torch.stack(pairs, dim=1)
 
     # Prediction
 
@@ -421,6 +483,16 @@ class Segmenter(Model):
             model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)
+
+
+def require_plain_views(backbone: Backbone, settings: Settings) -> None:
+    """Raise `InputError` where a backbone that reads no images is to see them in another way than it draws them."""
+    asked = [name for name in ("tile", "mirror", "mirrored_views") if getattr(settings, name)]
+    if asked and not backbone.reads_images:
+        raise InputError(
+            f"{' and '.join(asked)}: a {backbone.family} backbone reads no images, its network draws them in one way "
+            "only; leave this out"
+        )
 
 
 def _the_same(maps: FeatureMaps, _: Window) -> FeatureMaps:

@@ -29,7 +29,7 @@ from frugalseg.students.onnx_export import export_onnx
 from frugalseg.students.student import Student, View
 from frugalseg.students.training import train_student
 from frugalseg.support.precision import dtype_of
-from frugalseg.training.averaging import AveragedWeights
+from frugalseg.training.averaging import AveragedWeights, rising_decay
 from tests.backbones.ddpm.test_pretrain import TINY as TINY_DDPM
 from tests.backbones.mae.test_pretrain import TINY as TINY_MAE
 from tests.backbones.swav.test_pretrain import TINY as TINY_SWAV
@@ -115,7 +115,7 @@ class Places(pl.Callback):
 
 
 def test_averaged_weights_are_where_the_training_is(tmp_path):
-    averaging = AveragedWeights(0.9)
+    averaging = AveragedWeights(rising_decay(0.9))
     places = Places(averaging)
     trainer = pl.Trainer(
         accelerator=DEVICE,

@@ -3,18 +3,25 @@
 import timm
 
 from frugalseg import Segmenter, load_backbone
+from frugalseg.backbones.alae.checkpoint import save_network as save_alae
+from frugalseg.backbones.alae.network import random_network as random_alae
+from frugalseg.backbones.alae.shape import Shape as ALAEShape
 from frugalseg.backbones.combined.backbone import CombinedBackbone
 from frugalseg.backbones.mae.checkpoint import save_network as save_mae
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, random_network
 from frugalseg.backbones.swav.checkpoint import save_network as save_swav
 from frugalseg.backbones.swav.network import build_network
 from frugalseg.backbones.swav.shape import ResNetShape
+from frugalseg.backbones.vdvae.checkpoint import save_network as save_vdvae
+from frugalseg.backbones.vdvae.network import random_network as random_vdvae
+from frugalseg.backbones.vdvae.pixels import Pixels
+from frugalseg.backbones.vdvae.shape import VDVAEShape
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 
-KINDS = ("colour", "filters", "filters+colour", "ddpm", "swav", "mae", "timm", "student")
+KINDS = ("colour", "filters", "filters+colour", "ddpm", "swav", "mae", "alae", "vdvae", "timm", "student")
 
 
 def backbone(family, folder, ddpm):
@@ -29,6 +36,13 @@ def backbone(family, folder, ddpm):
     if family == "mae":
         save_mae(random_network(Encoder, EncoderShape((16, 16), 8, 8, 2, 2), seed=0), folder)
         return load_backbone("mae", folder)
+    if family == "alae":
+        save_alae(random_alae(ALAEShape(layers=3, latent=4, start=4, most=4, mapping=1), 0), folder)
+        return load_backbone("alae", folder)
+    if family == "vdvae":
+        shape = VDVAEShape((8, 8), "8x1,8d2,4x1", "4x1,8m4", ((8, 4), (4, 4)), zdim=1, mixtures=1, no_bias_above=4)
+        save_vdvae(random_vdvae(shape, Pixels(120.0, 70.0), 0), folder)
+        return load_backbone("vdvae", folder)
     if family == "timm":
         save_timm(folder)
         return load_backbone("timm", folder)

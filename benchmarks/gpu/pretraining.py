@@ -65,7 +65,7 @@ def main() -> None:
 def train(name: str, recipe: Recipe, seconds: float, options: argparse.Namespace) -> dict[str, Any]:
     """Train a network for about so many seconds; what that took."""
     started, network, place = time.monotonic(), recipe.networks[name], options.work / "networks" / name
-    settings, images = network.training_settings(name), [str(folder) for folder in folders_of(recipe, name)]
+    settings, images = network.training_settings(name), folders_of(recipe, name, options.work)
     run = RunOptions(options.device, workers=options.workers, log_steps=20, picture_minutes=None)
     pretrain(network.family, images, place, replace(settings, steps=PROBE), run)
     rate = RunFolder(place).last_progress()["images_per_second"]

@@ -19,6 +19,8 @@ from frugalseg.backbones.registry import (
     family_named,
     require_generating,
 )
+from frugalseg.data.catalogue.items import checkpoint_item
+from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Size, Window, mirrored, windows
@@ -52,6 +54,9 @@ class Backbone(nn.Module, ABC):
             `margin`, or the windows' borders would show.
         optimises: whether `maps` computes gradients, for example to search for the latent of an image. Otherwise it
             runs under `torch.inference_mode`.
+        reads_images: whether `maps` can look at an image. A family that cannot has no method `maps`: its only maps are
+            those of the images that its generator draws, see `ImageGenerator.maps_of`.
+        reader: of a family that reads no images, the name of the one that reads them with the same network, if any.
         passes: the option of `readable` of which each value takes a pass of the network of its own, if there is one:
             reading these values one after another costs no more than reading them together.
     """
@@ -59,6 +64,8 @@ class Backbone(nn.Module, ABC):
     family: str
     optimises: ClassVar[bool] = False
     passes: ClassVar[str | None] = None
+    reads_images: ClassVar[bool] = True
+    reader: ClassVar[str] = ""
     own_resolution: bool = False
     taps: tuple[Tap, ...]
     stride: int
@@ -77,9 +84,8 @@ class Backbone(nn.Module, ABC):
         """Where the network's weights are."""
         return next((p.device for p in self.parameters()), torch.device("cpu"))
 
-    @abstractmethod
     def maps(self, images: Tensor) -> list[Tensor]:
-        """Features of a batch.
+        """Features of a batch; every family that reads images has this method.
 
         Args:
             images: (B, C, H, W) float32 in [0, 1], on `device`; (H, W) is `fixed_size`, or multiples of `stride`.
@@ -88,6 +94,18 @@ class Backbone(nn.Module, ABC):
         Returns:
             One (B, channels, h, w) tensor for each of `taps`; (h, w) is that of `map_sizes`.
         """
+        raise TypeError(f"{type(self).__name__} lacks the method maps, although it says that it reads images")
+
+    def require_reading(self) -> None:
+        """Raise `InputError` where the family reads no images; it names the ways to photographs that are left."""
+        if self.reads_images:
+            return
+        other = f", or fit the family {self.reader}, which reads them" if self.reader else ""
+        raise InputError(
+            f"a {self.family} backbone reads no images: it learns from annotated ones that its own network drew "
+            "(frugalseg generate --for-annotation) and labels new ones (frugalseg generate); for photographs, train a "
+            f"student on these (frugalseg distill){other}"
+        )
 
     def map_sizes(self, size: Size) -> list[Size]:
         """The (h, w) of the map of each of `taps` for images of `size`, (H, W)."""
@@ -180,6 +198,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the network takes another number; a single channel it sees as that many alike.
         """
+        self.require_reading()
         if channels in (1, self.in_channels):
             return self
         raise InputError(
@@ -187,6 +206,17 @@ class Backbone(nn.Module, ABC):
             f"{self.in_channels} with --channels (one may be named twice), or a family that takes any number, such as "
             "filters"
         )
+
+    def reconstructions(self, images: Tensor) -> Tensor | None:
+        """What the network draws in place of images, for families that draw an image again to see it.
+
+        Args:
+            images: (B, 3, H, W) float32 in [0, 1]; (H, W) is `fixed_size`.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1]; None for families that draw nothing.
+        """
+        return None
 
     def generator(self, options: Any) -> ImageGenerator:
         """What draws images with this backbone's network.
@@ -213,7 +243,9 @@ class Backbone(nn.Module, ABC):
 
         Raises:
             ValueError: the network does not take images of this size.
+            InputError: the family reads no images.
         """
+        self.require_reading()
         images = images if surrounded else mirrored(images, self.margin)
         size = (images.shape[-2] - 2 * self.margin, images.shape[-1] - 2 * self.margin)
         self.check_size(size)
@@ -273,7 +305,8 @@ def load_backbone(
     Args:
         family: a name in `frugalseg.backbones.registry.FAMILIES`, or two or three of them joined with ``+``, such as
             ``timm+filters``: the maps of all of them, see `frugalseg.backbones.combined`.
-        checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines. Without any argument it is a
+        checkpoint: a file, a folder, a Hub id or ``builtin:NAME``, as the family defines, or the name of a published
+            one that ``frugalseg download`` has fetched, such as ``ddpm/lsun_cat``. Without any argument it is a
             network with the published weights of ImageNet that come with the set-up. Of several families, the one that
             needs a checkpoint gets it; a mapping gives each its own: ``{"ddpm": "my_ddpm", "timm": "my_timm"}``.
         options: the fields of the family's options, for example ``timesteps`` and ``blocks`` for ``ddpm``; of several
@@ -295,6 +328,7 @@ def load_backbone(
         chosen, cls = from_arguments(of_family, options), backbone_class(family)
     except InputError as error:
         raise InputError(f"the {family} backbone: {error}") from None
+    given = {name: in_cache(name, each) for name, each in given.items()}
     try:
         backbone = cls.from_checkpoint(given if isinstance(found, Combination) else given.get(family), chosen)
     except InputError:
@@ -308,6 +342,18 @@ def load_backbone(
             REMEDY,
         ) from error
     return backbone.eval().requires_grad_(False)
+
+
+def in_cache(family: str, checkpoint: Checkpoint) -> Checkpoint:
+    """The file of a published checkpoint for its name; anything else as it is.
+
+    Raises:
+        InputError: the checkpoint is of another family; or see `local_checkpoint`.
+    """
+    item = checkpoint_item(checkpoint)
+    if item is not None and item.family != family:
+        raise InputError(f"{item.name}: a checkpoint of the family {item.family}, not of {family}")
+    return local_checkpoint(checkpoint)
 
 
 def load_saved_backbone(folder: str | Path) -> Backbone:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -45,4 +45,16 @@ class ImageGenerator(Protocol):
         """
 
     def settings(self) -> dict[str, Any]:
-        """Everything that an image depends on besides its seed and the network's weights, as JSON values."""
+        """Everything that an image depends on besides its seed and the network's weights, as JSON values.
+
+        The fields of the family's dataclass of generation are among them, by their names and as they turned out:
+        ``backbone.generator`` makes a generator of the same settings of them.
+        """
+
+
+@runtime_checkable
+class FromLatents(Protocol):
+    """An `ImageGenerator` whose images are each drawn from one vector; published sets hold it beside the image."""
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """(N, D) float32 on the CPU: what the images of `seeds` are drawn from, before any truncation."""

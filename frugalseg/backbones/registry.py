@@ -1,11 +1,13 @@
 """The families of backbones, and where the parts of each are found; nothing here imports torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.hub import BUILTIN
@@ -36,12 +38,15 @@ class Family:
         backbone: the `Backbone` in ``backbone.py``.
         options: the dataclass in ``settings.py`` that holds what `load_backbone` takes.
         pretraining: the `PretrainingModule` in ``pretrain.py``, where the family can be trained from scratch.
-        pretrain_settings: its `TrainingSettings` in ``settings.py``.
+        pretrain_settings: its `CommonSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
+        pretrain_name: what ``frugalseg pretrain`` calls the training; without it the name of the family.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
         checkpoint: whether the family takes a checkpoint, and whether it can do without.
+        files: patterns of the names that only published files of this family have, such as ``*.pkl``.
+        known_by: names of tensors; a file that has one of them looks like a checkpoint of this family.
     """
 
     name: str
@@ -50,15 +55,20 @@ class Family:
     pretraining: str | None = None
     pretrain_settings: str | None = None
     generation: str | None = None
+    pretrain_name: str = ""
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
+    files: tuple[str, ...] = ()
+    known_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.pretraining is None) != (self.pretrain_settings is None):
             raise ValueError(f"the family {self.name!r} needs both pretraining and pretrain_settings, or neither")
         if not self.package:
             object.__setattr__(self, "package", f"frugalseg.backbones.{self.name}")
+        if not self.pretrain_name:
+            object.__setattr__(self, "pretrain_name", self.name)
 
     def load(self, module: str, name: str) -> Any:
         """The object `name` of one of the family's modules."""
@@ -166,6 +176,16 @@ def pretrainable() -> list[Family]:
     return [family for family in FAMILIES.values() if family.pretraining is not None]
 
 
+def family_with(tensors: Collection[str]) -> str | None:
+    """The family whose checkpoints have tensors of these names, for messages; None where none is known by them."""
+    return next((each.name for each in FAMILIES.values() if any(name in tensors for name in each.known_by)), None)
+
+
+def training_of(name: str) -> str:
+    """What ``frugalseg pretrain`` calls the training of a family, by the family's name; also of an unknown one."""
+    return FAMILIES[name].pretrain_name if name in FAMILIES else name
+
+
 def generating() -> list[Family]:
     """The families that can draw images, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.generation is not None]
@@ -191,10 +211,85 @@ register(
         "DDPMGeneration",
         builtin=("toy_ddpm",),
         checkpoint="needed",
+        known_by=("input_blocks.0.0.weight", "time_embedding.linear_1.weight"),
     )
 )
-register(Family("swav", "SwAVBackbone", "SwAVOptions", "SwAVPretraining", "SwAVPretrainSettings", checkpoint="needed"))
-register(Family("mae", "MAEBackbone", "MAEOptions", "MAEPretraining", "MAEPretrainSettings", checkpoint="needed"))
+register(
+    Family(
+        "swav",
+        "SwAVBackbone",
+        "SwAVOptions",
+        "SwAVPretraining",
+        "SwAVPretrainSettings",
+        checkpoint="needed",
+        known_by=("module.projection_head.0.weight", "projection_head.0.weight"),
+    )
+)
+register(
+    Family(
+        "mae",
+        "MAEBackbone",
+        "MAEOptions",
+        "MAEPretraining",
+        "MAEPretrainSettings",
+        checkpoint="needed",
+        known_by=("decoder_pos_embed",),
+    )
+)
+register(
+    Family(
+        "stylegan2",
+        "StyleGAN2Backbone",
+        "StyleGAN2Options",
+        generation="StyleGAN2Generation",
+        checkpoint="needed",
+        known_by=("synthesis.b4.const", "conv1.conv.modulation.weight"),
+        files=("*.pkl",),
+    )
+)
+register(
+    Family(
+        "gan_encoder",
+        "GANEncoderBackbone",
+        "GANEncoderOptions",
+        package="frugalseg.backbones.stylegan2.encoder",
+        checkpoint="needed",
+        known_by=("encoder.input_layer.0.weight",),
+    )
+)
+register(
+    Family(
+        "gan_inversion",
+        "GANInversionBackbone",
+        "GANInversionOptions",
+        package="frugalseg.backbones.stylegan2.inversion",
+        checkpoint="needed",
+    )
+)
+register(
+    Family(
+        "alae",
+        "ALAEBackbone",
+        "ALAEOptions",
+        "ALAEPretraining",
+        "ALAEPretrainSettings",
+        "ALAEGeneration",
+        checkpoint="needed",
+        known_by=("mapping_fl.map_blocks.0.fc.weight",),
+    )
+)
+register(
+    Family(
+        "vdvae",
+        "VDVAEBackbone",
+        "VDVAEOptions",
+        "VDVAEPretraining",
+        "VDVAEPretrainSettings",
+        "VDVAEGeneration",
+        checkpoint="needed",
+        known_by=("decoder.dec_blocks.0.z_proj.weight", "module.decoder.dec_blocks.0.z_proj.weight"),
+    )
+)
 register(Family("timm", "TimmBackbone", "TimmOptions", builtin=("efficientnet_lite0", "efficientnet_lite2")))
 register(Family("filters", "FiltersBackbone", "FilterOptions", checkpoint="none"))
 register(Family("colour", "ColourBackbone", "ColourOptions", checkpoint="none"))
@@ -227,14 +322,27 @@ def family_of_checkpoint(checkpoint: str | None) -> str:
     """
     if checkpoint is None:
         return WITHOUT_CHECKPOINT
-    name = checkpoint.removeprefix(BUILTIN)
-    owner = next((family.name for family in FAMILIES.values() if name != checkpoint and name in family.builtin), None)
-    found = owner or family_in(checkpoint)
+    found = family_told(checkpoint)
     if found in FAMILIES:
         return found
     if found is not None and JOIN in found:
         raise InputError(f"{checkpoint}: holds a combination, {found}; a checkpoint is a network of one family")
     return "timm" if is_timm_folder(Path(checkpoint)) else OF_OTHER_CHECKPOINTS
+
+
+def family_told(checkpoint: str) -> str | None:
+    """The family that a checkpoint itself tells: by its folder, as a built-in one or by the name of its file.
+
+    Raises:
+        FileError: see `family_in`.
+    """
+    published, name = checkpoint_item(checkpoint), checkpoint.removeprefix(BUILTIN)
+    if published is not None:
+        return published.family
+    if name != checkpoint:
+        return next((family.name for family in FAMILIES.values() if name in family.builtin), None)
+    of_files = (family.name for family in FAMILIES.values() for each in family.files if fnmatch(Path(name).name, each))
+    return next(of_files, None) or family_in(checkpoint)
 
 
 def is_timm_folder(folder: Path) -> bool:

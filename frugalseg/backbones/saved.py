@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frugalseg.backbones.registry import CONFIG
+from frugalseg.backbones.registry import CONFIG, training_of
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json, save_tensors, write_json
@@ -48,7 +48,8 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise InputError(
-            f"{folder}: no {CONFIG} in this folder; give a folder of `frugalseg pretrain {family}`, or a published file"
+            f"{folder}: no {CONFIG} in this folder; give a folder of `frugalseg pretrain {training_of(family)}`, "
+            "or a published file"
         )
     config = read_json(path)
     if not isinstance(config, dict) or config.get("family") != family:

@@ -3,7 +3,7 @@
 import argparse
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from frugalseg.backbones.limits import at_most
+from frugalseg.backbones.registry import family_with
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -31,18 +32,38 @@ Network = TypeVar("Network", bound=nn.Module)
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The named tensors of a ``.safetensors`` file or of a torch file, on the CPU; nothing in the file is executed.
 
-    A torch file may hold the tensors at top level or under one of the usual keys (`CONTAINERS`);
-    its other entries, among them the settings of a training as an `argparse.Namespace`, are left out.
+    See `read_content` and `tensors_in`.
+    """
+    return tensors_in(read_content(path), path)
+
+
+def read_content(path: str | Path, stand_ins: Sequence[tuple[type, str]] = ()) -> object:
+    """What a ``.safetensors`` file or a torch file holds, on the CPU; nothing in the file is executed.
+
+    A torch file may hold tensors, plain data, and the settings of a training as an `argparse.Namespace`.
+
+    Args:
+        path: the file.
+        stand_ins: empty classes of ours, and the full names of those in the file that they take the place of.
 
     Raises:
-        FileError: no such file, a damaged file, or one that holds anything but plain data.
+        FileError: no such file, a damaged file, or one that holds anything else.
     """
     path = as_path(path, "checkpoint file")
     if not path.is_file():
         raise FileError(path, "no such checkpoint file", "check the path")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    content = _read_torch(path)
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path, stand_ins)
+
+
+def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
+    """The named tensors in what `read_content` gave.
+
+    A torch file may hold the tensors at top level or under one of the usual keys (`CONTAINERS`);
+    its other entries are left out.
+
+    Raises:
+        FileError: there are none, or they claim more values than the file can hold.
+    """
     for key in CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -50,7 +71,7 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     tensors = {k: v for k, v in entries if isinstance(k, str) and isinstance(v, Tensor)}
     if not tensors:
         raise FileError(path, "no tensors by name in this checkpoint", "give the file that holds the state dict")
-    _require_backed(tensors, path)
+    require_backed(tensors, Path(path))
     return tensors
 
 
@@ -62,9 +83,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(HARMLESS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
             return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
@@ -83,7 +104,7 @@ def _damaged(path: Path, what: str, error: Exception) -> FileError:
     return FileError(path, f"damaged or truncated {what} ({said})", "download it again")
 
 
-def _require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
+def require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raise `FileError` where tensors claim values that are not in the file: one number may pose as a terabyte."""
     claimed, there = 0, path.stat().st_size
     for name, tensor in tensors.items():
@@ -181,10 +202,18 @@ def require_names(wanted: Iterable[str], found: Iterable[str], source: str | Pat
 
 
 def foreign(source: str | Path, what: str, wanted: Iterable[str], found: Iterable[str]) -> FileError:
-    """The error for a file of another network: what it is not, the names that are wanted and those that are found."""
-    there = list(found)
-    lacking = [name for name in wanted if name not in there]
-    return FileError(source, f"{what}: wanted {names(lacking)}, found {names(there)}", ANOTHER)
+    """The error for a file of another network: what it is not, and what it looks like.
+
+    Args:
+        source: of the file.
+        what: it is not, in words.
+        wanted: names of tensors that it should have.
+        found: those that it has.
+    """
+    there = dict.fromkeys(found)
+    lacking, family = [name for name in wanted if name not in there], family_with(there)
+    remedy = f"it looks like a checkpoint for --backbone {family}" if family else ANOTHER
+    return FileError(source, f"{what}: wanted {names(lacking)}, found {names(there)}", remedy)
 
 
 def names(keys: Iterable[str]) -> str:

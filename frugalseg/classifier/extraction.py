@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ class Extraction:
         taps: of the network.
         folder: where an interrupted extraction is taken up; None keeps the maps in memory.
         made_from, map_sizes: see `MapStore`.
+        drawn: gives the maps of a whole image that the network itself drew, where they all are such; None where the
+            network looks at the windows.
 
     Attributes:
         store: of the maps, window by window.
@@ -101,11 +104,12 @@ class Extraction:
         folder: Path | None,
         made_from: str,
         map_sizes: MapSizes | None = None,
+        drawn: Callable[[Example], FeatureMaps] | None = None,
     ) -> None:
         self.labelled = [place for place, each in enumerate(windows) if each.has_labels]
         if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
-        self.dataset, self.windows = dataset, windows
+        self.dataset, self.windows, self.drawn = dataset, windows, drawn
         self.filled = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
         self.store: MapView = self.filled
 
@@ -129,19 +133,20 @@ class Extraction:
         return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
 
     def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:
-        """Store the maps of the windows that the network has not seen yet.
+        """Store the maps of the windows that have none yet.
 
         Args:
-            network: maps of images (3, h, w).
+            network: maps of images (3, h, w), for those that are not `drawn`.
             progress: told of each window.
         """
-        number, image, total = -1, np.empty(0, np.uint8), len(self.windows)
-        for place in range(self.filled.done, total):
-            each = self.windows[place]
-            if each.image != number:  # an image is decoded once for all of its windows
-                number, image = each.image, self.dataset[each.image].image
-            progress("features", place, total)
-            self.filled.put(place, network([cut(image, each.window)]))
+        total = len(self.windows)
+        rest = range(self.filled.done, total)
+        for number, places in groupby(rest, key=lambda place: self.windows[place].image):
+            example = self.dataset[number]  # decoded once for all of its windows
+            for place in places:
+                progress("features", place, total)
+                window = cut(example.image, self.windows[place].window)
+                self.filled.put(place, network([window]) if self.drawn is None else self.drawn(example))
         progress("features", total, total)
 
 

@@ -4,7 +4,7 @@ Such a command is built anew for each call, with the options of the family that 
 may therefore join the registry at any time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -43,7 +43,8 @@ class FamilyOptions:
         name = value_of(BACKBONE, arguments)
         if name is not None and JOIN in name and self.joins:
             return family_named(name)
-        return named(self.default(arguments) if name is None else name, self.families(), self.kind)
+        known = {family.name: family for family in self.families()}
+        return named(self.default(arguments) if name is None else name, known, self.kind)
 
     def flags(self, family: Family) -> list[Flag]:
         """The options of a family."""
@@ -115,9 +116,8 @@ def built(function: Callable[..., None], name: str | None, **texts: str) -> Any:
     return typer.main.get_command(single)
 
 
-def named(name: str, families: Iterable[Family], kind: str) -> Family:
+def named(name: str, known: Mapping[str, Family], kind: str) -> Family:
     """The family of a name; raises `InputError` with the nearest name and all names for an unknown one."""
-    known = {family.name: family for family in families}
     if name in known:
         return known[name]
     near = get_close_matches(name, known, 1)

@@ -18,17 +18,19 @@ class PretrainGroup(TyperGroup):
     """One command for each family that can be trained from scratch, as the registry lists them at the call."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names of the families."""
-        return [family.name for family in pretrainable()]
+        """The names of the families' trainings."""
+        return [family.pretrain_name for family in pretrainable()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a family; raises `InputError` for an unknown one."""
-        family = named(cmd_name, pretrainable(), "backbone family that can be trained from scratch")
+        known = {family.pretrain_name: family for family in pretrainable()}
+        family = named(cmd_name, known, "backbone family that can be trained from scratch")
         text = (
-            f"Train a {family.name} backbone from scratch on unlabeled images.\n\nA run that was killed or ran out of "
-            "time continues when you run the same command again. The result is the same as without the interruption."
+            f"Train a {family.pretrain_name} backbone from scratch on unlabeled images.\n\nA run that was killed or "
+            "ran out of time continues when you run the same command again. The result is the same as without the "
+            "interruption."
         )
-        return built(pretrain_command(family), family.name, help=text)
+        return built(pretrain_command(family), family.pretrain_name, help=text)
 
 
 pretrain_app = typer.Typer(
@@ -123,9 +125,11 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Turn a published diffusion checkpoint into a diffusers pipeline folder."""
+    from frugalseg.backbones.base import in_cache
     from frugalseg.backbones.ddpm.convert import convert_checkpoint, may_be_unmarked
     from frugalseg.support.folders import require_new, spare_inputs
 
+    checkpoint = Path(in_cache("ddpm", checkpoint))
     spare_inputs(out, checkpoint)
     if not (overwrite and may_be_unmarked(out)):  # else its weights tell
         require_new(out, overwrite)

@@ -9,6 +9,7 @@ import typer
 
 from frugalseg.cli.benchmark import benchmark, demo
 from frugalseg.cli.data import check, toy
+from frugalseg.cli.download import download
 from frugalseg.cli.explore import EXPLORE_OPTIONS, explore
 from frugalseg.cli.families import FamilyOptions, family_command
 from frugalseg.cli.model import FIT_OPTIONS, evaluate, fit, predict
@@ -72,6 +73,7 @@ add(predict, MODELS)
 add(explore, MODELS, family=EXPLORE_OPTIONS)
 add(generate, SETS, family=GENERATE_OPTIONS)
 add(distill, SETS, STUDENT_FLAGS)
+add(download, MORE)
 add(benchmark, MORE)
 add(convert, MORE)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, family_in, generating
+from frugalseg.backbones.registry import FAMILIES, Family, family_in, family_told, generating
 from frugalseg.cli.arguments import Device, Overwrite, Seed
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.options import flags_of, values, within
@@ -22,7 +22,7 @@ STUDENT_FLAGS = flags_of(StudentSettings, "Student")
 def drawing_family(arguments: Sequence[str]) -> str:
     """The family that draws where a call names none: that of the model among its arguments, or the first one."""
     able = [family.name for family in generating()]
-    found = [family_in(argument) for argument in arguments if not argument.startswith("-")]
+    found = [family_told(argument) for argument in arguments if not argument.startswith("-")]
     return next((name for name in found if name in able), able[0])
 
 
@@ -108,7 +108,7 @@ def generate(
         seed=seed,
         batch_size=batch_size,
         npz=npz,
-        family=family,
+        family=backbone,
         device=choose_device(device),
     )
     if for_annotation is not None:

@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from frugalseg.data.catalogue.benchmarks import CLASSES
+from frugalseg.data.catalogue.names import data_place, test_images
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
@@ -15,6 +17,7 @@ from frugalseg.data.formats import find_layout, image_folder
 from frugalseg.data.images import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
+from frugalseg.data.origins import Origins
 from frugalseg.data.scan import FolderSummary, Scan, image_digest, scan_pair, summary
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -103,8 +106,9 @@ def check_folder(
         findings += _of_classes(layout, scans, classes, small_regions)
     findings += _image_findings(layout, scans)
     findings += _of_channels(opened, scans)
+    findings += _of_origins(opened, scans, classes)
     findings += _unused(layout)
-    findings += _identical(opened, scans, None if test is None else as_path(test, "data folder"))
+    findings += _identical(opened, scans, None if test is None else test_images(as_path(test, "data folder")))
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
@@ -125,7 +129,8 @@ def _read(opened: OpenedFolder) -> tuple[ClassTable | None, list[Scan], list[Fin
 
 def _of_classes(layout: Layout, scans: Sequence[Scan], classes: ClassTable, small_regions: int) -> list[Finding]:
     """What is to be said of the classes in the masks."""
-    where = str(layout.classes or layout.path)
+    own = layout.classes if layout.classes is not None and layout.classes.parent != CLASSES else None
+    where = str(own or layout.path)
     readable = [scan for scan in scans if scan.pixels]
     findings = _unknown_ids(scans, classes)
     findings += _class_findings(where, readable, classes)
@@ -327,6 +332,28 @@ def _of_channels(opened: OpenedFolder, scans: Sequence[Scan]) -> Iterator[Findin
         yield Finding("warning", listing([scan.image_path.name for scan in deep]), message, remedy)
 
 
+def _of_origins(opened: OpenedFolder, scans: Sequence[Scan], classes: ClassTable | None) -> Iterator[Finding]:
+    """What is known of drawn images, and which annotated ones are not as they were drawn."""
+    path, nothing = opened.layout.origins, NOT_ANNOTATED if classes is None else classes.ignore_index
+    if path is None or opened.decoder.channels is not None:
+        return
+    try:
+        origins = Origins.read(path)
+    except FileError as error:
+        yield _from_error(error)
+        return
+    unknown = [scan for scan in scans if scan.digest is not None and scan.digest.hex() not in origins.seeds]
+    known = sum(scan.digest is not None for scan in scans) - len(unknown)
+    yield Finding("info", str(path), f"{count(known, 'image')} drawn by a {origins.family} network, from known seeds")
+    if painted := [scan.image_path.name for scan in unknown if set(scan.pixels) - {nothing}]:
+        message = "no image that is in the record of drawn images: edited, resized, or from elsewhere"
+        remedy = (
+            "put back the image as it was drawn, or move the pair away; networks that learn from the images that they "
+            "drew themselves, such as StyleGAN2, cannot use it"
+        )
+        yield Finding("warning", listing(painted), message, remedy)
+
+
 def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -> Iterator[Finding]:
     """The same picture twice, whatever the files are called and however they are compressed without loss."""
     train: dict[bytes, list[str]] = defaultdict(list)
@@ -351,6 +378,7 @@ def _identical(opened: OpenedFolder, scans: Sequence[Scan], test: Path | None) -
 
 def _images_of(folder: Path) -> list[Path]:
     """The images of a data folder, or those that lie in a folder."""
+    folder = data_place(folder)
     if not folder.is_dir():
         return images_in(folder)  # says what is wrong
     try:

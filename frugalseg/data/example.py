@@ -14,7 +14,8 @@ class Example:
         name: the stem of its file.
         image: (H, W, 3) uint8 RGB, or of chosen channels (H, W, C) uint8.
         target: (H, W) uint8 class positions 0..K-1; 255 = not annotated.
-        origin: of an image that a network drew, the seed or the number of the latent that it was drawn from.
+        origin: of an image that a network drew, the seed that it was drawn from, where it is known; which network that
+            was, the dataset says, see `frugalseg.data.origins`.
     """
 
     name: str

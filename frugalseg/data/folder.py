@@ -17,6 +17,7 @@ from frugalseg.data.example import Example
 from frugalseg.data.exports.labels import TAKE_ANOTHER, UnknownClassError
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import Decoder, OpenedFolder
+from frugalseg.data.origins import Origins
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
@@ -58,6 +59,7 @@ class SegmentationFolder(Sequence[Example]):
         names: of the images: stems of the files, with their folders where several have the same.
         image_paths, annotations: the files, in the order of `names`.
         channels: which channels the images have, and from which values they are scaled; None for RGB.
+        origins: which network drew the images, where the folder has a record of that; None with `channels`.
     """
 
     def __init__(
@@ -79,7 +81,8 @@ class SegmentationFolder(Sequence[Example]):
 
         Raises:
             FileError: no such folder, nothing in it, an image without mask or the reverse, names that clash, a
-                ``classes.json`` or (where it is missing) a mask that is wrong; or images whose channels differ.
+                ``classes.json`` or (where it is missing) a mask that is wrong; a wrong record of drawn images; or
+                images whose channels differ.
         """
         if classes is not None and not isinstance(classes, ClassTable):
             raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
@@ -92,8 +95,12 @@ class SegmentationFolder(Sequence[Example]):
         self.image_paths = list(layout.images.values())
         self.annotations: list[Annotation] = [layout.masks[name] for name in self.names]
         table = (layout.classes,) if layout.by_name and layout.classes and classes is None else ()
-        self._decisive = [*layout.decisive, *table]
+        records = () if layout.origins is None else (layout.origins,)
+        self._decisive = [*layout.decisive, *table, *records]
         self._decoder, self.channels = opened.decoder, opened.decoder.channels
+        # Images in other channels are not those that were drawn.
+        record = layout.origins if self.channels is None else None
+        self.origins = None if record is None else Origins.read(record)
         self.classes = classes or folder_classes(opened)
         self._labels, self._given = Labels.of(layout), classes is not None
         self._own, self._translation = _own_meaning(self._labels, self.classes, given=self._given)
@@ -118,7 +125,9 @@ class SegmentationFolder(Sequence[Example]):
             part.image_paths, part.annotations = self.image_paths[index], self.annotations[index]
             return part
         image = self._decoder.image(self.image_paths[index])
-        return Example(self.names[index], image, self._target(index, (image.shape[0], image.shape[1])))
+        target = self._target(index, (image.shape[0], image.shape[1]))
+        origin = None if self.origins is None else self.origins.seed_of(image)
+        return Example(self.names[index], image, target, origin)
 
     def in_classes(self, classes: ClassTable) -> Sequence[Example]:
         """The same images with targets in the positions of another table, as if it had been given at the beginning.
@@ -141,7 +150,7 @@ class SegmentationFolder(Sequence[Example]):
         """
         part = copy(self)
         spec = channels if isinstance(channels, ChannelSpec) else channels.found_in_files(self.image_paths)
-        part._decoder, part.channels = Decoder(self._decoder.keep, spec), spec
+        part._decoder, part.channels, part.origins = Decoder(self._decoder.keep, spec), spec, None
         return part
 
     def size(self, index: int) -> tuple[int, int]:

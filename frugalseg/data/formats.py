@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from frugalseg.data.catalogue.names import data_place
 from frugalseg.data.exports.coco import coco_export
 from frugalseg.data.exports.documents import json_files
 from frugalseg.data.exports.labelme import labelme_export
@@ -24,6 +25,9 @@ FORMATS: tuple[Callable[[Path], Layout | None], ...] = (
 )
 """In this order each is asked whether a folder is its own; the first one gives the layout."""
 
+SPLITS = ("train", "real/train")
+"""What a folder stands for that has it: ours, and that of a published benchmark."""
+
 EXPECTED = (
     "expected images/ and masks/ with files of equal names, a .npy mask beside each image, "
     "or an export of labelme, COCO, VOC or Roboflow (PNG masks)"
@@ -33,16 +37,21 @@ EXPECTED = (
 def find_layout(path: str | Path) -> Layout:
     """The files of a data folder in any of `FORMATS`; a folder that has ``train/`` and is none itself stands for that.
 
+    Args:
+        path: of the folder, or the name of a published benchmark or of a part of one: see `data_place`.
+
     Raises:
         FileError: the folder is missing, or is none of these; or what should index it cannot be read.
+        InputError: a benchmark that is not downloaded yet.
     """
-    root = as_path(path, "data folder")
+    root = data_place(as_path(path, "data folder"))
     beside = images_in(root)
     for recognise in FORMATS:
         if (layout := recognise(root)) is not None:
             return layout
-    if not beside and not (root / "images").is_dir() and (root / "train").is_dir():
-        return find_layout(root / "train")
+    for split in SPLITS:
+        if not beside and not (root / "images").is_dir() and (root / split).is_dir():
+            return find_layout(root / split)
     require_sound_json(root)
     if (root / "images").is_dir():
         raise FileError(root / "masks", "no such folder", EXPECTED)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from frugalseg.data.catalogue.names import data_place
 from frugalseg.data.decoders import HEIF, decoders, quiet_decoders
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -63,10 +64,14 @@ BAND = 2**22
 def list_images(folder: str | Path) -> list[Path]:
     """The image files directly in a folder, by name; hidden files are left out. A path of one image is a list of one.
 
+    Args:
+        folder: which may be the name of a published benchmark or of a part of one, see `data_place`.
+
     Raises:
         FileError: there is no such folder, or no image in it.
+        InputError: a benchmark that is not downloaded yet.
     """
-    folder = as_path(folder, "folder of images")
+    folder = data_place(as_path(folder, "folder of images"))
     if folder.is_file() and folder.suffix.lower() in IMAGE_SUFFIXES:
         return [folder]
     paths = images_in(folder)

@@ -27,6 +27,7 @@ class Layout:
         problems: what keeps the files from being pairs.
         unused: images that nobody annotated, in a format where that is usual.
         decisive: more files that decide what the annotations mean.
+        origins: the record of the drawn images of the folder or else of its parent, see `frugalseg.data.origins`.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Layout:
     problems: tuple[FileError, ...] = ()
     unused: tuple[Path, ...] = ()
     decisive: tuple[Path, ...] = ()
+    origins: Path | None = None
 
     @property
     def pairs(self) -> list[tuple[str, Path, Annotation]]:
@@ -47,8 +49,13 @@ class Layout:
 
 def classes_file(root: Path) -> Path | None:
     """``classes.json`` of a folder or else of its parent."""
+    return in_or_beside(root, "classes.json")
+
+
+def in_or_beside(root: Path, name: str) -> Path | None:
+    """The file of a name in a folder, or else in its parent."""
     # `Path(".").parent` is itself, hence absolute.
-    candidates = (root / "classes.json", root.absolute().parent / "classes.json")
+    candidates = (root / name, root.absolute().parent / name)
     return next((p for p in candidates if p.is_file()), None)
 
 

@@ -1,20 +1,25 @@
 """Folders of images and masks: ``images/`` beside ``masks/``, or the published layout, a ``.npy`` beside each image."""
 
+import logging
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.data.catalogue.benchmarks import part_at
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.images import IMAGE_SUFFIXES, images_in
-from frugalseg.data.layout import Layout, clash_error, classes_file, plain_files
+from frugalseg.data.layout import Layout, clash_error, classes_file, in_or_beside, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
+from frugalseg.data.origins import ORIGINS
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing
+
+log = logging.getLogger(__name__)
 
 NamedFile = tuple[str, Path]
 """A file with the name that it shares with its partner."""
@@ -44,14 +49,28 @@ def mask_folder(root: Path) -> Layout | None:
     masks = named_files(root / "masks", MASK_SUFFIXES | LOSSY_SUFFIXES)
     if not masks:
         raise FileError(root / "masks", "no masks in this folder", PAIRS)
-    return _layout(root, images, masks)
+    return replace(_layout(root, images, masks), origins=in_or_beside(root, ORIGINS))
 
 
 def published_folder(root: Path) -> Layout | None:
-    """A ``.npy`` of the same stem beside each image."""
+    """A ``.npy`` of the same stem beside each image.
+
+    A folder that is a part of a benchmark by its name, as ``cat_15/real/train``, has the classes of that benchmark
+    unless it has a ``classes.json``. Of more images than the benchmark has, the first ones are taken, as published.
+    """
     images = [(name_of(path, root), path) for path in images_in(root)]
     masks = [(name_of(path, root), path) for path in plain_files(root) if path.suffix.lower() == ".npy"]
-    return _layout(root, images, masks) if images and masks else None
+    if not images or not masks:
+        return None
+    layout, known = _layout(root, images, masks), part_at(root)
+    if layout.classes is not None or known is None:
+        return layout
+    benchmark, part = known
+    if len(images) > part.images and not layout.problems:
+        log.warning("%s: the first %s of %s images are used, as in the paper", root, part.images, len(images))
+        kept = dict(images[: part.images])
+        layout = _layout(root, list(kept.items()), [mask for mask in masks if mask[0] in kept])
+    return replace(layout, classes=benchmark.classes_file)
 
 
 def _layout(root: Path, images: Sequence[NamedFile], masks: Sequence[NamedFile]) -> Layout:

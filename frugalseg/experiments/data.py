@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from frugalseg.data.catalogue.names import benchmark_place
 from frugalseg.data.channels import PERCENTILES, ChannelChoice, ChannelSpec
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
@@ -66,12 +67,17 @@ class ToyData(Strict):
         write_toy_folder(place, count, PHOTOGRAPHS_SEED, masks=False, size=self.size)
         return place
 
+    def unlabeled(self, images: Sequence[str], count: int, folder: Path) -> list[Path]:
+        """The folder of the images that networks are trained on: those of `photographs`."""
+        return [self.photographs(None, count, folder)]
+
 
 class FolderData(Strict):
     """The user's own images.
 
     Attributes:
-        path: the folder that holds all others, relative to where the command is run.
+        path: the folder that holds all others, relative to where the command is run; or the name of a published
+            benchmark, whose folders are ``real/train``, ``real/test`` and ``ddpm``.
         train, test: data folders in `path`.
         tests: further data folders in `path`, by the name that each test set shall have in the results. Methods are
             evaluated on all of them, and ranked by `test` alone.
@@ -98,13 +104,18 @@ class FolderData(Strict):
         self.choice()
         return self
 
+    @property
+    def root(self) -> Path:
+        """The folder that holds all others; `InputError` for a benchmark that is not downloaded yet."""
+        return benchmark_place(Path(self.path))
+
     def choice(self) -> ChannelChoice | None:
         """The channels as a choice; `InputError` where they are impossible."""
         return None if self.channels is None else ChannelChoice(self.channels, self.percentiles)
 
     def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
         """The folder to train on, and those to test on by name; `InputError` where `path` is missing."""
-        root = Path(self.path)
+        root = self.root
         if not root.is_dir():
             raise InputError(f"{root}: no such data folder; give its place with --data")
         tests = {MAIN: self.test, **self.tests}
@@ -112,7 +123,7 @@ class FolderData(Strict):
 
     def inputs(self, images: Sequence[str]) -> list[Path]:
         """The data folders, and those of the names `images` in `path`."""
-        return [Path(self.path) / part for part in (self.train, self.test, *self.tests.values(), *images)]
+        return [self.root / part for part in (self.train, self.test, *self.tests.values(), *images)]
 
     def photographs(self, images: str | None, count: int, folder: Path) -> Path:
         """The folder of images that `images` names in `path`; `InputError` where it is not named or holds none."""
@@ -120,9 +131,15 @@ class FolderData(Strict):
             raise InputError(
                 "source images: name the folder of photographs in the data folder, such as images: unlabeled"
             )
-        place = Path(self.path) / images
+        place = self.root / images
         list_images(place)
         return place
+
+    def unlabeled(self, images: Sequence[str], count: int, folder: Path) -> list[Path]:
+        """The folders that networks are trained on, which `images` name in `path`; `InputError` where none is named."""
+        if not images:
+            raise InputError("images: name one or more folders of images in the data folder, such as [unlabeled]")
+        return [self.root / part for part in images]
 
 
 Data = Annotated[ToyData | FolderData, Field(discriminator="kind")]

@@ -1,12 +1,13 @@
 """The networks of a recipe: how they are trained before the comparison, and what their training took."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from frugalseg.experiments.data import FolderData
-from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.backbones.registry import FAMILIES
+from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
 from frugalseg.experiments.rows import checkpoint_of
 from frugalseg.jobs.pretrain import images_of, pretrain
 from frugalseg.pretraining.settings import RunOptions
@@ -21,42 +22,55 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
     """Train the networks that rows of a recipe name as their checkpoint; finished ones are left alone.
 
     Args:
-        recipe: its rows may name entries of ``networks``. Entries that no row names are not trained.
+        recipe: its rows may name entries of ``networks``, and these may need others, which are trained before them.
+            Entries that no row needs are not trained.
         folder: of the comparison. The networks go to ``networks/NAME`` below it, where a killed training continues.
         device: where to train.
         progress: told of each image that is read and of each step.
 
     Returns:
-        The recipe with the folders of the networks as checkpoints.
+        The recipe with the folders of the networks in place of their names.
 
     Raises:
         InputError: a family, a setting or a folder of images is wrong, or `folder` cannot be written; found before the
             first training.
     """
     require_writable(Path(folder))
-    wanted = [name for name in recipe.networks if any(name == checkpoint_of(row) for row in recipe.rows)]
+    wanted = training_order((str(checkpoint_of(row)) for row in recipe.rows), recipe.networks)
     if not wanted:
         return recipe
-    settings = {name: recipe.networks[name].training_settings(name) for name in wanted}
-    images = {name: [str(path) for path in folders_of(recipe, name)] for name in wanted}
+    places = {name: str(Path(folder) / "networks" / name) for name in wanted}
+    ready = with_places(recipe, places)
+    settings = {name: ready.networks[name].training_settings(name) for name in wanted}
+    images = {name: folders_of(recipe, name, Path(folder)) for name in wanted}
     for name in wanted:
         images_of(images[name])
-    content = recipe.model_dump()
     for name in wanted:
-        place = Path(folder) / "networks" / name
         options = RunOptions(device=device)
-        pretrain(recipe.networks[name].family, images[name], place, settings[name], options, progress)
-        for row in content["rows"]:
-            if row.get("checkpoint") == name:
-                row["checkpoint"] = str(place)
+        pretrain(recipe.networks[name].family, images[name], places[name], settings[name], options, progress)
+    return ready
+
+
+def with_places(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
+    """The recipe with folders in place of the names of networks, in its rows and in the networks that need others."""
+    content = recipe.model_dump()
+    for row in content["rows"]:
+        if row.get("checkpoint") in places:
+            row["checkpoint"] = places[row["checkpoint"]]
+    for name, network in recipe.networks.items():
+        needed = [each for each in network.needed() if each in places]
+        settings = content["networks"][name]["settings"]
+        settings.update({field: places[value] for field, value in settings.items() if value in needed})
     return parse_recipe(content)
 
 
-def folders_of(recipe: Recipe, name: str) -> list[Path]:
-    """The folders of images that a network is trained on."""
-    if not isinstance(recipe.data, FolderData):
-        raise InputError(f"networks.{name}: recipes of built-in images cannot train a network; give its checkpoint")
-    return [Path(recipe.data.path) / part for part in recipe.networks[name].images]
+def folders_of(recipe: Recipe, name: str, folder: Path) -> list[str]:
+    """The folders of images that a network is trained on; built-in images are written below `folder`."""
+    network = recipe.networks[name]
+    try:
+        return [str(path) for path in recipe.data.unlabeled(network.images, network.count, folder)]
+    except InputError as error:
+        raise InputError(f"networks.{name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,7 @@ class TrainingFacts:
         weights: how many numbers its files hold.
         flops: operations of the whole training, see `frugalseg.training.compute.FlopCount`; None if not counted.
         seconds: duration of the training, on the machine that did it.
+        needed: the folders of the networks that had to be trained before.
     """
 
     place: str
@@ -80,6 +95,7 @@ class TrainingFacts:
     weights: int
     flops: int | None
     seconds: float
+    needed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, checkpoint: str | None) -> Self | None:
@@ -97,6 +113,7 @@ class TrainingFacts:
             weights=sum(weights_in(path) for path in sorted(run.path.rglob("*.safetensors"))),
             flops=None if flops is None else flops * progress["step"],
             seconds=progress["seconds"],
+            needed=tuple(settings[field] for field in given_networks(settings["family"]) if settings.get(field)),
         )
 
 
@@ -109,7 +126,28 @@ def weights_in(path: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
+def given_networks(family: str) -> tuple[str, ...]:
+    """The settings of a family's training that name networks; none of a family that is not known here."""
+    known = FAMILIES.get(family)
+    fields: tuple[str, ...] = known.settings_class().given_networks if known and known.pretraining else ()
+    return fields
+
+
 def training_facts(recipe: Recipe) -> list[TrainingFacts]:
-    """The facts of every checkpoint of a recipe that pretraining wrote, each once, in the order of the rows."""
-    checkpoints = dict.fromkeys(checkpoint_of(row) for row in recipe.rows)
-    return [facts for checkpoint in checkpoints if (facts := TrainingFacts.of(checkpoint)) is not None]
+    """The facts of every checkpoint of a recipe that pretraining wrote, and of those that it needed, each once.
+
+    They come in the order of the rows, and the needed ones first.
+    """
+    found: dict[str, TrainingFacts] = {}
+    for row in recipe.rows:
+        add_facts(checkpoint_of(row), found)
+    return list(found.values())
+
+
+def add_facts(checkpoint: str | None, found: dict[str, TrainingFacts]) -> None:
+    """Add the facts of a checkpoint to those that are `found`, after those of the networks that it needed."""
+    facts = TrainingFacts.of(checkpoint)
+    if checkpoint is not None and facts is not None:
+        for each in facts.needed:
+            add_facts(each, found)
+        found.setdefault(checkpoint, facts)

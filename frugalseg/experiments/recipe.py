@@ -1,6 +1,6 @@
 """Recipes: one YAML file an experiment, validated before anything runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +11,8 @@ from frugalseg.experiments.data import DATA_KINDS, Data
 from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.rows import KINDS, AnyRow, checkpoint_of
-from frugalseg.experiments.validation import Runs, Strict, checked, explain
-from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.experiments.validation import Positive, Runs, Strict, checked, explain
+from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 
@@ -22,15 +22,18 @@ class NetworkRecipe(Strict):
 
     Attributes:
         family: of backbones that can be pretrained.
-        images: folders of unlabelled images, relative to the data folder.
-        settings: fields of the family's settings, see ``frugalseg pretrain FAMILY --help``.
+        images: folders of unlabelled images, relative to the data folder; for recipes with a data folder.
+        count: how many images; for recipes of built-in images.
+        settings: fields of the family's settings, see ``frugalseg pretrain FAMILY --help``. Where a field names a
+            network that must have been trained before, another network of the recipe may be named.
     """
 
     family: str
-    images: Annotated[tuple[str, ...], Field(min_length=1)]
+    images: tuple[str, ...] = ()
+    count: Positive = 1000
     settings: dict[str, Any] = Field(default_factory=dict)
 
-    def training_settings(self, name: str) -> TrainingSettings:
+    def training_settings(self, name: str) -> CommonSettings:
         """The settings, checked; `name` is that of the network, for messages.
 
         Raises:
@@ -40,10 +43,17 @@ class NetworkRecipe(Strict):
 
         try:
             settings_class = pretrainable_family(self.family).settings_class()
-            settings: TrainingSettings = checked(settings_class, self.settings, "settings")
+            settings: CommonSettings = checked(settings_class, self.settings, "settings")
         except InputError as error:
             raise InputError(f"networks.{name}: {error}") from None
         return settings
+
+    def needed(self) -> list[str]:
+        """The networks that its settings name, for example the generator of an encoder."""
+        from frugalseg.jobs.pretrain import pretrainable_family
+
+        fields = pretrainable_family(self.family).settings_class().given_networks
+        return [self.settings[field] for field in fields if isinstance(self.settings.get(field), str)]
 
 
 class Recipe(Strict):
@@ -113,7 +123,30 @@ def parse_recipe(content: dict[str, Any]) -> Recipe:
             row.check(recipe.rows)
     for name, network in recipe.networks.items():
         network.training_settings(name)
+    training_order(recipe.networks, recipe.networks)
     return recipe
+
+
+def training_order(
+    wanted: Iterable[str], networks: Mapping[str, NetworkRecipe], within: Sequence[str] = ()
+) -> list[str]:
+    """Networks of a recipe and those that they need, each once and after the ones that it needs.
+
+    Args:
+        wanted: their names; others, such as folders, are left out.
+        networks: of the recipe.
+        within: those that need the wanted ones.
+
+    Raises:
+        InputError: networks need each other.
+    """
+    order: dict[str, None] = {}
+    for name in wanted:
+        if name in within:
+            raise InputError(f"networks.{name}: needs itself, by way of {' -> '.join([*within, name])}")
+        if name in networks:
+            order |= dict.fromkeys([*training_order(networks[name].needed(), networks, [*within, name]), name])
+    return list(order)
 
 
 def require_different_names(names: Sequence[str]) -> None:

@@ -16,10 +16,12 @@ from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.classifier.prediction import vote_rows
 from frugalseg.classifier.training import train_ensemble
+from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore, stored_bytes
-from frugalseg.features.windows import Window, cut
+from frugalseg.features.windows import cut
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.text import count
 
@@ -94,7 +96,7 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
     sizes = own * (2 if segmenter.settings.mirror else 1)
     every = [segmenter.windows(size) for size in sizes]
     networks = [window.network for windows in every for window in windows]
-    pixels, maps, seconds_a_pass = first_window(segmenter, dataset, every[0][0])
+    pixels, maps, seconds_a_pass = first_window(segmenter, dataset)
     protocol = segmenter.settings.protocol
     annotated = sum(height * width for height, width in sizes)
     batches = protocol.steps or protocol.patience_from_epoch * (annotated // protocol.batch_size)
@@ -112,13 +114,18 @@ def estimate_fit(segmenter: Segmenter, dataset: SegmentationFolder) -> Estimate:
     )
 
 
-def first_window(
-    segmenter: Segmenter, dataset: SegmentationFolder, window: Window
-) -> tuple[PixelSet, FeatureMaps, float]:
+def first_window(segmenter: Segmenter, dataset: SegmentationFolder) -> tuple[PixelSet, FeatureMaps, float]:
     """The pixels of one window, all of one class, its maps, and the seconds that they and their storing take."""
-    seen = cut(dataset[0].image, window)
+    annotated = (place for place, target in enumerate(targets_of(dataset)) if (target != NOT_ANNOTATED).any())
+    example, own = dataset[next(annotated, 0)], segmenter.own_images(dataset)
+    window = segmenter.windows(example.image.shape)[0]
+    seen = cut(example.image, window)
     store = MapStore(segmenter.backbone.taps, [window.network], map_sizes=segmenter.backbone.map_sizes)
-    seconds = least_seconds(lambda: store.put(0, segmenter.features([seen])), segmenter)
+
+    def compute() -> None:
+        store.put(0, segmenter.features([seen]) if own is None else own.maps(example))
+
+    seconds = least_seconds(compute, segmenter)
     return PixelSet(store, [np.zeros(window.size, np.uint8)]), store.maps(0), seconds
 
 

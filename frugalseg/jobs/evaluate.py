@@ -1,7 +1,12 @@
 """A model compared with annotated images: metrics.json and a page with pictures."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.metrics.evaluation import Evaluation
@@ -29,7 +34,7 @@ def evaluate_folder(
 
     Args:
         model: folder of a saved model, or a Hub id.
-        data: a data folder whose classes are the model's.
+        data: a data folder whose classes are the model's. A published benchmark stands for its test images.
         out: gets ``metrics.json`` and ``index.html``; None writes nothing.
         device: where to run.
         batch_size: see `Model.predict`.
@@ -37,14 +42,15 @@ def evaluate_folder(
         progress: told of each image.
 
     Raises:
-        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, or another run
-            is at work in `out`.
+        InputError: the model or the data cannot be read, their classes differ, no pixel is annotated, the model reads
+            no images and its network did not draw these, or another run is at work in `out`.
     """
     if out is not None:
         spare_inputs(out, model, data)
-    folder = model_folder(model)
+    data, folder = test_images(data), model_folder(model)
     predictor = load_model(folder, device=device)
     dataset = SegmentationFolder(OpenedFolder.of(data, keep=KEPT, channels=predictor.channels), predictor.classes)
+    predictor.require_readable(dataset)
     if out is None:
         check_annotated(dataset, progress)
         return predictor.evaluate(dataset, batch_size=batch_size, progress=progress)
@@ -53,6 +59,15 @@ def evaluate_folder(
     check_annotated(dataset, progress)
     with own_folder(out, command, overwrite):
         return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
+
+
+def reconstructed(predictor: Model, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """(h, w, 3) uint8: what the network of a model draws in place of an image, (H, W, 3); None if it draws none."""
+    found = predictor.reconstructions([image])
+    if found is None:
+        return None
+    drawn: NDArray[np.uint8] = (found[1, 0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return drawn
 
 
 def evaluated(
@@ -64,5 +79,6 @@ def evaluated(
     gallery = Gallery(predictor.classes)
     evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
     write_json(out / "metrics.json", evaluation.metrics())
-    evaluation_page(evaluation, gallery, title=title).save(out / "index.html")
+    page = evaluation_page(evaluation, gallery, title=title, reconstructed=partial(reconstructed, predictor))
+    page.save(out / "index.html")
     return evaluation

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone
+from frugalseg.backbones.base import backbone_class
+from frugalseg.backbones.registry import family_of_checkpoint
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
@@ -17,6 +19,7 @@ from frugalseg.jobs.choose_taps import Reading, require_choice, with_taps
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import FitRequest, new_segmenter
+from frugalseg.report.grid import save_grid
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
@@ -36,6 +39,8 @@ __all__ = ["FitRequest", "fit_folder"]
 
 MODEL = "model"
 """The finished model among what is under way."""
+SHOWN = 8
+"""Images in the picture of `draw_again`."""
 
 
 def fit_folder(
@@ -80,7 +85,11 @@ def fit_folder(
     require_comparable(request)
     require_choice(request, segmenter)
     opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
+    if segmenter is not None and opened.layout.origins is None:
+        segmenter.require_reading()  # before all images are read and checked
     dataset = checked(opened, settings.small_region, findings)
+    if segmenter is not None:
+        segmenter.require_readable(dataset)
     if request.folds is not None:
         folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
     with with_choice(request, dataset, work, compared, progress) as (decided, choice):
@@ -90,7 +99,14 @@ def fit_folder(
 
 
 def require_comparable(request: FitRequest) -> None:
-    """`InputError` where a backbone is to be chosen among some that do not take the channels of the images."""
+    """`InputError` where a backbone is to be chosen among some that do not take the images, or not their channels."""
+    if request.family == AUTO and request.checkpoint is not None:
+        family = family_of_checkpoint(request.checkpoint)
+        if not backbone_class(family).reads_images:
+            raise InputError(
+                f"--backbone auto compares networks that read images, and a {family} network reads none; "
+                f"give --backbone {family}"
+            )
     number = 3 if request.channels is None else len(request.channels.channels)
     if request.family == AUTO and number not in (1, 3):
         raise InputError(
@@ -157,11 +173,20 @@ class Fit:
         segmenter.fit(self.dataset, work=self.work, made_from="", extraction=maps, progress=told)
         log.info("saving to %s", self.place)
         segmenter.save_pretrained(model)
+        draw_again(segmenter, self.dataset, model)
         if self.reading.choice is not None:
             write_json(model / "choice.json", self.reading.choice)
         if found is not None:
             write_json(model / "cross_validation.json", found.to_json())
             validated(found)
+
+
+def draw_again(segmenter: Segmenter, dataset: SegmentationFolder, folder: Path) -> None:
+    """Save a picture of some images above what the network draws in their place, for networks that do."""
+    shown = [dataset[number].image for number in range(min(SHOWN, len(dataset)))]
+    found = segmenter.reconstructions(shown)
+    if found is not None:
+        save_grid(found, folder / "reconstructions.png")
 
 
 def checked(opened: OpenedFolder, small_regions: int, findings: Callable[[list[Finding]], None]) -> SegmentationFolder:

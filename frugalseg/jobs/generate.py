@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
-from frugalseg.backbones.registry import family_in, require_generating
+from frugalseg.backbones.registry import family_of_checkpoint, require_generating
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
+from frugalseg.data.origins import Origins
 from frugalseg.jobs.output import logged
 from frugalseg.model import Model
 from frugalseg.models import load_model
@@ -20,6 +21,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.folders import spare_inputs
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import plain
 from frugalseg.support.runs import open_run
 from frugalseg.support.share import own_device, share_of_environment
 from frugalseg.synthetic.generation import record_of, write_shards
@@ -49,7 +51,7 @@ class GenerateRequest:
         batch_size: images drawn at once; None: 8, on a GPU 64. See `generate` for labels.
         shard_size: images a shard.
         npz: also write this file, in the published layout.
-        family: of a checkpoint that stands for a model; None: the family that the folder names, otherwise ddpm.
+        family: of a checkpoint that stands for a model; None: see `family_of_checkpoint`.
         device: where to run; ``cuda`` under torchrun is the process's own GPU.
     """
 
@@ -136,7 +138,7 @@ def generate_folder(
         return None
     dataset = SyntheticSet(out)
     if request.npz is not None:
-        write_npz(request.npz, dataset)
+        write_npz(request.npz, dataset, source)
     return dataset
 
 
@@ -164,10 +166,11 @@ def annotation_folder(
     backbone, own, network = network_and_classes(request)
     source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
     table = own if request.classes is None else ClassTable.from_json(request.classes)
-    command = {"command": "generate --for-annotation", "network": digests.network(backbone), **source.settings()}
+    drawn_by = Origins(backbone.family, digests.network(backbone), plain(source.generator.settings()))
+    command = {"command": "generate --for-annotation", "network": drawn_by.network, **source.settings()}
     open_run(out, command, overwrite=False)
     batch_size = request.batch_size or default_batch(request.device)
-    return write_for_annotation(source, out, network, table, batch_size=batch_size, progress=progress)
+    return write_for_annotation(source, out, network, drawn_by, table, batch_size=batch_size, progress=progress)
 
 
 def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None, str]:
@@ -179,7 +182,7 @@ def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable 
         return backbone, segmenter.classes, fit_options(backbone.family, place / "backbone")
     if (place / Student.weights_file).is_file():
         raise a_student(request)
-    family = require_generating(request.family or family_in(place) or "ddpm").name
+    family = require_generating(request.family or family_of_checkpoint(request.model)).name
     return load_backbone(family, request.model).to(device), None, fit_options(family, request.model)
 
 
@@ -196,6 +199,7 @@ def a_student(request: GenerateRequest) -> InputError:
 def source_of(request: GenerateRequest, model: Model) -> Source:
     """The images to label; everything that can be wrong with them is found here."""
     if request.images is not None:
+        model.require_reading()
         return Photographs(image_folder(request.images), request.longest_side)
     if not isinstance(model, Segmenter):
         raise a_student(request)

@@ -66,8 +66,8 @@ def predict_folder(
 
     Raises:
         InputError: no images, images that share a stem, an output folder of something else, one in which another run
-            is at work, an image whose channels are not those that the model was fitted on, or with `strict` an image
-            that cannot be read.
+            is at work, a model that reads no images or was fitted on other channels than an image has, or with `strict`
+            an image that cannot be read.
         WorkError: some images could not be read; all others are done.
     """
     extras = extras or Extras()
@@ -77,6 +77,7 @@ def predict_folder(
     require_distinct_stems(paths)
     folder = model_folder(model)
     predictor = load_model(folder, device=device)
+    predictor.require_reading()
     require_stored(paths, predictor.channels)
     command = {
         "command": "predict",

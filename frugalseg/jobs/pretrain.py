@@ -12,7 +12,7 @@ from frugalseg.pretraining.images import ImageWindows, TrainingImages
 from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
-from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support import digests
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
@@ -26,7 +26,7 @@ def pretrain(
     family: str,
     images: str | Path | Sequence[str | Path],
     out: str | Path,
-    settings: TrainingSettings | None = None,
+    settings: CommonSettings | None = None,
     options: RunOptions | None = None,
     progress: Progress = silent,
 ) -> bool:
@@ -42,7 +42,7 @@ def pretrain(
         images: folder of unlabelled images of any sizes, or several; see `TrainingImages` for what happens to them.
         out: new or empty folder, or that of a run to continue.
         settings: what to train, in the family's own class; None: the settings of the run in `out`, or the defaults.
-            Those left None in it are chosen from the images and for the machine (`TrainingSettings`) when the run
+            Those left None in it are chosen from the images and for the machine (`CommonSettings`) when the run
             begins. They are recorded in it, and a continued run keeps them, whatever machine it is continued on.
         options: how to carry the run out.
         progress: told of each image that is read and of each step, in the first process alone.
@@ -59,10 +59,10 @@ def pretrain(
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
     if not run.resumable:
         spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images))
-    settings = settings or stored_settings(family, out)
+    settings = settings or stored_settings(found.name, out)
     machine = Machine.of(options.device)
     paths = images_of(images)
-    data = {"family": family, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
+    data = {"family": found.name, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
@@ -84,7 +84,7 @@ def pretrain(
         return fit(module, training_images, run, options, shown, [each for each in notes if each])
 
 
-def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSettings:
+def stored_settings(family: str, out: str | Path, **given: Any) -> CommonSettings:
     """The settings of the run in `out`, or the defaults where none was begun, with those in `given` put in.
 
     Args:
@@ -95,13 +95,14 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> TrainingSetti
     Raises:
         InputError: `out` holds a run of another family, or cannot be written.
     """
-    run, cls = RunFolder(Path(out)), pretrainable_family(family).settings_class()
+    run, found = RunFolder(Path(out)), pretrainable_family(family)
+    cls = found.settings_class()
     require_writable(run.path)
     stored = run.stored_settings() if run.resumable else {}
-    if stored.get("family", family) != family:
+    if stored.get("family", found.name) != found.name:
         raise InputError(f"{out}: holds a run of {stored['family']}; continue that, or give another folder")
     with refused_where_damaged(run.settings, "run", AFRESH):
-        settings: TrainingSettings = cls.from_json(stored)
+        settings: CommonSettings = cls.from_json(stored)
     return replace(settings, **{k: v for k, v in given.items() if v is not None})
 
 
@@ -115,10 +116,15 @@ def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def pretrainable_family(name: str) -> Family:
-    """A family that can be trained from scratch; raises `InputError` with the names of those that can."""
-    family = family_named(name)
+    """A family that can be trained from scratch, by its name or that of its training.
+
+    Raises:
+        InputError: there is none; the message names those that can.
+    """
+    trainings = {each.pretrain_name: each for each in pretrainable()}
+    family = trainings[name] if name in trainings else family_named(name)
     if family.pretraining is None:
-        known = ", ".join(other.name for other in pretrainable())
+        known = ", ".join(trainings)
         raise InputError(f"the family {name!r} cannot be trained from scratch; known: {known}")
     return family
 
@@ -127,16 +133,16 @@ def _settle(
     family: Family,
     run: RunFolder,
     paths: list[Path],
-    settings: TrainingSettings,
+    settings: CommonSettings,
     data: dict[str, Any],
     machine: Machine,
-) -> TrainingSettings:
+) -> CommonSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
         given = _jsonable({**asdict(settings), **data})
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
-        resumed: TrainingSettings = family.settings_class().from_json(continued(stored, given, run.path))
+        resumed: CommonSettings = family.settings_class().from_json(continued(stored, given, run.path))
         return resumed
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():

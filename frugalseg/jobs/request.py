@@ -7,6 +7,7 @@ from typing import Any
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.registry import Checkpoint, family_named
+from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.settings import AUTO
@@ -44,7 +45,7 @@ class FitRequest:
         given: dict[str, Checkpoint] = {AUTO: self.checkpoint} if self.checkpoint is not None else {}
         if self.family != AUTO:
             given = family_named(self.family).checkpoints(self.checkpoint)
-        return [place for each in given.values() if (place := Path(each)).exists()]
+        return [place for each in given.values() if (place := Path(local_checkpoint(each))).exists()]
 
 
 def new_segmenter(request: FitRequest) -> Segmenter:

@@ -71,10 +71,10 @@ class RunLog(TrainingLog):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any) -> None:
         """Say once how much arithmetic a step is, and what the first reading means; the rest as `TrainingLog` does."""
-        if not self._told_flops and self.compute.step_flops and trainer.is_global_zero:
+        if not self._told_flops and self.compute.planned_flops and trainer.is_global_zero:
             self._told_flops = True
-            total = self.compute.step_flops * trainer.max_steps
-            self.say(f"{self.compute.step_flops / 1e9:.2f} GFLOP a step, {total / 1e12:.1f} TFLOP in all")
+            total = self.compute.planned_flops
+            self.say(f"{total / trainer.max_steps / 1e9:.2f} GFLOP a step, {total / 1e12:.1f} TFLOP in all")
         super().on_train_batch_end(trainer, pl_module, outputs, *rest)
         if not self._foreseen and self.reading and trainer.is_global_zero:
             self._foreseen = True

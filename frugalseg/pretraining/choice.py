@@ -3,7 +3,7 @@
 from typing import Any
 
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.options import Option, options_of
 
 SLOW = (
@@ -12,7 +12,7 @@ SLOW = (
 )
 
 
-def choice(given: TrainingSettings, chosen: TrainingSettings, machine: Machine) -> str | None:
+def choice(given: CommonSettings, chosen: CommonSettings, machine: Machine) -> str | None:
     """The options that were chosen for a machine, as the command line takes them; None where all were given.
 
     Args:

@@ -1,6 +1,7 @@
 """What a family of backbones defines so that it can be trained from scratch."""
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.pretraining.settings import CommonSettings, TrainingSettings
+from frugalseg.training.averaging import Decay, rising_decay
 from frugalseg.training.run_folder import RunFolder
 from frugalseg.training.schedules import rate_factor
 
@@ -20,10 +22,14 @@ class PretrainingModule(pl.LightningModule):
     what an uninterrupted one does.
     """
 
-    settings: TrainingSettings
+    settings: CommonSettings
+    not_averaged: tuple[str, ...] = ()
+    """Attributes that hold networks without averaged weights: the averaged copy has the networks themselves there."""
+    skipped = False
+    """Whether the last step has changed no weights, and the averages are not to follow either."""
 
-    def __init__(self, settings: TrainingSettings, channels_last: bool = False) -> None:
-        """Take complete settings (`TrainingSettings.chosen_for`).
+    def __init__(self, settings: CommonSettings, channels_last: bool = False) -> None:
+        """Take complete settings (`CommonSettings.chosen_for`).
 
         Args:
             settings: what is trained.
@@ -50,15 +56,34 @@ class PretrainingModule(pl.LightningModule):
     def compile_network(self) -> None:
         """Compile the network in place; nothing by default."""
 
+    def step_kind(self, step: int) -> Hashable:
+        """What tells steps apart that do different work; steps of one kind do as many operations. Alike by default."""
+        return None
+
+    def averaging_decay(self) -> Decay:
+        """The decay of the averaged weights."""
+        return rising_decay(self.one_optimizer.ema_decay)
+
+    def gradient_clip(self) -> float | None:
+        """The largest norm of all gradients together, to which the trainer clips them."""
+        return self.one_optimizer.gradient_clip
+
+    @property
+    def one_optimizer(self) -> TrainingSettings:
+        """The settings, of a training with one optimizer."""
+        assert isinstance(self.settings, TrainingSettings)
+        return self.settings
+
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine decay; betas as in EDM2 (Karras et al. 2024): short memory for short runs."""
+        settings = self.one_optimizer
         weights = (p for p in self.parameters() if p.requires_grad)
         # Not fused: Lightning cannot clip the gradients of fused optimizers under mixed precision. Many tensors at once
         # on any device.
         optimizer = torch.optim.AdamW(
-            weights, lr=self.settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True
+            weights, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, self.settings.steps, self.settings.warmup_steps)
+            optimizer, lambda step: rate_factor(step, settings.steps, settings.warmup_steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

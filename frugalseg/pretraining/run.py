@@ -11,7 +11,7 @@ from frugalseg.pretraining.callbacks import Checkpoints, Pictures, RunLog
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.outlook import outlook
-from frugalseg.pretraining.settings import RunOptions, TrainingSettings
+from frugalseg.pretraining.settings import RunOptions
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.alarm import Alarm
 from frugalseg.training.averaging import AveragedWeights
@@ -63,25 +63,28 @@ def fit(
         hardware=options.hardware,
         precision=settings.precision or "fp32",
         steps=settings.steps,
-        callbacks=callbacks_of(run, images, settings, options, progress, notes),
-        gradient_clip=settings.gradient_clip,
+        callbacks=callbacks_of(module, run, images, options, progress, notes),
+        gradient_clip=module.gradient_clip(),
         state=state,
     )
     return bool(trainer.global_step >= settings.steps)
 
 
 def callbacks_of(
+    module: PretrainingModule,
     run: RunFolder,
     images: TrainingImages,
-    settings: TrainingSettings,
     options: RunOptions,
     progress: Progress,
     notes: Sequence[str] = (),
 ) -> list[AveragedWeights | FlopCount | RunLog | Pictures | Checkpoints]:
     """What happens after each step of a run, in this order."""
-    averaging = AveragedWeights(settings.ema_decay)
+    settings, before = module.settings, run.last_progress()
+    averaging = AveragedWeights(module.averaging_decay())
     # A compiled network shows no single operations to count.
-    compute = FlopCount(run.last_progress().get("step_flops"), enabled=not options.compile)
+    compute = FlopCount(
+        module.step_kind, before.get("step_flops"), steps_before=before["step"], enabled=not options.compile
+    )
     assert settings.image_size is not None
     about = f"{images.describe()}; trained on at {settings.image_size[0]}x{settings.image_size[1]}"
     foresee = partial(

@@ -1,4 +1,4 @@
-"""The settings that all families' pretraining has, and those of a run that do not change its result."""
+"""The settings of a pretraining that do not depend on the family, and those of a run that do not change its result."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.checked import from_json
+from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, POSITIVE, RATE, SEED, SHARE, SIZE
@@ -16,7 +17,7 @@ LONGEST_ON_CPU = 48
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class CommonSettings:
     """What the result of a run depends on, besides the images and the family's own settings.
 
     What is None is chosen when the run begins, from the images and for the machine, and recorded in the run.
@@ -26,12 +27,9 @@ class TrainingSettings:
             `LONGEST_ON_CPU` pixels long.
         crop: train on random windows of the training size, cut from the images at their own scale. Images that are
             smaller are enlarged until they cover a window. Otherwise whole images are resized to the training size.
-        steps: number of optimization steps. The learning rate decays towards the last of them.
+        steps: number of optimization steps; a step is one batch.
         batch_size: images per step, over all processes together. None: `usual_batch` (GPU) or `cpu_batch`.
-        learning_rate: the highest learning rate, which is reached after the warm-up.
-        warmup_steps: number of steps over which the learning rate rises linearly; at most a tenth of all steps.
-        ema_decay: decay of the averaged weights, which are the ones that are saved for use.
-        gradient_clip: the largest norm of all gradients together.
+        learning_rate: of the optimizer, or of the first of several.
         precision: number format of the forward pass. Weights and their averages are always float32. None: bf16, but
             fp32 on CPUs that have no instructions for bf16, where it is several times slower.
         flip: mirror images left to right at random.
@@ -45,6 +43,8 @@ class TrainingSettings:
         by_machine: the fields that are chosen for the machine.
         useful_images: images after which features were measured to be better than raw color and position
             (docs/results.md). None: not measured.
+        given_networks: the fields that name a network which must have been trained before, such as the generator of
+            an encoder. In a recipe such a field may name another network of the recipe.
     """
 
     longest_side: ClassVar[int] = 128
@@ -52,6 +52,7 @@ class TrainingSettings:
     cpu_batch: ClassVar[int] = 16
     by_machine: ClassVar[tuple[str, ...]] = ("image_size", "batch_size", "precision")
     useful_images: ClassVar[int | None] = None
+    given_networks: ClassVar[tuple[str, ...]] = ()
 
     image_size: tuple[int, int] | None = option(
         None,
@@ -68,12 +69,7 @@ class TrainingSettings:
         "The number of images per step, over all devices together. By default, 32 on a GPU and 16 on a CPU.",
         within=BATCH,
     )
-    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.", within=RATE)
-    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.", within=AMOUNT)
-    ema_decay: float = option(
-        0.999, "The decay of the averaged weights. These are the weights that are saved for use.", within=SHARE
-    )
-    gradient_clip: float = option(1.0, "The largest norm of all gradients together.", within=POSITIVE)
+    learning_rate: float = option(4e-4, "The learning rate.", within=RATE)
     precision: Precision | None = option(
         None, "The number format of the forward pass. By default bf16, or fp32 on CPUs that are slow with bf16."
     )
@@ -124,6 +120,47 @@ class TrainingSettings:
         """Settings from `dataclasses.asdict` that went through JSON; keys of other things are ignored."""
         known = {f.name for f in fields(cls)}
         return from_json(cls, {name: value for name, value in values.items() if name in known})
+
+
+@dataclass(frozen=True)
+class TrainingSettings(CommonSettings):
+    """Those of a training with one loss and one optimizer.
+
+    Attributes:
+        learning_rate: the highest learning rate, which is reached after the warm-up; it decays towards the last step.
+        warmup_steps: number of steps over which the learning rate rises linearly; at most a tenth of all steps.
+        ema_decay: decay of the averaged weights, which are the ones that are saved for use.
+        gradient_clip: the largest norm of all gradients together.
+    """
+
+    learning_rate: float = option(4e-4, "The highest learning rate, which is reached after the warm-up.", within=RATE)
+    warmup_steps: int = option(500, "The number of steps over which the learning rate rises.", within=AMOUNT)
+    ema_decay: float = option(
+        0.999, "The decay of the averaged weights. These are the weights that are saved for use.", within=SHARE
+    )
+    gradient_clip: float = option(1.0, "The largest norm of all gradients together.", within=POSITIVE)
+
+
+@dataclass(frozen=True)
+class AlternatingSettings(CommonSettings):
+    """Those of a training with several optimizers that take turns (`AlternatingModule`).
+
+    Attributes:
+        ema_images: half-life of the averaged weights, which are the ones that are saved for use, in images. In the
+            beginning it is a twentieth of the images seen so far.
+    """
+
+    learning_rate: float = option(2e-3, "The learning rate, which stays the same.", within=RATE)
+    ema_images: int = option(
+        10_000,
+        "The half-life of the averaged weights, in images. These are the weights that are saved for use.",
+        within=COUNT,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.precision == "fp16":
+            raise InputError("precision fp16 trains one optimizer only, and this family has several; give bf16 or fp32")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """The page that `frugalseg evaluate` writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from frugalseg.metrics.evaluation import Evaluation
-from frugalseg.report.page import Page, per_cent
+from frugalseg.report.page import Figure, Page, per_cent
+from frugalseg.report.pictures import Pixels
 from frugalseg.report.plots import class_bars, confusion_grid
 from frugalseg.report.test_gallery import COLUMNS, Gallery, evaluation_figure, top_uncertainty
 
@@ -21,9 +22,19 @@ UNCERTAINTY = (
     "student, which is one network, the entropy of its answer"
 )
 
+DRAWN = (
+    "The features of an image are what the network computes while it draws the image again. Where the drawn image "
+    "shows something else, the features describe something else, too."
+)
+
 
 def evaluation_page(
-    evaluation: Evaluation, gallery: Gallery, *, title: str = "Evaluation", facts: Mapping[str, str] | None = None
+    evaluation: Evaluation,
+    gallery: Gallery,
+    *,
+    title: str = "Evaluation",
+    facts: Mapping[str, str] | None = None,
+    reconstructed: Callable[[Pixels], Pixels | None] = lambda _: None,
 ) -> Page:
     """Metrics in both conventions, per-class IoU, the confusion matrix, and the best, typical and worst images.
 
@@ -32,11 +43,12 @@ def evaluation_page(
         gallery: filled during the evaluation, by `Segmenter.evaluate(..., see=gallery.see)`.
         title: heading of the page.
         facts: shown at the end, such as model, data and settings: {what: value}.
+        reconstructed: gives what the model's network draws in place of an image, for networks that do.
     """
     page = Page(title, lead=f"{len(evaluation.images)} annotated images, {len(evaluation.classes)} classes.")
     _metrics(page, evaluation)
     _classes(page, evaluation)
-    _pictures(page, evaluation, gallery)
+    _pictures(page, evaluation, gallery, reconstructed)
     if facts:
         page.heading("Settings").table(("", "value"), list(facts.items()))
     return page
@@ -80,7 +92,9 @@ def _share(part: np.int64, whole: np.int64) -> str:
     return per_cent(float(part) / float(whole) if whole else None)
 
 
-def _pictures(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
+def _pictures(
+    page: Page, evaluation: Evaluation, gallery: Gallery, reconstructed: Callable[[Pixels], Pixels | None]
+) -> None:
     choice = gallery.choice()
     if not choice:
         return
@@ -92,3 +106,12 @@ def _pictures(page: Page, evaluation: Evaluation, gallery: Gallery) -> None:
     for name, group in choice.items():
         page.heading(name, level=3)
         page.figures(COLUMNS, [evaluation_figure(shown, evaluation.classes, top) for shown in group])
+    _reconstructions(page, [(shown.name, shown.image, reconstructed(shown.image)) for shown in every])
+
+
+def _reconstructions(page: Page, every: Sequence[tuple[str, Pixels, Pixels | None]]) -> None:
+    """Names, images, and what the network draws in their place, if it does."""
+    figures = [Figure([image, drawn], [name]) for name, image, drawn in every if drawn is not None]
+    if figures:
+        page.heading("What the network draws").text(DRAWN)
+        page.figures(("image", "drawn"), figures)

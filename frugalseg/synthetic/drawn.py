@@ -22,30 +22,30 @@ def draw_images(source: GeneratedImages, folder: Path, *, batch_size: int = 8, p
         batch_size: images drawn at once.
         progress: told of each image.
     """
-    for picture in missing_pictures(source, folder, batch_size=batch_size, progress=progress):
-        write_picture(folder, picture)
+    for pictures in missing_batches(source, folder, batch_size=batch_size):
+        for picture in pictures:
+            progress("draw", picture.number + 1, len(source))
+            write_picture(folder, picture)
 
 
-def missing_pictures(
-    source: GeneratedImages, folder: Path, *, batch_size: int, progress: Progress = silent
-) -> Iterator[Picture]:
+def missing_batches(source: GeneratedImages, folder: Path, *, batch_size: int) -> Iterator[list[Picture]]:
     """Draw those images of a source that have no file in a folder; a batch with all of its files costs nothing.
 
     Args:
         source: of the images.
         folder: where they belong.
         batch_size: images drawn at once.
-        progress: told of each image drawn.
+
+    Yields:
+        Of each batch what is missing, in order.
     """
     total = len(source)
     for start in range(0, total, batch_size):
         numbers = range(start, min(start + batch_size, total))
         if all(picture_path(folder, number).exists() for number in numbers):
             continue
-        for picture in source.pictures(numbers):
-            progress("draw", picture.number + 1, total)
-            if not picture_path(folder, picture.number).exists():
-                yield picture
+        pictures = source.pictures(numbers)
+        yield [picture for picture in pictures if not picture_path(folder, picture.number).exists()]
 
 
 def write_picture(folder: Path, picture: Picture) -> None:

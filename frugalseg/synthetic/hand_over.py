@@ -1,15 +1,18 @@
 """Generated images ready for annotators: a data folder whose masks are still empty (DatasetDDPM's first step)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.masks import write_mask
+from frugalseg.data.origins import ORIGINS, Origin, Origins
+from frugalseg.support import digests
 from frugalseg.support.files import atomic_path
 from frugalseg.support.progress import Progress, silent
-from frugalseg.synthetic.drawn import missing_pictures, picture_path, write_picture
-from frugalseg.synthetic.sources import GeneratedImages
+from frugalseg.synthetic.drawn import missing_batches, picture_path, write_picture
+from frugalseg.synthetic.sources import GeneratedImages, Picture
 
 README = """Images to annotate
 ==================
@@ -17,6 +20,8 @@ README = """Images to annotate
 images/   {count} images, drawn by a network; each belongs to the mask of the same name.
 masks/    indexed PNG files of the same size. A pixel's value is the id of its class; {ignore} = not annotated.
           All of them are empty so far: every pixel is {ignore}.
+{origins}
+          remembers the seed of each image, from which the network can draw it again.
 {classes}
 How to annotate
 ---------------
@@ -25,6 +30,7 @@ How to annotate
 - Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
   class in every image are worth more than a few images painted to the last pixel.
 - Images that show nothing recognisable: leave the mask as it is, all {ignore}; it is left out of training.
+- Images may be deleted or renamed together with their masks. Do not edit or resize them.
 
 Then
 ----
@@ -37,17 +43,21 @@ def write_for_annotation(
     source: GeneratedImages,
     out: Path,
     network: str,
+    drawn_by: Origins,
     classes: ClassTable | None = None,
     *,
     batch_size: int = 8,
     progress: Progress = silent,
 ) -> int:
-    """Write images, empty masks, ``classes.json`` and ``README.txt``; images, masks and classes that exist are kept.
+    """Write images, empty masks, ``origins.json``, ``classes.json`` and ``README.txt``.
+
+    Images, masks and classes that exist are kept.
 
     Args:
         source: of the images.
         out: the data folder.
         network: the options of the command ``fit`` that name the network, for the words to annotators.
+        drawn_by: the record of the network and its settings, without images.
         classes: what is to be annotated; without it there is no ``classes.json``, and the ids painted are the classes.
         batch_size: images drawn at once.
         progress: told of each image.
@@ -57,19 +67,33 @@ def write_for_annotation(
     """
     table, images = classes or ClassTable.from_ids(()), out / "images"
     written = 0
-    for picture in missing_pictures(source, images, batch_size=batch_size, progress=progress):
-        mask = out / "masks" / picture_path(images, picture.number).name
-        if not mask.exists():
-            write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
-        # The image comes last: where it exists, its mask does too.
-        write_picture(images, picture)
-        written += 1
+    for pictures in missing_batches(source, images, batch_size=batch_size):
+        note_origins(out / ORIGINS, drawn_by, pictures)
+        for picture in pictures:
+            progress("draw", picture.number + 1, len(source))
+            mask = out / "masks" / picture_path(images, picture.number).name
+            if not mask.exists():
+                write_mask(mask, table.to_ids(np.full(picture.image.shape[:2], NOT_ANNOTATED)), table)
+            # The image comes last: where it exists, its mask and its origin do too.
+            write_picture(images, picture)
+            written += 1
     if classes is not None and not (out / "classes.json").exists():
         classes.to_json(out / "classes.json")
     with atomic_path(out / "README.txt") as temporary:
         count = sum(1 for path in images.glob("*.png") if not path.name.startswith("."))
         temporary.write_text(readme(out, count, network, classes), encoding="utf-8")
     return written
+
+
+def note_origins(path: Path, drawn_by: Origins, pictures: Sequence[Picture]) -> None:
+    """Add the origins of some pictures to a record, which begins with `drawn_by` where there is none."""
+    before = Origins.read(path) if path.is_file() else drawn_by
+    found = {
+        picture_path(path, picture.number).name: Origin(picture.origin, digests.pixels(picture.image).hex())
+        for picture in pictures
+        if picture.origin is not None
+    }
+    before.with_images(found).write(path)
 
 
 def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> str:
@@ -81,4 +105,4 @@ def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> s
         entries = zip(classes.ids, classes.names, classes.colors, strict=True)
         lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
     ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
-    return README.format(count=count, classes=lines, ignore=ignore, folder=out.name, network=network)
+    return README.format(count=count, classes=lines, ignore=ignore, origins=ORIGINS, folder=out.name, network=network)

@@ -13,7 +13,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.support.files import FileError, atomic_path, remove_leftovers_of
 from frugalseg.support.folders import require_writable
 from frugalseg.synthetic.reader import SyntheticSet
-from frugalseg.synthetic.sources import Source
+from frugalseg.synthetic.sources import GeneratedImages, Source
 
 
 def require_npz(path: Path, source: Source, classes: ClassTable) -> None:
@@ -40,8 +40,13 @@ def require_layout(path: Path, sizes: Collection[tuple[int, int]], classes: Clas
         raise FileError(path, f"the images have {len(sizes)} sizes", "an .npz holds images of one size; use the shards")
 
 
-def write_npz(path: Path, dataset: SyntheticSet) -> None:
+def write_npz(path: Path, dataset: SyntheticSet, source: Source | None = None) -> None:
     """Write a set in the published layout, sample by sample: images, labels (as ids) and uncertainties.
+
+    Args:
+        path: of the file.
+        dataset: the set.
+        source: of its images; where they are drawn from latents, these come before the uncertainties.
 
     Raises:
         FileError: images of more than one size, which such a file cannot hold, or ids above 255.
@@ -56,7 +61,18 @@ def write_npz(path: Path, dataset: SyntheticSet) -> None:
         write_member(archive, "arr_0", (number, height, width, 3), np.uint8, samples)
         ids = (dataset.classes.to_ids(dataset[i].target).astype(np.uint8) for i in range(number))
         write_member(archive, "arr_1", (number, height, width), np.uint8, ids)
-        write_member(archive, "arr_2", (number,), np.float32, [dataset.uncertainties])
+        latents = latents_of(dataset, source)
+        if latents is not None:
+            write_member(archive, "arr_2", latents.shape, np.float32, [latents])
+        last = "arr_2" if latents is None else "arr_3"
+        write_member(archive, last, (number,), np.float32, [dataset.uncertainties])
+
+
+def latents_of(dataset: SyntheticSet, source: Source | None) -> NDArray[np.float32] | None:
+    """(N, D): what the images of a set were drawn from, as far as its source knows."""
+    seeds = [seed for seed in (dataset.seed(place) for place in range(len(dataset))) if seed is not None]
+    drawn = isinstance(source, GeneratedImages) and len(seeds) == len(dataset)
+    return source.latents(seeds) if drawn else None  # type: ignore[union-attr]
 
 
 def write_member(

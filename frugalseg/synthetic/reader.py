@@ -84,6 +84,11 @@ class SyntheticSet(Sequence[Sample]):
         part.places, part.uncertainties = self.places[chosen], self.uncertainties[chosen]
         return part
 
+    def seed(self, index: int) -> int | None:
+        """The seed that a sample was drawn from, without reading it; None where it is unknown."""
+        seed: int | None = self.source.seeds[self.places[index]]
+        return seed
+
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of a sample, without reading it."""
         height, width = self.source.sizes[self.places[index]]

@@ -1,9 +1,9 @@
 """Where the images of a synthetic set come from: a generator, or a folder of photographs that nobody annotated."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from frugalseg.backbones import Backbone
-from frugalseg.backbones.generator import ImageGenerator
-from frugalseg.backbones.registry import require_generating
+from frugalseg.backbones.drawing import generator_of, pixels_of
+from frugalseg.backbones.generator import FromLatents, ImageGenerator
 from frugalseg.data.images import image_size, list_images, read_image
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+
+__all__ = ["GeneratedImages", "Photographs", "Picture", "Source", "generator_of", "seed_of"]
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +94,15 @@ class GeneratedImages:
         """See `Source`."""
         return self.generator.maps_of
 
+    def latents(self, seeds: Sequence[int]) -> NDArray[np.float32] | None:
+        """(N, D): what the images of some seeds are drawn from; None where that is no single vector."""
+        return self.generator.latents(seeds).numpy() if isinstance(self.generator, FromLatents) else None
+
     def pictures(self, numbers: range) -> list[Picture]:
         """See `Source`; the numbers are one batch of the network."""
         seeds = [seed_of(self.seed, number) for number in numbers]
         drawn = self.generator.draw(seeds)
-        pixels = (drawn.images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+        pixels = pixels_of(drawn.images)
         maps = [None] * len(seeds) if drawn.maps is None else [drawn.maps[place] for place in range(len(seeds))]
         return [
             Picture(number, image, origin=seed, maps=own)
@@ -174,18 +179,3 @@ class Photographs:
             return height, width
         scale = self.longest_side / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def generator_of(backbone: Backbone, options: Mapping[str, Any]) -> ImageGenerator:
-    """The generator of a backbone with the options of its family that are given.
-
-    Raises:
-        InputError: the family cannot generate, or does not have such an option.
-    """
-    family = require_generating(backbone.family)
-    kind = family.generation_class()
-    known = [field.name for field in fields(kind)]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise InputError(f"generating with {family.name} has no option {', '.join(unknown)}; known: {', '.join(known)}")
-    return backbone.generator(kind(**options))

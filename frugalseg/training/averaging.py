@@ -1,5 +1,6 @@
 """The exponential moving average of the weights that every pretraining hands out as its result."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,15 +10,22 @@ from torch import Tensor
 
 from frugalseg.support.errors import InputError
 
+Decay = Callable[[int], float]
+"""The decay of an average after so many updates."""
+
+EMA_RAMP = 0.05
+"""The half-life of an average by images is at most this share of the images seen so far (StyleGAN2-ADA)."""
+
 
 class AveragedWeights(WeightAveraging):
-    """An exponential moving average whose memory grows from nothing to 1 / (1 - decay) steps.
+    """An exponential moving average of the weights of a module; its buffers are copied.
 
-    After n updates the decay is ``min(decay, (1 + n) / (10 + n))``, so that the random weights of the beginning are
-    forgotten at once, also in runs that are short for the decay.
+    A module may name networks as `not_averaged`: the copy has the very same networks there. It may also say that a
+    step was `skipped`, which the average then leaves out.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: Decay) -> None:
+        """`decay`: such as `rising_decay` or `half_life_decay` gives."""
         super().__init__(use_buffers=False, multi_avg_fn=ema_update(decay))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -28,6 +36,13 @@ class AveragedWeights(WeightAveraging):
         """
         self._device = trainer.strategy.root_device
         super().setup(trainer, pl_module, stage)
+        for name in getattr(pl_module, "not_averaged", ()):
+            setattr(self.average, name, getattr(pl_module, name))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+        """Follow the weights of a step that was not skipped."""
+        if not getattr(pl_module, "skipped", False):
+            super().on_train_batch_end(trainer, pl_module, *rest)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take up a saved average; where there is none, Lightning would go on with another one in silence."""
@@ -46,16 +61,37 @@ class AveragedWeights(WeightAveraging):
         return self._average_model.module
 
 
-def ema_update(decay: float) -> Any:
-    """The update of all averaged weights, as `torch.optim.swa_utils.AveragedModel` calls it.
+def rising_decay(decay: float) -> Decay:
+    """After n updates ``min(decay, (1 + n) / (10 + n))``: the memory grows from nothing to 1 / (1 - decay) steps.
+
+    The random weights of the beginning are forgotten at once, also in runs that are short for the decay.
 
     Args:
         decay: of the average, once it is warm; 0 keeps the current weights, 1 the first.
     """
+    return lambda updates: min(decay, (1 + updates) / (10 + updates))
+
+
+def half_life_decay(images: int, batch_size: int) -> Decay:
+    """A decay that halves the share of weights after so many `images`, at first after fewer (`EMA_RAMP`).
+
+    Args:
+        images: the half-life.
+        batch_size: images of an update.
+    """
+
+    def decay(updates: int) -> float:
+        half_life = min(images, EMA_RAMP * (updates + 1) * batch_size)
+        return float(0.5 ** (batch_size / half_life))
+
+    return decay
+
+
+def ema_update(decay: Decay) -> Any:
+    """The update of all averaged weights, as `torch.optim.swa_utils.AveragedModel` calls it."""
 
     @torch.no_grad()
     def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
-        n = int(updates)
-        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + n) / (10 + n)))
+        torch._foreach_lerp_(averaged, current, 1 - decay(int(updates)))
 
     return update

@@ -89,8 +89,9 @@ class TrainingLog(Callback):
             self.say(f"begin at step {trainer.global_step} of {trainer.max_steps}, {trainer.world_size} process(es)")
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
-        """Take the loss in; write a line where one is due."""
-        self._losses.append(outputs["loss"].detach())
+        """Take the loss in, unless the module says that it `skipped` the step; write a line where one is due."""
+        if not getattr(pl_module, "skipped", False):
+            self._losses.append(outputs["loss"].detach())
         step = trainer.global_step
         if self.due(step) or step >= trainer.max_steps or self._first_due(trainer):
             self._write(trainer)
@@ -122,6 +123,12 @@ class TrainingLog(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         self.require_finite(trainer)
+        if not self._losses:
+            if trainer.is_global_zero:
+                self.say(
+                    f"step {trainer.global_step}/{trainer.max_steps}  all steps since the line before were skipped"
+                )
+            return
         reading = self.reading = self._read(trainer)
         if trainer.is_global_zero:
             trainer.logger.log_metrics(reading.metrics(), trainer.global_step)

@@ -6,14 +6,19 @@ A family's test derives a class and says what to build::
         @pytest.fixture(scope="class")
         def backbone(self, tiny_checkpoint):
             return load_backbone("swav", tiny_checkpoint)
+
+A family whose generator gives maps also derives from `DrawingChecks`; one that reads no images from that alone.
 """
 
 import json
+from dataclasses import fields
 
 import pytest
 import torch
 
 from frugalseg.backbones import load_saved_backbone
+from frugalseg.backbones.generator import FromLatents
+from frugalseg.backbones.registry import family_named
 from frugalseg.support.errors import InputError
 
 
@@ -128,3 +133,71 @@ class BackboneChecks:
         assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)
         assert not backbone.training
         assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+class DrawingChecks:
+    """Derive, and override the fixture `backbone`: the maps of the pass that draws an image are its features."""
+
+    @pytest.fixture(scope="class")
+    def backbone(self):
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def generator(self, backbone):
+        return backbone.generator(None)
+
+    def test_maps_come_with_the_images(self, backbone, generator):
+        drawn = generator.draw([3, 4])
+        assert generator.maps_of is backbone
+        assert drawn.images.shape == (2, 3, *generator.size)
+        assert drawn.images.dtype == torch.float32 and drawn.images.device.type == "cpu"
+        assert drawn.images.min() >= 0 and drawn.images.max() <= 1 and drawn.images.std() > 0
+        assert drawn.maps.size == generator.size == backbone.native_size
+        sizes = backbone.map_sizes(generator.size)
+        for tap, size, values in zip(backbone.taps, sizes, drawn.maps.maps, strict=True):
+            assert values.shape == (2, tap.channels, *size)
+            assert values.isfinite().all() and values.std() > 0 and not values.requires_grad
+
+    def test_an_image_depends_on_its_seed_alone(self, generator):
+        both, alone, again = generator.draw([3, 4]), generator.draw([4]), generator.draw([4])
+        assert torch.equal(alone.images, again.images)
+        assert (both.images[1:] - alone.images).abs().max() <= 1e-4
+        assert (both.images[0] - both.images[1]).abs().max() > 1 / 255
+        for a, b, c in zip(both.maps.maps, alone.maps.maps, again.maps.maps, strict=True):
+            assert torch.equal(b, c)
+            assert (a[1:] - b).abs().max() <= 1e-4 * b.std()
+
+    def test_its_settings_make_the_same_generator_again(self, backbone, generator):
+        said = json.loads(json.dumps(generator.settings()))
+        kind = family_named(backbone.family).generation_class()
+        again = backbone.generator(kind(**{field.name: said[field.name] for field in fields(kind)}))
+        assert json.loads(json.dumps(again.settings())) == said
+        assert torch.equal(again.draw([5]).images, generator.draw([5]).images)
+
+    def test_saved_and_loaded_it_draws_the_same(self, backbone, generator, tmp_path):
+        backbone.save_pretrained(tmp_path)
+        again = load_saved_backbone(tmp_path)
+        assert again.taps == backbone.taps and again.native_size == backbone.native_size
+        first, second = generator.draw([6]), again.generator(None).draw([6])
+        assert torch.equal(first.images, second.images)
+        assert all(torch.equal(a, b) for a, b in zip(first.maps.maps, second.maps.maps, strict=True))
+
+    def test_another_network_draws_other_images(self, backbone, generator):
+        first, same, other = (backbone.reinitialised(seed).generator(None).draw([7]) for seed in (5, 5, 6))
+        assert torch.equal(first.images, same.images)
+        assert not torch.allclose(first.maps.maps[-1].float(), other.maps.maps[-1].float())
+        assert not torch.allclose(first.images, generator.draw([7]).images)
+
+    def test_latents_follow_the_seed(self, generator):
+        if isinstance(generator, FromLatents):
+            both, alone = generator.latents([3, 4]), generator.latents([4])
+            assert both.ndim == 2 and both.dtype == torch.float32 and both.device.type == "cpu"
+            assert torch.equal(both[1:], alone) and not torch.equal(both[0], both[1])
+
+    def test_a_family_that_reads_no_images_says_what_does(self, backbone):
+        if not backbone.reads_images:
+            height, width = backbone.native_size
+            with pytest.raises(
+                InputError, match=f"{backbone.family} .* reads no images.*frugalseg distill.*{backbone.reader}"
+            ):
+                backbone(torch.rand(1, 3, height, width))

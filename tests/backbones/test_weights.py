@@ -192,3 +192,12 @@ def test_nothing_is_said_beside_the_one_line(tmp_path, recwarn):
     path = tmp_path / "new.pt"
     path.write_bytes(pickle.dumps({"weight": 1}, protocol=4))
     assert refusal(lambda: read_tensors(path)) and not recwarn
+
+
+def test_a_file_of_another_family_says_which_it_looks_like(tmp_path):
+    torch.save({"decoder_pos_embed": torch.ones(2)}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"not a ResNet.*it looks like a checkpoint for --backbone mae"):
+        load_backbone("swav", tmp_path / "w.pt")
+    torch.save(TENSORS, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"not a ResNet.*is it the checkpoint of another network"):
+        load_backbone("swav", tmp_path / "w.pt")

@@ -290,7 +290,19 @@ def test_names_in_square_brackets_are_printed_as_they_are(tmp_path, capsys):
 
 
 WAYS = [["--help"], [], ["pretrain"], ["pretrain", "swav"]] + [
-    [command] for command in ("demo", "toy", "check", "fit", "evaluate", "predict", "generate", "distill", "benchmark")
+    [command]
+    for command in (
+        "demo",
+        "toy",
+        "check",
+        "fit",
+        "evaluate",
+        "predict",
+        "generate",
+        "distill",
+        "download",
+        "benchmark",
+    )
 ]
 HELPS = f"""
 import sys

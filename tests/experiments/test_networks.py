@@ -1,17 +1,21 @@
 """Recipes that pretrain: what is trained, what is left alone, what is refused before anything runs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pytest
 from safetensors.torch import load_file
 
+from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
+from frugalseg.backbones.registry import FAMILIES
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
-from frugalseg.experiments.networks import TrainingFacts, with_networks
-from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.experiments.networks import TrainingFacts, training_facts, with_networks
+from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
+from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
+from frugalseg.support.options import option
 from frugalseg.support.progress import bars
 
 SETTINGS = {"image_size": [8, 8], "steps": 2, "batch_size": 2, "base_channels": 8, "multipliers": [1, 2], "layers": 1}
@@ -74,12 +78,68 @@ def test_facts_are_those_of_the_run(data: Path, tmp_path: Path) -> None:
         ({"settings": {"steps": 0}}, "steps is 0"),
         ({"family": "colour"}, "cannot be trained from scratch; known: ddpm"),
         ({"images": ["unlabelled"]}, "unlabelled"),
+        ({"images": []}, r"networks\.mine: images: name one or more folders"),
     ],
 )
 def test_mistakes_are_found_before_any_training(network: dict[str, Any], said: str, data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         with_networks(recipe(data, **network), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class FollowerSettings(DDPMPretrainSettings):
+    """A DDPM that needs another network first."""
+
+    given_networks: ClassVar[tuple[str, ...]] = ("generator",)
+    generator: str | None = option(None, "The network that must be there.")
+
+    def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> Self:  # noqa: B008
+        assert self.generator is None or Path(self.generator, "model_index.json").is_file()
+        return super().chosen_for(paths, machine)
+
+
+@pytest.fixture
+def follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family whose training needs a network of another one."""
+    import frugalseg.backbones.ddpm.settings as settings
+
+    monkeypatch.setattr(settings, "FollowerSettings", FollowerSettings, raising=False)
+    family = replace(FAMILIES["ddpm"], name="follower", pretrain_settings="FollowerSettings", pretrain_name="follow")
+    monkeypatch.setitem(FAMILIES, "follower", family)
+
+
+def followers(data: dict[str, Any], **generators: str) -> Recipe:
+    """A recipe with one row of a family that needs other networks, named as ``name=generator``."""
+    network = {"images": ["unlabeled"] if data["kind"] == "folder" else [], "count": 3}
+    networks = {
+        name: {**network, "family": "follow", "settings": {**SETTINGS, "generator": generator}}
+        for name, generator in generators.items()
+    }
+    row = {"kind": "features", "name": "a", "backbone": "ddpm", "checkpoint": "last", "options": {"timesteps": [10]}}
+    base = {**network, "family": "ddpm", "settings": SETTINGS}
+    return parse_recipe({"title": "t", "data": data, "rows": [row], "networks": {**networks, "base": base}})
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_network_that_another_one_needs_is_trained_first(tmp_path: Path) -> None:
+    toy = {"kind": "toy", "train": 1, "test": 1, "size": 16}
+    ready = with_networks(followers(toy, last="base"), tmp_path)
+    places = [str(tmp_path / "networks" / name) for name in ("base", "last")]
+    assert ready.rows[0].checkpoint == places[1]  # type: ignore[union-attr]
+    assert ready.networks["last"].settings["generator"] == places[0]
+    facts = training_facts(ready)
+    assert [(each.place, each.needed) for each in facts] == [("base", ()), ("last", (places[0],))]
+    assert len(list((tmp_path / "data").glob("*/*.png"))) == 3
+
+
+@pytest.mark.usefixtures("follower")
+def test_the_order_of_training_and_circles(data: Path) -> None:
+    folder = {"kind": "folder", "path": str(data)}
+    chain = followers(folder, last="middle", middle="base", other="base")
+    assert training_order(["last", "elsewhere"], chain.networks) == ["base", "middle", "last"]
+    with pytest.raises(InputError, match=r"networks\.last: needs itself, by way of last -> other -> last"):
+        followers(folder, last="other", other="last")
 
 
 def test_a_given_checkpoint_stands_for_the_training(data: Path, tmp_path: Path) -> None:

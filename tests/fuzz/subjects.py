@@ -16,19 +16,32 @@ from PIL import Image
 from safetensors.torch import save
 
 from frugalseg import SegmentationFolder, load_backbone, load_model
+from frugalseg.backbones.alae.checkpoint import load_network
+from frugalseg.backbones.alae.shape import Shape as ALAEShape
+from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
 from frugalseg.backbones.weights import read_tensors
+from frugalseg.data.catalogue.items import ITEMS
+from frugalseg.data.catalogue.store import FileMark, Store
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import check_annotated
 from frugalseg.data.images import image_size, page_count, read_image
+from frugalseg.data.origins import ORIGINS, Origin, Origins
 from frugalseg.data.raw import raw_size, read_raw
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.experiments.recipe import load_recipe
+from frugalseg.jobs.download.archive import unpacked
+from frugalseg.support import digests
+from frugalseg.support.progress import silent
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
+from tests.backbones.alae.published import save_published, tiny_models
+from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
+from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
 from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
+from tests.jobs.download.published import archive
 from tests.tiny_models import KINDS, model_of, save_timm
 
 Files = Mapping[str, bytes]
@@ -169,6 +182,15 @@ def masks(folder: Path) -> None:
     indexed.save(place / "005.png")
 
 
+def drawn(folder: Path) -> None:
+    """Images that a network drew, with the record of their seeds."""
+    data_folder(folder, [halves(0, 1)] * 3)
+    classes(folder)
+    pixels = [example.image for example in SegmentationFolder(folder)]
+    images = {f"{n:03d}.png": Origin(2**32 - 1 - n, digests.pixels(each).hex()) for n, each in enumerate(pixels)}
+    Origins("stylegan2", "0123456789abcdef", {"truncation": 0.7, "size": [12, 16]}, images).write(folder / ORIGINS)
+
+
 def labelme_export(folder: Path) -> None:
     shapes = [
         {"label": "cat", "points": [[1, 1], [9, 1], [9, 8]], "shape_type": "polygon"},
@@ -256,6 +278,25 @@ def family_folder(family: str, folder: Path) -> None:
     load_backbone(family, folder, **({"timesteps": (50,), "blocks": (1,)} if family == "ddpm" else {}))
 
 
+def stylegan2_folder(folder: Path) -> None:
+    save_generator(small_generator(), folder)
+
+
+def stylegan2_pickle(folder: Path) -> None:
+    write_official(folder / "network.pkl", small_generator(), small_discriminator())
+
+
+def read_stylegan2_pickle(folder: Path) -> None:
+    """Both networks; the first draws an image."""
+    load_backbone("stylegan2", folder / "network.pkl").generator(None).draw([0])
+    load_discriminator(folder / "network.pkl")
+
+
+def published_alae(folder: Path) -> None:
+    """A published autoencoder with the states of its training, in the format of 2020."""
+    save_published(folder / "model.pth", tiny_models(ALAEShape(layers=2, latent=4, start=2, most=4, mapping=1)))
+
+
 def model(kind: str, folder: Path) -> None:
     """A saved model that was never trained."""
     with tempfile.TemporaryDirectory() as name:
@@ -303,6 +344,32 @@ def read_set(name: str, folder: Path) -> None:
         assert np.isfinite(sample.uncertainty)
 
 
+# Downloads
+
+CHECKPOINT = ITEMS["mae/lsun_cat"]
+
+
+def cache(folder: Path) -> None:
+    """A downloaded checkpoint with its record."""
+    store = Store(folder)
+    store.place(CHECKPOINT).parent.mkdir(parents=True)
+    store.place(CHECKPOINT).write_bytes(b"weights")
+    store.record(CHECKPOINT.remote).write({"url": "", **FileMark.of(store.place(CHECKPOINT)).to_json()})
+
+
+def read_cache(folder: Path) -> None:
+    """Compare a downloaded checkpoint with its record."""
+    if (fault := Store(folder).fault(CHECKPOINT, thorough=True)) is not None:
+        raise fault
+
+
+def read_archive(folder: Path) -> None:
+    """Unpack a published archive; everything in it lies below the new folder."""
+    with unpacked(folder / "a.tar.gz", folder / "out", silent) as out:
+        for path in out.rglob("*"):
+            assert path.resolve().is_relative_to(out.resolve()) and not path.is_symlink()
+
+
 MAKERS: dict[str, Callable[[], Subject]] = {
     **{
         f"image {name}": lambda name=name: Subject({name: pictures()[name]}, read_pictures)  # type: ignore[misc]
@@ -311,6 +378,7 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "stacks": lambda: Subject(files_of(stacks), read_stacks),
     "masks": lambda: Subject(files_of(masks), read_data),
     "classes.json": lambda: Subject(files_of(masks), read_data, ("classes.json",)),
+    "drawn": lambda: Subject(files_of(drawn), read_data, (ORIGINS,)),
     "labelme": lambda: Subject(files_of(labelme_export), read_data, ("a.json", "b.json")),
     "coco": lambda: Subject(files_of(coco_export), read_data, ("annotations.json",)),
     "voc": lambda: Subject(files_of(voc_export), read_data),
@@ -323,7 +391,12 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "shards": lambda: Subject(files_of(shards), partial(read_set, ".")),
     "npz": lambda: npz(np.savez),
     "packed npz": lambda: npz(np.savez_compressed),
+    "cache": lambda: Subject(files_of(cache), read_cache),
+    "archive": lambda: Subject({"a.tar.gz": archive({"d/a": b"x" * 99, "d/b": b"y" * 600})}, read_archive),
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
+    "stylegan2 folder": lambda: Subject(files_of(stylegan2_folder), partial(family_folder, "stylegan2")),
+    "stylegan2 pickle": lambda: Subject(files_of(stylegan2_pickle), read_stylegan2_pickle),
+    "alae file": lambda: Subject(files_of(published_alae), lambda folder: load_network(folder / "model.pth")),
     "timm folder": lambda: Subject(files_of(save_timm), partial(family_folder, "timm")),
     **{
         f"model {kind}": lambda kind=kind: Subject(files_of(partial(model, kind)), read_model)  # type: ignore[misc]
@@ -332,9 +405,9 @@ MAKERS: dict[str, Callable[[], Subject]] = {
 }
 """Makes each subject by its name."""
 
-SLOW = ("model ddpm", "model swav", "model mae", "model timm", "model student")
+SLOW = ("model ddpm", "model swav", "model mae", "model alae", "model vdvae", "model timm", "model student")
 """Subjects for the slow tests alone; some damage to them is tried by tests/test_damaged.py in any case."""
-HEAVY = (*SLOW, "ddpm folder", "timm folder")
+HEAVY = (*SLOW, "alae file", "ddpm folder", "timm folder")
 """Subjects whose reading takes long."""
 
 

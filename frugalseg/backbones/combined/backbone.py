@@ -1,16 +1,16 @@
 """The maps of several backbones, of which each sees the image at its own scale."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from frugalseg.backbones.base import Backbone, load_backbone, load_saved_backbone
+from frugalseg.backbones.base import Backbone, backbone_class, load_backbone, load_saved_backbone
 from frugalseg.backbones.combined.settings import CombinedOptions
-from frugalseg.backbones.registry import BACKBONE, Checkpoint, combination, family_named
+from frugalseg.backbones.registry import BACKBONE, JOIN, Checkpoint, combination, family_named
 from frugalseg.features.taps import Place, Tap
 from frugalseg.features.windows import Size, Window, fitted_size, interpolated_batch, windows, without_margin
 from frugalseg.support.errors import InputError
@@ -40,12 +40,13 @@ class CombinedBackbone(Backbone):
         options: the name here of each option of a part, by the part's family and the name there.
 
     Raises:
-        InputError: too many parts, or two of one family.
+        InputError: too many parts, two of one family, or one that reads no images.
     """
 
     def __init__(self, parts: Sequence[Backbone]) -> None:
         super().__init__()
         self.family = combination([part.family for part in parts]).name
+        require_readers(self.family, parts)
         self.parts = nn.ModuleList(parts)
         self.options = {own: name for name, own in family_named(self.family).options_class().owners.items()}
         self.taps = tuple(
@@ -161,6 +162,7 @@ class CombinedBackbone(Backbone):
     @classmethod
     def from_checkpoint(cls, checkpoint: Mapping[str, Checkpoint], options: CombinedOptions) -> Self:
         """The parts with their checkpoints, by family, and their options."""
+        require_readers(JOIN.join(options.parts), [backbone_class(name) for name in options.parts])
         return cls([load_backbone(name, checkpoint.get(name), **options.of(name)) for name in options.parts])
 
     def reinitialised(self, seed: int) -> Self:
@@ -169,6 +171,16 @@ class CombinedBackbone(Backbone):
             return super().reinitialised(seed)
         parts = [part if next(part.parameters(), None) is None else part.reinitialised(seed) for part in self.each]
         return type(self)(parts).eval().requires_grad_(False)
+
+
+def require_readers(whole: str, parts: Iterable[Backbone | type[Backbone]]) -> None:
+    """Raise `InputError` where a part of the combination named `whole` reads no images."""
+    for part in parts:
+        if not part.reads_images:
+            raise InputError(
+                f"{whole}: the parts of a combination look at one image, and a {part.family} backbone reads none; "
+                "leave it out, or use it alone"
+            )
 
 
 def size_for(part: Backbone, size: Size) -> Size:

@@ -8,10 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def world_size() -> int:
-    """Processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+from frugalseg.training.batch_norm import world_size
 
 
 def global_batch(features: Tensor) -> Tensor:

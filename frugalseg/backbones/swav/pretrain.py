@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from frugalseg.backbones.swav.assignments import global_batch, relative_entropy_of, sinkhorn, swapped_prediction
 from frugalseg.backbones.swav.backbone import MEAN, STD
-from frugalseg.backbones.swav.batch_norm import GlobalBatchNorm, fixed_statistics
 from frugalseg.backbones.swav.checkpoint import save_network
 from frugalseg.backbones.swav.crops import ViewKind, random_views, resized, uniform_numbers
 from frugalseg.backbones.swav.lars import LARS
@@ -21,6 +20,7 @@ from frugalseg.backbones.swav.network import ResNet
 from frugalseg.backbones.swav.settings import SMALLEST_AREA, SwAVPretrainSettings
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
+from frugalseg.training.batch_norm import GlobalBatchNorm, fixed_statistics
 from frugalseg.training.run_folder import RunFolder, picture_path
 from frugalseg.training.schedules import rate_factor
 

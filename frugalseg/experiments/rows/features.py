@@ -10,6 +10,7 @@ from pydantic import Field
 from frugalseg.backbones.builtin import builtin_path
 from frugalseg.backbones.registry import family_named
 from frugalseg.classifier.protocol import TrainingProtocol, training_protocol
+from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.validation import checked
 from frugalseg.support import digests
@@ -95,7 +96,7 @@ def protocol_of(value: Any) -> TrainingProtocol:
 
 def weights_digest(checkpoint: str) -> str:
     """The digest of a checkpoint's files, or its name if it is not on this machine (a Hub id)."""
-    path = builtin_path(checkpoint) if checkpoint.startswith(BUILTIN) else Path(checkpoint)
+    path = builtin_path(checkpoint) if checkpoint.startswith(BUILTIN) else Path(local_checkpoint(checkpoint))
     if not path.exists():
         return checkpoint
     return digests.contents(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])

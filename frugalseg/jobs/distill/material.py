@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from frugalseg.data.catalogue.names import set_place, test_images
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.formats import find_layout
@@ -50,8 +51,9 @@ def gathered(request: DistillRequest, progress: Progress) -> Material:
     check_annotated(validation, progress)
     test = None
     if request.test is not None:
-        require_same_classes(request.samples, classes, request.test)
-        test = SegmentationFolder(request.test, classes)
+        place = test_images(request.test)
+        require_same_classes(request.samples, classes, place)
+        test = SegmentationFolder(place, classes)
         check_annotated(test, progress)
     if isinstance(samples, SegmentationFolder):
         return Material(samples, len(samples), validation, test, classes)
@@ -62,7 +64,7 @@ def gathered(request: DistillRequest, progress: Progress) -> Material:
 
 def open_samples(request: DistillRequest) -> tuple[SyntheticSet | SegmentationFolder, Path | None]:
     """The samples, and whose class table they have where it is not their own: a published ``.npz`` knows ids alone."""
-    path = request.samples
+    path = set_place(request.samples)
     if path.is_dir() and not (path / RECORD).is_file():
         return SegmentationFolder(path), None
     if path.is_dir() or path.with_name("classes.json").is_file():

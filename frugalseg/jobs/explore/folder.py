@@ -103,7 +103,10 @@ def explore_folder(
         require_new(out, overwrite)  # before the network, which may have to be fetched
     settings = Settings.of(fit.settings)
     segmenter = new_segmenter(fit)
-    train = checked(OpenedFolder.of(fit.data, keep=KEPT, channels=fit.channels), settings.small_region, findings)
+    opened = OpenedFolder.of(fit.data, keep=KEPT, channels=fit.channels)
+    if opened.layout.origins is None:
+        segmenter.require_reading()  # before all images are read and checked
+    train = checked(opened, settings.small_region, findings)
     test = test_folder(request, train, progress)
     ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
     sweep, studies = TapSweep(ground), ModelStudies(ground)
@@ -141,6 +144,7 @@ def ground_of(
 ) -> Ground:
     """What the explorations stand on; raises `InputError` for too few images."""
     dataset = train if test is None else Chain(train, test)
+    segmenter.require_readable(dataset)
     targets = list(targets_of(dataset))
     if test is None:
         splits = splits_of(targets, request.explore.folds, request.explore.seed)

@@ -178,7 +178,7 @@ def test_options_of_another_kind_are_refused(tiny_ddpm):
         load_backbone("ddpm", tiny_ddpm, head_channels=64)
     with pytest.raises(InputError, match="precision: should be 'fp32', 'bf16' or 'fp16', not 'fp8'"):
         load_backbone("ddpm", tiny_ddpm, precision="fp8")
-    with pytest.raises(InputError, match="known: colour, ddpm"):
+    with pytest.raises(InputError, match=r"known: .*colour, ddpm"):
         load_backbone("dpm")
 
 

@@ -190,7 +190,7 @@ def test_a_backbone_generates_in_the_precision_asked_for(tiny_ddpm: Path) -> Non
 
 
 def test_families_without_a_generator_name_those_that_have_one() -> None:
-    with pytest.raises(InputError, match="a colour backbone cannot generate images; those of the family ddpm can"):
+    with pytest.raises(InputError, match=r"a colour backbone cannot generate images; those of the .*ddpm"):
         load_backbone("colour").generator(None)
 
 

@@ -13,7 +13,10 @@ from PIL import Image
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.registry import FAMILIES, register
 from frugalseg.classifier.training import PROTOCOLS
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder
+from frugalseg.data.masks import write_mask
+from frugalseg.features.windows import cut
 from frugalseg.jobs.generate import GenerateRequest, annotation_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError
@@ -114,6 +117,68 @@ def test_a_bare_checkpoint_draws_images_for_annotators(family, segmenter, tmp_pa
     image = np.asarray(Image.open(tmp_path / "out" / "images" / "00000001.png"))
     drawn = generator_of(segmenter.backbone, {"grain": 0.1}).draw([seed_of(0, 1)]).images[0]
     assert (image == (drawn * 255).round().byte().permute(1, 2, 0).numpy()).all()
+
+
+@pytest.fixture
+def drawn(segmenter, tmp_path):
+    """Three annotated pictures that the network of `segmenter` drew, with grain that its maps do not show."""
+    segmenter.backbone.save_pretrained(tmp_path / "checkpoint")
+    out = tmp_path / "drawn"
+    annotation_folder(GenerateRequest(str(tmp_path / "checkpoint"), for_annotation=3, options={"grain": 0.2}), out)
+    halves = np.arange(16)[:, None].repeat(24, 1) // 8
+    for path in (out / "masks").glob("*.png"):
+        write_mask(path, halves, ClassTable.from_ids((0, 1)))
+    return out
+
+
+def as_drawn(segmenter):
+    maps = generator_of(segmenter.backbone, {"grain": 0.2}).draw([seed_of(0, number) for number in range(3)]).maps
+    return torch.cat([maps[number].at(torch.arange(16 * 24)) for number in range(3)])
+
+
+def as_seen(segmenter, folder):
+    return torch.cat(
+        [
+            segmenter.features([cut(each.image, segmenter.windows((16, 24))[0])]).at(torch.arange(16 * 24))
+            for each in SegmentationFolder(folder)
+        ]
+    )
+
+
+def learned(segmenter, folder):
+    pixels = segmenter.pixel_set(SegmentationFolder(folder), None)
+    return pixels.features(torch.arange(3 * 16 * 24))
+
+
+def test_it_learns_from_the_pass_that_drew_its_own_images(segmenter, drawn):
+    drawn_again, seen = as_drawn(segmenter), as_seen(segmenter, drawn)
+    assert (drawn_again - seen).abs().mean() > 0.01
+    torch.testing.assert_close(learned(segmenter, drawn), drawn_again, atol=1e-3, rtol=1e-3)
+
+
+def test_it_looks_at_drawn_images_that_are_not_its_own_or_wanted_in_another_way(segmenter, drawn):
+    other = Segmenter(segmenter.backbone.reinitialised(1))
+    torch.testing.assert_close(learned(other, drawn), as_seen(other, drawn), atol=1e-3, rtol=1e-3)
+    for settings in ({"mirror": True}, {"mirrored_views": True}, {"network_size": (16, 24), "mirror": True}):
+        turned = Segmenter(segmenter.backbone, **settings)
+        torch.testing.assert_close(learned(turned, drawn), as_seen(turned, drawn), atol=1e-3, rtol=1e-3)
+    image = drawn / "images" / "00000001.png"
+    Image.fromarray(255 - np.asarray(Image.open(image))).save(image)
+    torch.testing.assert_close(learned(segmenter, drawn), as_seen(segmenter, drawn), atol=1e-3, rtol=1e-3)
+
+
+def test_its_own_images_are_evaluated_by_the_pass_and_others_by_a_look(drawn):
+    segmenter = Segmenter(load_backbone("grain", drawn.parent / "checkpoint"), members=2, protocol=QUICK).fit(drawn)
+    found = [labels.mask for _, labels in segmenter.predict_examples(SegmentationFolder(drawn))]
+    maps = generator_of(segmenter.backbone, {"grain": 0.2}).draw([seed_of(0, number) for number in range(3)]).maps
+    images = [example.image for example in SegmentationFolder(drawn)]
+    for mask, labels in zip(found, segmenter.predict_maps((maps[n] for n in range(3)), images), strict=True):
+        assert (mask == labels.mask).float().mean() > 0.99
+    (drawn / "origins.json").unlink()
+    seen = [labels.mask for _, labels in segmenter.predict_examples(SegmentationFolder(drawn))]
+    for mask, labels in zip(seen, segmenter.predict_positions(images), strict=True):
+        assert torch.equal(mask, labels.mask)
+    assert any((a != b).any() for a, b in zip(found, seen, strict=True))
 
 
 @pytest.mark.parametrize(("family", "message"), [("mae", "a mae backbone cannot generate"), ("gan", "no backbone fam")])

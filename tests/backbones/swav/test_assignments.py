@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from frugalseg.backbones.swav.assignments import relative_entropy_of, sinkhorn, swapped_prediction
-from frugalseg.backbones.swav.batch_norm import GlobalBatchNorm, fixed_statistics
+from frugalseg.training.batch_norm import GlobalBatchNorm, fixed_statistics
 
 IMAGES, PROTOTYPES, DIM = 12, 5, 4
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "distill": Command(f"distill {{set}} --validation {{data}} --test {{data}} {STUDENT} --batch-size 2 -o out"),
     "pretrain": Command(f"pretrain mae {{photos}} --steps 2 --checkpoint-minutes 0 --batch-size 2 {MAE} -o out"),
     "pretrain ddpm": Command(f"pretrain ddpm {{photos}} --steps 2 --batch-size 2 {DDPM} -o out"),
+    "download": Command("download synthetic_gan/cat_15 mae/lsun_cat --base {mirror} --to out", device=False),
     "convert": Command("convert {published} -o out --image-size 64 --head-channels 16", device=False),
     "benchmark": Command("benchmark {recipe} -o out", timed=("out/results.json", "out/index.html")),
 }

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from tests.golden import golden
+from tests.jobs.download.mirror import serving
+from tests.jobs.download.published import synthetic_set
 from tests.jobs.kills.commands import COMMANDS, MADE, RECIPE
 from tests.jobs.kills.trial import Trial, Warm, warm_process
 
@@ -18,7 +20,7 @@ def warm() -> Iterator[Warm]:
 
 
 class Inputs(dict[str, Path]):
-    """Each is made as it is asked for."""
+    """Each is made as it is asked for, but for the address of a server of published files."""
 
     def __init__(self, warm: Warm, folder: Path) -> None:
         self.warm, self.folder = warm, folder
@@ -37,8 +39,15 @@ class Inputs(dict[str, Path]):
 
 
 @pytest.fixture(scope="package")
-def inputs(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
-    return Inputs(warm, tmp_path_factory.mktemp("inputs"))
+def inputs(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inputs]:
+    with serving() as mirror:
+        mirror.files |= {
+            "synthetic-datasets/gan/cat_15.tar.gz": synthetic_set("cat_15"),
+            "models/mae_checkpoints/lsun_cat.pth": bytes(1000),
+        }
+        found = Inputs(warm, tmp_path_factory.mktemp("inputs"))
+        found["mirror"] = mirror.base  # type: ignore[assignment]
+        yield found
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from frugalseg.backbones.swav.assignments import world_size
-
 
 class GlobalBatchNorm(nn.BatchNorm2d):
     """Batch normalisation of (B, C) or (B, C, h, w) whose moments are those of all processes' samples, alike in number.
@@ -41,6 +39,11 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
         self.num_batches_tracked.add_(1)
+
+
+def world_size() -> int:
+    """How many processes share each batch."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def summed(values: Tensor) -> Tensor:

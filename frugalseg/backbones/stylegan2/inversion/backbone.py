@@ -1,0 +1,120 @@
+"""The paper's GAN Inversion: an encoder finds the code of an image; the features are what the generator computes."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.stylegan2.encoder.exact import exact_convolutions
+from frugalseg.backbones.stylegan2.encoder.inverter import Inverter
+from frugalseg.backbones.stylegan2.encoder.network import in_range
+from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, random_inverter, save_inverter
+from frugalseg.backbones.stylegan2.inversion.refine import refined
+from frugalseg.backbones.stylegan2.inversion.settings import GANInversionOptions
+from frugalseg.features.taps import Tap
+from frugalseg.support.checked import from_json
+from frugalseg.support.errors import InputError
+from frugalseg.support.precision import dtype_of
+
+
+class GANInversionBackbone(Backbone):
+    """The generator's convolutions while it draws an image from the image's code.
+
+    Args:
+        network: encoder and generator.
+        options: what is read, and how exactly.
+
+    Raises:
+        InputError: a resolution that the generator does not have.
+    """
+
+    family = "gan_inversion"
+    optimises: ClassVar[bool] = True
+
+    def __init__(self, network: Inverter, options: GANInversionOptions) -> None:
+        super().__init__()
+        known = taps_of(network)
+        self.resolutions = options.resolutions or tuple(known)
+        unknown = [side for side in self.resolutions if side not in known]
+        if unknown:
+            raise InputError(
+                f"resolutions {', '.join(map(str, unknown))}: this generator has {', '.join(map(str, known))}"
+            )
+        self.refine, self.precision = options.refine, options.precision
+        self.network = network.to(dtype_of(self.precision))
+        self.taps = tuple(tap for side in self.resolutions for tap in known[side])
+        self.fixed_size = self.native_size = network.frame
+        self.stride = max(tap.stride for tap in self.taps)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | Path | None, options: GANInversionOptions) -> Self:
+        """A backbone from a published e4e file or the folder of a pretraining.
+
+        Raises:
+            InputError: no checkpoint, one without a generator or that cannot be used, or a resolution that it lacks.
+        """
+        if checkpoint is None:
+            raise InputError(
+                "the backbone 'gan_inversion' needs a checkpoint: a published e4e file, or the folder of "
+                "`frugalseg pretrain e4e`"
+            )
+        return cls(load_inverter(checkpoint), options)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """See `Backbone.maps`: one map for each convolution, in the number format of the network."""
+        codes = self.codes(images)
+        found: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for side, outputs, _ in self.network.passes(codes):
+                found |= outputs
+                if side == max(self.resolutions):
+                    break
+            return [self.network.framed(found[tap.name]) for tap in self.taps]
+
+    def codes(self, images: Tensor) -> Tensor:
+        """(B, N, W) without gradients: the codes of (B, 3, H, W) images in [0, 1], improved `refine` times."""
+        images = in_range(images).to(dtype_of(self.precision))
+        with torch.no_grad(), exact_convolutions():
+            codes = self.network.codes(images)
+        return refined(self.network, images, codes, self.refine) if self.refine else codes
+
+    def reconstructions(self, images: Tensor) -> Tensor:
+        """See `Backbone.reconstructions`."""
+        with torch.inference_mode(False), torch.enable_grad():
+            images = images.clone() if images.is_inference() else images.detach()
+            codes = self.codes(images.to(self.device))
+        with torch.no_grad():
+            drawn = self.network.framed(self.network.drawn(codes))
+        return (drawn.float() / 2 + 0.5).clamp(0, 1)
+
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return {"resolutions": list(self.resolutions), "refine": self.refine, "precision": self.precision}
+
+    def save_weights(self, folder: Path) -> None:
+        """All networks as ``config.json`` and ``model.safetensors``."""
+        save_inverter(self.network, folder)
+
+    @classmethod
+    def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
+        """See `Backbone.from_saved`."""
+        return cls(load_inverter(folder), from_json(GANInversionOptions, config))
+
+    def reinitialised(self, seed: int) -> Self:
+        """The same networks and taps with random weights, as a baseline."""
+        network = random_inverter(self.network, seed).to(self.device)
+        options = GANInversionOptions(self.resolutions, self.refine, self.precision)
+        return type(self)(network, options).eval().requires_grad_(False)
+
+
+def taps_of(network: Inverter) -> dict[int, list[Tap]]:
+    """Everything that can be read, by resolution: those at which an image is a whole number of rows."""
+    (height, width), layers = network.frame, network.generator.synthesis.convolutions
+    taps: dict[int, list[Tap]] = {}
+    for name, layer in layers.items():
+        side, lost = layer.resolution, layer.resolution * (width - height)
+        if lost % (2 * width) == 0:
+            taps.setdefault(side, []).append(Tap(name, len(layer.weight), width // side))
+    return taps

@@ -1,0 +1,37 @@
+"""What a user sets: which activations of the generator are read, and whether the codes are improved."""
+
+from dataclasses import dataclass
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import check_ranges, option
+from frugalseg.support.precision import Precision, check_precision
+from frugalseg.support.ranges import AMOUNT, SIDE
+
+
+@dataclass(frozen=True)
+class GANInversionOptions:
+    """What `load_backbone` takes for ``gan_inversion``.
+
+    Attributes:
+        resolutions: sides in pixels of the activations that are the features: those of all convolutions of these
+            resolutions. None: all resolutions.
+        refine: how often the codes are improved, starting from those of the encoder, before the features are read.
+        precision: number format of the networks' weights and activations.
+    """
+
+    resolutions: tuple[int, ...] | None = option(
+        None, "The resolutions of the activations to read, such as 16,32,64. By default, all of them.", within=SIDE
+    )
+    refine: int = option(
+        0,
+        "The number of steps that improve the code of an image. Each takes about as long as three passes.",
+        within=AMOUNT,
+    )
+    precision: Precision = option("fp32", "The number format of the networks.")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        sides = self.resolutions
+        if sides is not None and (not sides or len(set(sides)) < len(sides)):
+            raise InputError(f"resolutions {', '.join(map(str, sides)) or 'empty'}: give one or more, each once")
+        check_precision(self.precision)

@@ -1,0 +1,1 @@
+"""What the authors of the paper have published, by name: benchmarks, checkpoints and synthetic sets."""

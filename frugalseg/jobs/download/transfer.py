@@ -1,0 +1,154 @@
+"""A file over HTTP that goes on where an earlier transfer stopped, whatever has stopped it.
+
+pooch knows where the cache belongs, but its downloader begins anew after each break, moves what it has over a file that
+is there, and leaves its temporary file where it is killed. The published checkpoints have gigabytes, so the transfer is
+done here, on the library that pooch itself uses.
+"""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from frugalseg.jobs.download.answers import Answer, Broken, Refused, ask
+from frugalseg.support.files import FileError, remove_leftovers_of
+from frugalseg.support.progress import Progress, note
+from frugalseg.support.records import Record
+
+WAITS = (1.0, 2.0, 4.0)
+"""Seconds before each further try, where the transfer broke; a try that has brought something begins the row anew."""
+MOST_TRIES = 200
+MEGABYTE = 10**6
+CHUNK = 2**16
+"""Bytes written at once; of these, a transfer that breaks loses the last."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What has come of a file.
+
+    Attributes:
+        path: of the bytes, from the first on; hidden beside the place of the whole file.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, place: Path) -> "Part":
+        """That of the file at `place`."""
+        return cls(place.with_name(f".{place.name}.part"))
+
+    @property
+    def record(self) -> Record:
+        """Which file it is of: ``url``, ``validator`` as the server named its version, and ``total`` bytes."""
+        return Record(self.path.with_name(f"{self.path.name}.json"))
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def origin(self, url: str) -> dict[str, Any]:
+        """The record, where the bytes are of this address; else nothing, and the bytes are worthless."""
+        known: dict[str, Any] | None = None
+        with suppress(FileError):
+            known = self.record.read()
+        return known if known and known.get("url") == url and type(known.get("total")) is int else {}
+
+    def remove(self) -> None:
+        """Forget it."""
+        self.path.unlink(missing_ok=True)
+        self.record.path.unlink(missing_ok=True)
+
+
+def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WAITS, name: str = "") -> None:
+    """Transfer a file; what an earlier call has brought of it is not transferred again.
+
+    Args:
+        url: its address.
+        place: of the file, in a folder that is made where it is missing. The file appears whole or not at all.
+        progress: told of each megabyte.
+        waits: see `WAITS`.
+        name: of the file, for the progress; without it, that of `place`.
+
+    Raises:
+        Refused: the server does not answer, or has no such file, or breaks off again and again.
+        OSError: the disk takes no more; what has come stays.
+    """
+    part, stage, failures, answered = Part.of(place), f"{name or place.name}, MB", 0, False
+    place.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers_of(part.record.path)
+    for _ in range(MOST_TRIES):
+        before = part.size
+        try:
+            bring(url, part, stage, progress)
+            break
+        except Broken as error:
+            failures = 1 if part.size > before else failures + 1
+            answered = answered or error.answered
+            if failures > len(waits) or not answered:  # without a network, there is nothing to wait for
+                raise Refused(f"{url}: {error}") from None
+            note(progress, stage, f"{error}; trying again")
+            time.sleep(waits[failures - 1])
+    else:
+        raise Refused(f"{url}: broke off {MOST_TRIES} times")
+    os.replace(part.path, place)  # noqa: PTH105  # Path.replace of Windows is the same
+    part.remove()
+
+
+def bring(url: str, part: Part, stage: str, progress: Progress) -> None:
+    """The bytes of a file that are missing, or all of them where the server has another version of it by now.
+
+    Raises:
+        Broken: the transfer broke off; another try may go on.
+        Refused: another try would not help.
+    """
+    origin = part.origin(url)
+    start = part.size if origin else 0
+    if start and start == origin["total"]:
+        return
+    with ask(url, start, origin.get("validator")) as answer:
+        if answer.beyond_the_end or (answer.start and answer.total != origin["total"]):
+            part.remove()
+            raise Broken("the file on the server has changed", answered=True)
+        if not answer.start:
+            part.remove()
+            part.record.write({"url": url, "validator": answer.validator, "total": answer.total or -1})
+        require_room(part.path, answer)
+        append(answer, part, stage, progress)
+    if answer.total is not None and part.size != answer.total:
+        raise Broken(f"{part.size} of {answer.total} bytes came", answered=True)
+
+
+def append(answer: Answer, part: Part, stage: str, progress: Progress) -> None:
+    """Write what a server sends behind what is there; what has come stays if the transfer breaks."""
+    done = answer.start
+    # Unbuffered, for the bytes of a broken transfer shall all be there.
+    with part.path.open("ab", buffering=0) as file:
+        for chunk in answer.chunks(CHUNK):
+            done += len(chunk)
+            while chunk:  # the last one before a disk is full may be written in part
+                chunk = chunk[written(file, chunk, part.path) :]
+            progress(stage, done // MEGABYTE, max(1, (answer.total or done) // MEGABYTE))
+        os.fsync(file.fileno())
+
+
+def written(file: FileIO, piece: bytes, path: Path) -> int:
+    """Write a piece; how many bytes of it were written. An OSError names the file."""
+    try:
+        return file.write(piece)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def require_room(path: Path, answer: Answer) -> None:
+    """Raise OSError where the disk has no room for the rest of a file."""
+    free = shutil.disk_usage(path.parent).free
+    if answer.total is not None and answer.total - answer.start > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent))
