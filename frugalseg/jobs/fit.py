@@ -24,8 +24,8 @@ from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
 from frugalseg.selection.folds import folds_of
-from frugalseg.selection.forward import TapChoice
 from frugalseg.selection.settings import AUTO
+from frugalseg.selection.tap_choice import TapChoice
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
 from frugalseg.support.folders import require_new, spare_inputs

@@ -5,7 +5,6 @@ has found and the family's own preset are compared once more, on other folds: th
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_
 from frugalseg.selection.cross_validation import every_window, tested
 from frugalseg.selection.folds import FEWEST, splits_of
 from frugalseg.selection.places import InPasses, Places, every_place, passes_of, places_of, taps_at
+from frugalseg.selection.tap_choice import Step, TapChoice, words
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
@@ -35,69 +35,8 @@ TRIED = 6
 """Additions that are tried in a round, the best of the round before."""
 MOST_IMAGES = 40
 """Annotated images that are compared; of more, a sample."""
-WITHOUT = "without choosing"
-"""What the backbone reads by itself, for tables."""
 THINNED = 3
 """Of the values that take a pass each and are not in the preset, one out of so many is a candidate."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the choice.
-
-    Attributes:
-        what: that was added, such as ``blocks 6``.
-        places: after it.
-        score: of these places.
-    """
-
-    what: str
-    places: Places
-    score: Score
-
-
-@dataclass(frozen=True)
-class TapChoice:
-    """What was chosen.
-
-    Attributes:
-        places: the options to use.
-        steps: how they were found.
-        preset: the score of the family's own choice on the same folds.
-        final: the scores of what was found and of the preset, on other folds.
-        images: how many annotated images were compared, and of how many.
-    """
-
-    places: Places
-    steps: tuple[Step, ...]
-    preset: Score
-    final: tuple[Score, Score]
-    images: tuple[int, int]
-
-    @property
-    def improves(self) -> bool:
-        """Whether what was found is better than the preset, which is used otherwise."""
-        return self.final[0].miou > self.final[1].miou
-
-    def __str__(self) -> str:
-        rows = [*((step.what, step.score) for step in self.steps), (WITHOUT, self.preset)]
-        rows += [("chosen, on other folds", self.final[0]), (f"{WITHOUT}, on other folds", self.final[1])]
-        width = max(len(name) for name, _ in rows)
-        table = [f"{name:{width}}  mIoU {100 * score.miou:5.1f}" for name, score in rows]
-        which = words(self.places) + ("" if self.improves else f", as {WITHOUT}: nothing was better")
-        compared = "all" if self.images[0] == self.images[1] else f"{self.images[0]} of {self.images[1]}"
-        return "\n".join([*table, f"chosen: {which} ({compared} annotated images compared)"])
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "options": {name: list(values) for name, values in self.places.items()},
-            "improves": self.improves,
-            "steps": [{"what": s.what, **vars(s.score)} for s in self.steps],
-            "preset": vars(self.preset),
-            "final": [vars(score) for score in self.final],
-            "images": list(self.images),
-        }
 
 
 def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
@@ -291,8 +230,3 @@ def choose_places(
 def middle(values: Sequence[Any]) -> tuple[Any, ...]:
     """The middle one of some values."""
     return (values[len(values) // 2],)
-
-
-def words(places: Mapping[str, Sequence[Any]]) -> str:
-    """``timesteps 50,150 blocks 5,6``."""
-    return " ".join(f"{name} {','.join(map(str, values))}" for name, values in places.items())

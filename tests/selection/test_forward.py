@@ -13,8 +13,9 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.jobs.fit import FitRequest, fit_folder
-from frugalseg.selection.forward import TapChooser, candidate_places, words
+from frugalseg.selection.forward import TapChooser, candidate_places
 from frugalseg.selection.places import InPasses, every_place, passes_of, places_of, taps_at
+from frugalseg.selection.tap_choice import words
 from frugalseg.support.errors import InputError
 from tests.cli.helpers import mistake
 

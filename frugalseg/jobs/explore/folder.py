@@ -107,7 +107,7 @@ def explore_folder(
     if opened.layout.origins is None:
         segmenter.require_reading()  # before all images are read and checked
     train = checked(opened, settings.small_region, findings)
-    test = test_folder(request, train, progress)
+    test = folder_to_test(request, train, progress)
     ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
     sweep, studies = TapSweep(ground), ModelStudies(ground)
     command = describe(request, segmenter, train, test)
@@ -124,7 +124,7 @@ def explore_folder(
     return Exploration(taps, found, page)
 
 
-def test_folder(request: ExploreRequest, train: SegmentationFolder, progress: Progress) -> SegmentationFolder | None:
+def folder_to_test(request: ExploreRequest, train: SegmentationFolder, progress: Progress) -> SegmentationFolder | None:
     """The images to test on, in the classes and channels of those to learn from."""
     if request.test is None:
         return None

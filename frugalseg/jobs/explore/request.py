@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option, ranged
 from frugalseg.support.ranges import COUNT, MEMBERS, RUNS, SEED, Range
+
+if TYPE_CHECKING:
+    from frugalseg.jobs.request import FitRequest
 
 SUBJECTS = {
     "taps": "mIoU of every tap alone",
@@ -91,12 +94,11 @@ class ExploreRequest:
         test: a folder of other annotated images to test on; None: cross-validation.
     """
 
-    fit: Any
+    fit: "FitRequest"
     explore: ExploreSettings
     test: Path | None = None
 
     @property
     def given(self) -> Mapping[str, Any]:
         """The options of the backbone that the user gave."""
-        options: Mapping[str, Any] = self.fit.backbone
-        return options
+        return self.fit.backbone
