@@ -1,7 +1,7 @@
 """``fit --choose``: the places at which the backbone is read are chosen, and the fit goes on with the same maps."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,15 @@ class Reading:
         segmenter: not fitted yet.
         choice: how the backbone or its taps were chosen, as JSON values; None if the user has named them.
         extraction: the maps for the fit, if the choice has left them.
+        release: deletes maps and scores once the model is trained; before it takes its place, for a rerun could not
+            tell what is left of a finished fit from what is under way.
     """
 
     request: FitRequest
     segmenter: Segmenter
     choice: dict[str, Any] | None = None
     extraction: Extraction | None = None
+    release: Callable[[], None] = lambda: None
 
 
 def require_choice(request: FitRequest, segmenter: Segmenter | None) -> None:
@@ -57,7 +60,7 @@ def with_taps(
     compared: Callable[[TapChoice], None],
     progress: Progress,
 ) -> Iterator[Reading]:
-    """What is to be fitted, with the chosen taps; maps and scores are kept until the block ends well.
+    """What is to be fitted, with the chosen taps; maps and scores are kept until they are released.
 
     Args:
         reading: with the options that the user gave; it is given back if nothing is to be chosen.
@@ -74,15 +77,21 @@ def with_taps(
         return
     place = work.with_name(work.name + ".taps")
     chooser = TapChooser(reading.segmenter, dataset, dataset.classes, reading.request.backbone, place)
-    with alone(place):
+    with ExitStack() as held:
+        held.enter_context(alone(place))
         scratch(place, describe(reading.request, chooser, dataset))
         maps = chooser.extraction()
         line(progress, announcement(chooser, maps))
         choice = chooser.choose(maps, progress)
         compared(choice)
-        yield chosen(reading.request, choice, chooser, maps, dataset)
-        del maps
-        empty(place)
+
+        def release() -> None:
+            if place.exists():
+                empty(place)
+            held.close()
+
+        yield replace(chosen(reading.request, choice, chooser, maps, dataset), release=release)
+        release()
 
 
 def announcement(chooser: TapChooser, maps: Extraction) -> str:

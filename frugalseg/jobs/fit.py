@@ -153,6 +153,7 @@ class Fit:
                 planned(estimate)
                 self.train(log, validated, progress)
             shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
+            self.reading.release()
             put_in_place(work, MODEL, self.place)
         return segmenter
 

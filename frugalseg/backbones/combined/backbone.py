@@ -82,14 +82,14 @@ class CombinedBackbone(Backbone):
         return type(self)([part.seeing(channels) for part in self.each]).to(self.device).eval()
 
     def named(self, part: Backbone, place: Place) -> Place:
-        """A place of a part under the names that its options have here."""
-        return tuple((self.options[part.family, name], value) for name, value in place)
+        """A place of a part under the names that its options have here, if they are options of its family."""
+        known = [(self.options.get((part.family, name)), value) for name, value in place]
+        return tuple((name, value) for name, value in known if name is not None)
 
     def readable(self) -> dict[str, tuple[Any, ...]]:
         """See `Backbone.readable`: what the parts say."""
-        return {
-            self.options[part.family, name]: values for part in self.each for name, values in part.readable().items()
-        }
+        every = {(part.family, name): values for part in self.each for name, values in part.readable().items()}
+        return {self.options[own]: values for own, values in every.items() if own in self.options}
 
     def reading(self, **where: Sequence[Any]) -> Backbone:
         """See `Backbone.reading`."""
