@@ -18,6 +18,7 @@ from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.records import files_read
 from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import AFRESH, RunFolder, continued
 
@@ -57,12 +58,14 @@ def pretrain(
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
+    settings = with_checkpoints(settings or stored_settings(found.name, out), run)
+    places = settings.checkpoints()
     if not run.resumable:
-        spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images))
-    settings = settings or stored_settings(found.name, out)
+        spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images), *places.values())
     machine = Machine.of(options.device)
     paths = images_of(images)
     data = {"family": found.name, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
+    data |= {f"{name}_digest": network_digest(Path(place)) for name, place in places.items()}
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
@@ -129,6 +132,27 @@ def pretrainable_family(name: str) -> Family:
     return family
 
 
+def with_checkpoints(settings: CommonSettings, run: RunFolder) -> CommonSettings:
+    """The settings, where a run is continued without saying where the networks are that it needs: where they were."""
+    lacking = [name for name in settings.given_networks if getattr(settings, name) is None]
+    if not lacking or not run.resumable:
+        return settings
+    stored = run.stored_settings()
+    return replace(settings, **{name: stored[name] for name in lacking if isinstance(stored.get(name), str)})
+
+
+def network_digest(place: Path) -> str:
+    """The digest of the files that a network is read from, a file or a folder, without those of its training.
+
+    Raises:
+        InputError: there is nothing.
+    """
+    files = [path for path in files_read(place) if "training" not in path.relative_to(place).parts]
+    if not files:
+        raise InputError(f"{place}: no such checkpoint; check the path")
+    return digests.contents(files)
+
+
 def _settle(
     family: Family,
     run: RunFolder,
@@ -139,11 +163,12 @@ def _settle(
 ) -> CommonSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
-        given = _jsonable({**asdict(settings), **data})
+        places = settings.checkpoints()  # which their digests tell better
+        given = _jsonable({**asdict(settings), **dict.fromkeys(places), **data})
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
         resumed: CommonSettings = family.settings_class().from_json(continued(stored, given, run.path))
-        return resumed
+        return replace(resumed, **places)
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():
         run.require_free()

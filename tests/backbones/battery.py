@@ -13,13 +13,20 @@ A family whose generator gives maps also derives from `DrawingChecks`; one that 
 import json
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 
 from frugalseg.backbones import load_saved_backbone
+from frugalseg.backbones.drawing import pixels_of
 from frugalseg.backbones.generator import FromLatents
 from frugalseg.backbones.registry import family_named
+from frugalseg.data.example import Example
+from frugalseg.data.origins import Origins
+from frugalseg.segmenter import Segmenter
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.records import plain
 
 
 def images(backbone, rows=4, columns=6, count=2, seed=0):
@@ -135,6 +142,10 @@ class BackboneChecks:
         assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
+class OwnDrawings(list):
+    """Examples that a network drew, with `origins` as those of a folder have."""
+
+
 class DrawingChecks:
     """Derive, and override the fixture `backbone`: the maps of the pass that draws an image are its features."""
 
@@ -193,6 +204,21 @@ class DrawingChecks:
             both, alone = generator.latents([3, 4]), generator.latents([4])
             assert both.ndim == 2 and both.dtype == torch.float32 and both.device.type == "cpu"
             assert torch.equal(both[1:], alone) and not torch.equal(both[0], both[1])
+
+    def test_it_learns_from_the_pass_that_drew_an_image(self, backbone, generator):
+        """As `fit` does from a folder of drawn images; each of them alone, and rounded to 256 levels in the file."""
+        drawn, seeds = generator.draw([3, 4]), (3, 4)
+        height, width = generator.size
+        target = np.zeros((height, width), np.uint8)
+        images = [Example(str(s), image, target, s) for s, image in zip(seeds, pixels_of(drawn.images), strict=True)]
+        dataset = OwnDrawings(images)
+        dataset.origins = Origins(backbone.family, digests.network(backbone), plain(generator.settings()))
+        pixels = Segmenter(backbone, small_region=0).pixel_set(dataset, None)
+        found = pixels.features(torch.arange(len(pixels)))
+        every = torch.arange(height * width)
+        expected = torch.cat([drawn.maps[place].to(torch.float16).at(every) for place in range(2)])
+        tolerance = 0.05 if next(backbone.parameters()).dtype == torch.bfloat16 else 0.002
+        assert (found - expected).abs().mean() <= tolerance * expected.std()
 
     def test_a_family_that_reads_no_images_says_what_does(self, backbone):
         if not backbone.reads_images:

@@ -1,7 +1,7 @@
 """The layout of rosinality's stylegan2-pytorch, which the generators of e4e have as well."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -93,7 +93,7 @@ PARTS = {
 """Of a convolution or an image, and our names."""
 PART = "|".join(re.escape(part) for part in PARTS)
 NUMBER = r"(\d{1,2})"
-PATTERNS = {
+PATTERNS: dict[str, Callable[..., str]] = {
     rf"style\.{NUMBER}\.(weight|bias)": lambda n, part: f"mapping.fc{int(n) - 1}.{part}",
     r"input\.input": lambda: "synthesis.b4.const",
     rf"conv1\.({PART})": lambda part: f"{_styled(0)}.{PARTS[part]}",

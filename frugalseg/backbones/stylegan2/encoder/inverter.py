@@ -1,6 +1,7 @@
 """An encoder with the generator that its codes are for: image -> codes -> the generator's activations and image."""
 
 from collections.abc import Iterator
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,13 @@ class Inverter(nn.Module):
         self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
         self.register_buffer("latent_avg", average)
 
+    def in_format(self, dtype: torch.dtype) -> Self:
+        """The same networks in another number format, but for what is small and must be exact: codes and their mean."""
+        for network in (self.encoder, self.generator.synthesis, self.discriminator):
+            if network is not None:
+                network.to(dtype)
+        return self
+
     @property
     def frame(self) -> Size:
         """(height, width) of the images that are drawn."""
@@ -59,8 +67,9 @@ class Inverter(nn.Module):
         return maps.narrow(2, (maps.shape[2] - rows) // 2, rows)
 
     def codes(self, images: Tensor, apart: int | None = None) -> Tensor:
-        """(B, N, W): the codes of (B, 3, H, W) images of any size; `apart`: see `Encoder.forward`."""
-        codes: Tensor = self.encoder(resized(images, self.image_size), apart) + self.latent_avg
+        """(B, N, W) float32: the codes of (B, 3, H, W) images of any size; `apart`: see `Encoder.forward`."""
+        seen = resized(images, self.image_size).to(self.encoder.latlayer1.weight.dtype)
+        codes: Tensor = self.encoder(seen, apart).float() + self.latent_avg
         return codes
 
     def passes(self, codes: Tensor) -> Iterator[tuple[int, dict[str, Tensor], Tensor]]:

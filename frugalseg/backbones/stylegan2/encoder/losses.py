@@ -56,3 +56,21 @@ def unit(maps: Tensor) -> Tensor:
 def mean_of(values: Iterable[Tensor]) -> Tensor:
     """The mean of some tensors of one shape."""
     return torch.stack(list(values)).mean(dim=0)
+
+
+def delta_lengths(codes: Tensor, apart: int) -> Tensor:
+    """0-dimensional: the lengths by which the (B, N, W) codes differ from the first, of which `apart` are told apart.
+
+    The sum over the codes of the mean over the images (section 4.1).
+    """
+    return (codes[:, 1:apart] - codes[:, :1]).norm(dim=2).mean(dim=0).sum()
+
+
+def deception(logits: Tensor) -> Tensor:
+    """0-dimensional: what the encoder loses where its codes are seen not to come from the mapping network."""
+    return functional.softplus(-logits.float()).mean()
+
+
+def detection(real: Tensor, found: Tensor) -> Tensor:
+    """0-dimensional: what the latent discriminator loses by its logits of latents and of an encoder's codes."""
+    return functional.softplus(-real.float()).mean() + functional.softplus(found.float()).mean()

@@ -12,6 +12,8 @@ from frugalseg.backbones import saved
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.stylegan2.checkpoints.networks import discriminator_of, generator_of
 from frugalseg.backbones.stylegan2.checkpoints.rosinality import rosinality_generator
+from frugalseg.backbones.stylegan2.checkpoints.source import DISCRIMINATOR as OF_FOLDER
+from frugalseg.backbones.stylegan2.checkpoints.source import is_pickle, load_discriminator
 from frugalseg.backbones.stylegan2.encoder.checkpoint import FAMILY, EncoderConfig, encoder_config
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter, per_layer
 from frugalseg.backbones.stylegan2.encoder.network import Encoder, random_network
@@ -133,6 +135,13 @@ def _joined(
         return Inverter(encoder, generator, discriminator, mean, config.image_size)
     except InputError as error:
         raise FileError(source, f"its parts do not fit together: {error}", "is it damaged?") from None
+
+
+def discriminator_beside(checkpoint: Path) -> Discriminator | None:
+    """The discriminator of a StyleGAN2's checkpoint; None where it holds the generator alone."""
+    if (checkpoint / OF_FOLDER).is_dir() or (checkpoint.is_file() and is_pickle(checkpoint)):
+        return load_discriminator(checkpoint)
+    return None
 
 
 def random_inverter(network: Inverter, seed: int) -> Inverter:

@@ -7,9 +7,9 @@ from itertools import accumulate, pairwise
 
 from torch import Tensor
 
+from frugalseg.backbones.stylegan2.encoder.settings import STAGES
 from frugalseg.support.errors import InputError
 
-STAGES = 4
 COARSE, MIDDLE = 3, 7
 """The first codes that are read from the middle and from the finest level of the pyramid; fixed in Encoder4Editing."""
 REDUCTION = 16

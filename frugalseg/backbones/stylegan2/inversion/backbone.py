@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.stylegan2.backbone import taps_of
 from frugalseg.backbones.stylegan2.encoder.exact import exact_convolutions
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter
 from frugalseg.backbones.stylegan2.encoder.network import in_range
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, random_inverter, save_inverter
 from frugalseg.backbones.stylegan2.inversion.refine import refined
 from frugalseg.backbones.stylegan2.inversion.settings import GANInversionOptions
-from frugalseg.features.taps import Tap
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
@@ -35,16 +35,18 @@ class GANInversionBackbone(Backbone):
 
     def __init__(self, network: Inverter, options: GANInversionOptions) -> None:
         super().__init__()
-        known = taps_of(network)
-        self.resolutions = options.resolutions or tuple(known)
+        known = resolutions_of(network)
+        self.resolutions, self.layers = options.resolutions or known, options.layers
         unknown = [side for side in self.resolutions if side not in known]
         if unknown:
             raise InputError(
-                f"resolutions {', '.join(map(str, unknown))}: this generator has {', '.join(map(str, known))}"
+                f"resolutions {', '.join(map(str, unknown))}: this network has {', '.join(map(str, known))}"
             )
         self.refine, self.precision = options.refine, options.precision
-        self.network = network.to(dtype_of(self.precision))
-        self.taps = tuple(tap for side in self.resolutions for tap in known[side])
+        self.network = network.in_format(dtype_of(self.precision))
+        self.taps = taps_of(network.generator, self.resolutions, self.layers)
+        if not self.taps:
+            raise InputError("resolutions 4 with layers conv0: the block of 4 x 4 has conv1 alone")
         self.fixed_size = self.native_size = network.frame
         self.stride = max(tap.stride for tap in self.taps)
 
@@ -75,7 +77,7 @@ class GANInversionBackbone(Backbone):
 
     def codes(self, images: Tensor) -> Tensor:
         """(B, N, W) without gradients: the codes of (B, 3, H, W) images in [0, 1], improved `refine` times."""
-        images = in_range(images).to(dtype_of(self.precision))
+        images = in_range(images)
         with torch.no_grad(), exact_convolutions():
             codes = self.network.codes(images)
         return refined(self.network, images, codes, self.refine) if self.refine else codes
@@ -91,7 +93,12 @@ class GANInversionBackbone(Backbone):
 
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""
-        return {"resolutions": list(self.resolutions), "refine": self.refine, "precision": self.precision}
+        return {
+            "resolutions": list(self.resolutions),
+            "layers": self.layers,
+            "refine": self.refine,
+            "precision": self.precision,
+        }
 
     def save_weights(self, folder: Path) -> None:
         """All networks as ``config.json`` and ``model.safetensors``."""
@@ -105,16 +112,11 @@ class GANInversionBackbone(Backbone):
     def reinitialised(self, seed: int) -> Self:
         """The same networks and taps with random weights, as a baseline."""
         network = random_inverter(self.network, seed).to(self.device)
-        options = GANInversionOptions(self.resolutions, self.refine, self.precision)
+        options = GANInversionOptions(self.resolutions, self.layers, self.refine, self.precision)
         return type(self)(network, options).eval().requires_grad_(False)
 
 
-def taps_of(network: Inverter) -> dict[int, list[Tap]]:
-    """Everything that can be read, by resolution: those at which an image is a whole number of rows."""
-    (height, width), layers = network.frame, network.generator.synthesis.convolutions
-    taps: dict[int, list[Tap]] = {}
-    for name, layer in layers.items():
-        side, lost = layer.resolution, layer.resolution * (width - height)
-        if lost % (2 * width) == 0:
-            taps.setdefault(side, []).append(Tap(name, len(layer.weight), width // side))
-    return taps
+def resolutions_of(network: Inverter) -> tuple[int, ...]:
+    """The resolutions that can be read: those at which an image is a whole number of rows, in the middle of all."""
+    (height, width), sides = network.frame, network.generator.shape.resolutions
+    return tuple(side for side in sides if side * (width - height) % (2 * width) == 0)

@@ -20,17 +20,17 @@ def refined(network: Inverter, images: Tensor, codes: Tensor, steps: int) -> Ten
     Args:
         network: its weights must not require gradients.
         images: (B, 3, H, W) in [-1, 1], of the network's `frame`.
-        codes: (B, N, W) to begin with.
+        codes: (B, N, W) float32 to begin with.
         steps: how many; gradients must be enabled.
 
     Returns:
         (B, N, W) without gradients.
     """
-    sought = codes.detach().float().clone().requires_grad_()
+    sought = codes.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([sought], lr=RATE)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        loss = image_distance(network, network.drawn(sought.to(codes.dtype)), images).sum()
+        loss = image_distance(network, network.drawn(sought), images).sum()
         (sought.grad,) = torch.autograd.grad(loss, [sought])
         optimizer.step()
-    return sought.detach().to(codes.dtype)
+    return sought.detach()

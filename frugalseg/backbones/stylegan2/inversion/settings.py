@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from frugalseg.backbones.stylegan2.settings import Layers
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -13,15 +14,15 @@ class GANInversionOptions:
     """What `load_backbone` takes for ``gan_inversion``.
 
     Attributes:
-        resolutions: sides in pixels of the activations that are the features: those of all convolutions of these
-            resolutions. None: all resolutions.
+        resolutions, layers: which activations of the generator are the features; see `StyleGAN2Options`.
         refine: how often the codes are improved, starting from those of the encoder, before the features are read.
         precision: number format of the networks' weights and activations.
     """
 
     resolutions: tuple[int, ...] | None = option(
-        None, "The resolutions of the activations to read, such as 16,32,64. By default, all of them.", within=SIDE
+        None, "The sizes of the maps to read, such as 16,32,64. By default, all that the network has.", within=SIDE
     )
+    layers: Layers = option("both", "Which convolution of each block to read: conv0, conv1 or both.")
     refine: int = option(
         0,
         "The number of steps that improve the code of an image. Each takes about as long as three passes.",

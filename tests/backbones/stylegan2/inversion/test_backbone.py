@@ -56,8 +56,8 @@ def test_the_features_are_those_of_the_image_with_its_code(folder):
 
 
 def test_runs_no_deeper_than_the_finest_resolution(folder):
-    backbone = load_backbone("gan_inversion", folder, resolutions=(8, 4))
-    assert [tap.name for tap in backbone.taps] == ["b8.conv0", "b8.conv1", "b4.conv1"]
+    backbone = load_backbone("gan_inversion", folder, resolutions=(8, 4), layers="conv1")
+    assert [tap.name for tap in backbone.taps] == ["b4.conv1", "b8.conv1"]
     expected = [values.clone() for values in backbone(images()).maps]
     for parameter in backbone.network.generator.synthesis.b16.parameters():
         parameter.fill_(float("nan"))
@@ -83,7 +83,7 @@ def test_refining_brings_the_image_nearer(judged, tmp_path):
             drawn = load_backbone("gan_inversion", tmp_path, refine=steps).reconstructions(wanted)
         errors.append((drawn - wanted).square().mean(dim=(1, 2, 3)))
     assert (errors[1] < errors[0]).all()
-    assert (errors[2] < errors[0] / 2).all() and errors[2].sum() < errors[1].sum() * 0.8
+    assert errors[2].sum() < min(errors[0].sum() / 2, errors[1].sum() * 0.8)
 
 
 def test_refining_says_the_same_twice_and_of_each_image_alone(folder):
@@ -129,9 +129,11 @@ def test_an_encoder_alone_is_no_inversion(folder, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resolutions": (8, 64)}, "resolutions 64: this generator has 4, 8, 16, 32"),
+        ({"resolutions": (8, 64)}, "resolutions 64: this network has 4, 8, 16, 32"),
         ({"resolutions": ()}, "resolutions empty"),
         ({"resolutions": (8, 8)}, "each once"),
+        ({"resolutions": (4,), "layers": "conv0"}, "has conv1 alone"),
+        ({"layers": "conv2"}, "layers"),
         ({"refine": -1}, "refine is -1"),
         ({"precision": "fp8"}, "precision"),
     ],
