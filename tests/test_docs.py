@@ -272,11 +272,15 @@ def smaller(words: list[str]) -> list[str]:
         drawing = ""
     if "--for-annotation" in rest:
         drawing = f"{sampling} --for-annotation 2"
+    choosing = " --timesteps 50,150 --blocks 1,2" if "--choose" in rest else ""
     more = {
         "toy": "-n 3",
         "pretrain": f"{PRETRAINING} {TINY.get(rest[0], '')}",
-        "fit": "--members 1 --overwrite" + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
+        "fit": "--members 1 --overwrite"
+        + choosing
+        + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
         "evaluate": "--overwrite",
+        "explore": "--members 1 --folds 2 --runs 1 --sizes 1 --timesteps 50 --blocks 1,2 --pictures 1 --overwrite",
         "predict": "--overwrite",
         "generate": drawing,
         "distill": STUDENT,
@@ -321,7 +325,9 @@ def test_the_commands_of_the_readme_run(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["alae", "data", "diffusion", "filters", "mae", "stylegan2", "swav", "synthetic"])
+@pytest.mark.parametrize(
+    "name", ["alae", "data", "diffusion", "explore", "filters", "mae", "stylegan2", "swav", "synthetic"]
+)
 def test_the_commands_of_the_docs_run(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_commands(ROOT / "docs" / f"{name}.md", capsys) >= 2
 
@@ -338,6 +344,8 @@ SHORTER = {
     'Segmenter(load_backbone("filters"))': 'Segmenter(load_backbone("filters", scales=(1.0,)), members=1)',
     "torch.rand(1, 3, 256, 256)": "torch.rand(1, 3, 64, 64)",
     "40_000": "4_000",
+    'load_backbone("filters")\n': 'load_backbone("filters", scales=(1.0, 3.5))\n',
+    "choose_places(Segmenter(backbone)": "choose_places(Segmenter(backbone, protocol=QUICK)",
     'Segmenter(load_backbone("ddpm", "my_ddpm"))': 'Segmenter(load_backbone("ddpm", "NETWORK"), members=1)',
 }
 """What is replaced in the Python blocks, to save time."""
@@ -351,7 +359,7 @@ def python_blocks(document: Path) -> list[str]:
 
 def execute(codes: Iterable[str], image: Any) -> dict[str, Any]:
     """Run Python blocks one after another with the same names; returns these."""
-    names = {"image": image}
+    names = {"image": image, "QUICK": replace(PROTOCOLS["default"], steps=5)}
     for code in codes:
         for written, shorter in SHORTER.items():
             code = code.replace(written, shorter)
