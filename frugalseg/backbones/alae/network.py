@@ -64,6 +64,8 @@ def random_network(shape: Shape, seed: int) -> ALAE:
         nn.init.normal_(layer.weight, std=layer.scale, generator=generator)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+    # Not alike everywhere: the first norm would divide by its epsilon, and rounding would decide how training begins.
+    nn.init.normal_(network.generator.const, generator=generator)
     return network
 
 
