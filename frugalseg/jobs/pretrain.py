@@ -58,15 +58,14 @@ def pretrain(
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
-    settings = settings or stored_settings(found.name, out)
+    settings = with_checkpoints(settings or stored_settings(found.name, out), run)
+    places = settings.checkpoints()
     if not run.resumable:
-        spare_inputs(
-            run.path, *([images] if isinstance(images, str | Path) else images), *settings.checkpoints().values()
-        )
+        spare_inputs(run.path, *([images] if isinstance(images, str | Path) else images), *places.values())
     machine = Machine.of(options.device)
     paths = images_of(images)
     data = {"family": found.name, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
-    data |= {f"{name}_digest": network_digest(Path(place)) for name, place in settings.checkpoints().items()}
+    data |= {f"{name}_digest": network_digest(Path(place)) for name, place in places.items()}
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
@@ -131,6 +130,15 @@ def pretrainable_family(name: str) -> Family:
         known = ", ".join(trainings)
         raise InputError(f"the family {name!r} cannot be trained from scratch; known: {known}")
     return family
+
+
+def with_checkpoints(settings: CommonSettings, run: RunFolder) -> CommonSettings:
+    """The settings, where a run is continued without saying where the networks are that it needs: where they were."""
+    lacking = [name for name in settings.given_networks if getattr(settings, name) is None]
+    if not lacking or not run.resumable:
+        return settings
+    stored = run.stored_settings()
+    return replace(settings, **{name: stored[name] for name in lacking if isinstance(stored.get(name), str)})
 
 
 def network_digest(place: Path) -> str:

@@ -43,6 +43,8 @@ class CommonSettings:
         by_machine: the fields that are chosen for the machine.
         useful_images: images after which features were measured to be better than raw color and position
             (docs/results.md). None: not measured.
+        given_networks: the fields that name a network which must have been trained before, such as the generator of
+            an encoder. In a recipe such a field may name another network of the recipe.
     """
 
     longest_side: ClassVar[int] = 128
@@ -50,6 +52,7 @@ class CommonSettings:
     cpu_batch: ClassVar[int] = 16
     by_machine: ClassVar[tuple[str, ...]] = ("image_size", "batch_size", "precision")
     useful_images: ClassVar[int | None] = None
+    given_networks: ClassVar[tuple[str, ...]] = ()
 
     image_size: tuple[int, int] | None = option(
         None,
@@ -79,9 +82,11 @@ class CommonSettings:
             check_precision(self.precision)
 
     def checkpoints(self) -> dict[str, str]:
-        """The fields that are files or folders of networks which the training needs, and these: by content they are
-        part of what a run is, and a continued run may find them in another place."""
-        return {}
+        """The files and folders of `given_networks`, as far as they are given.
+
+        Their content is a part of what a run is; a continued run may find it in another place.
+        """
+        return {name: place for name in self.given_networks if (place := getattr(self, name)) is not None}
 
     @property
     def stored_size(self) -> tuple[int, int]:

@@ -114,6 +114,28 @@ class BackboneChecks:
         assert not torch.allclose(found[0], found[2])
         assert not torch.allclose(found[0], expected)
 
+    def test_it_can_be_read_at_each_place_that_it_names(self, backbone, tmp_path):
+        """Every value of an option gives the maps of the taps that it chooses, and survives saving."""
+        places = backbone.readable()
+        assert backbone.passes is None or backbone.passes in places
+        if not places:
+            assert all(not tap.at for tap in backbone.taps)
+            with pytest.raises(InputError, match="has no option depth"):
+                backbone.reading(depth=(1,))
+            return
+        wide = backbone.reading(**places)
+        assert {name for tap in wide.taps for name, _ in tap.at} == set(places)
+        batch = images(wide, self.smallest, self.smallest + 2)
+        maps = dict(zip(wide.taps, wide(batch).maps, strict=True))
+        for name, values in places.items():
+            one = backbone.reading(**{**places, name: values[:1]})
+            batch_maps = one(batch).maps
+            assert {dict(tap.at).get(name, values[0]) for tap in one.taps} == {values[0]}
+            for tap, found in zip(one.taps, batch_maps, strict=True):
+                assert torch.allclose(found.float(), maps[tap].float(), rtol=1e-3, atol=1e-4 * float(found.std()))
+        one.save_pretrained(tmp_path)
+        assert load_saved_backbone(tmp_path).taps == one.taps
+
     def test_nothing_is_left_to_train(self, backbone):
         assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)
         assert not backbone.training

@@ -19,6 +19,7 @@ from frugalseg import SegmentationFolder, load_backbone, load_model
 from frugalseg.backbones.alae.checkpoint import load_network
 from frugalseg.backbones.alae.shape import Shape as ALAEShape
 from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
+from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, save_inverter
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.data.catalogue.items import ITEMS
 from frugalseg.data.catalogue.store import FileMark, Store
@@ -36,6 +37,7 @@ from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
 from tests.backbones.alae.published import save_published, tiny_models
+from tests.backbones.stylegan2.inversion.helpers import inverter, with_decoder
 from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
 from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
@@ -292,6 +294,15 @@ def read_stylegan2_pickle(folder: Path) -> None:
     load_discriminator(folder / "network.pkl")
 
 
+def e4e_file(folder: Path) -> None:
+    """A published e4e file: an encoder, its generator, and the settings of their training."""
+    torch.save(with_decoder(), folder / "e4e.pt")
+
+
+def e4e_folder(folder: Path) -> None:
+    save_inverter(inverter(), folder)
+
+
 def published_alae(folder: Path) -> None:
     """A published autoencoder with the states of its training, in the format of 2020."""
     save_published(folder / "model.pth", tiny_models(ALAEShape(layers=2, latent=4, start=2, most=4, mapping=1)))
@@ -396,6 +407,8 @@ MAKERS: dict[str, Callable[[], Subject]] = {
     "ddpm folder": lambda: Subject(files_of(save_tiny_ddpm), partial(family_folder, "ddpm")),
     "stylegan2 folder": lambda: Subject(files_of(stylegan2_folder), partial(family_folder, "stylegan2")),
     "stylegan2 pickle": lambda: Subject(files_of(stylegan2_pickle), read_stylegan2_pickle),
+    "e4e file": lambda: Subject(files_of(e4e_file), lambda folder: load_inverter(folder / "e4e.pt")),
+    "e4e folder": lambda: Subject(files_of(e4e_folder), load_inverter),
     "alae file": lambda: Subject(files_of(published_alae), lambda folder: load_network(folder / "model.pth")),
     "timm folder": lambda: Subject(files_of(save_timm), partial(family_folder, "timm")),
     **{
@@ -407,7 +420,7 @@ MAKERS: dict[str, Callable[[], Subject]] = {
 
 SLOW = ("model ddpm", "model swav", "model mae", "model alae", "model vdvae", "model timm", "model student")
 """Subjects for the slow tests alone; some damage to them is tried by tests/test_damaged.py in any case."""
-HEAVY = (*SLOW, "alae file", "ddpm folder", "timm folder")
+HEAVY = (*SLOW, "e4e file", "e4e folder", "alae file", "ddpm folder", "timm folder")
 """Subjects whose reading takes long."""
 
 

@@ -28,8 +28,8 @@ class VDVAEOptions:
             resolutions leaves, before anything is pooled. None: those of all maps that are larger than 1 x 1.
         decoder_blocks: blocks of the decoder after which its state is read; block 0 is the first. None: the last one of
             each resolution, unless its map is 1 x 1.
-        trained_on: for published files: the training set, whose mean and deviation the pixels are normalised with. None: that
-            of the published network with as many blocks.
+        trained_on: for published files: the training set, whose mean and deviation normalise the pixels. None: that of
+            the published network with as many blocks.
         encoder_layout, decoder_layout: for published files: the block strings, such as ``32x2,32d2,16x2``. None: those
             of the published network with as many blocks.
         precision: number format of the network's weights and activations. None: ``fp32``.

@@ -68,6 +68,8 @@ class E4EPretrainSettings(AlternatingSettings):
     cpu_batch: ClassVar[int] = 8
     by_machine: ClassVar[tuple[str, ...]] = (*AlternatingSettings.by_machine, "width", "units")
 
+    given_networks: ClassVar[tuple[str, ...]] = ("generator",)
+
     generator: str | None = option(
         None, "The StyleGAN2 to find codes for: the folder of pretrain stylegan2, or a published file."
     )
@@ -101,10 +103,6 @@ class E4EPretrainSettings(AlternatingSettings):
             raise InputError(f"units {','.join(map(str, self.units))}: give one number for each of {STAGES} stages")
         if self.apart_begin > self.apart_end:
             raise InputError(f"apart_begin is {self.apart_begin}, above apart_end, {self.apart_end}")
-
-    def checkpoints(self) -> dict[str, str]:
-        """See `CommonSettings`."""
-        return {} if self.generator is None else {"generator": self.generator}
 
     def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "E4EPretrainSettings":  # noqa: B008
         """The same settings with everything that was left open chosen for the generator and the machine.

@@ -67,7 +67,7 @@ class TestE4EPretraining(PretrainingChecks):
     pictures = ("inversions",)
     wrong = (
         ({"generator": None}, "give --generator FOLDER or FILE"),
-        ({"generator": "/nowhere"}, "/nowhere: no such"),
+        ({"generator": "no/such/place"}, "no/such/place: no such"),
         ({"image_size": (16, 8)}, "image_size 16x8: a generator of 16 pixels and an encoder of stride 8 take 16x16"),
         ({"image_size": (32, 32)}, "take 16x16"),
         ({"first_stride": 2}, "no size at all"),
@@ -110,7 +110,7 @@ def test_codes_are_told_apart_one_after_another() -> None:
     counts = [settings.codes_apart(step, 6) for step in range(100)]
     assert counts[:10] == [1] * 10 and counts[50:] == [6] * 50
     assert [counts.index(n) for n in range(2, 7)] == [10, 18, 26, 34, 42]
-    assert {replace(settings, apart_begin=0.0, apart_end=0.0).codes_apart(step, 6) for step in range(3)} == {6 - 4, 6}
+    assert {replace(settings, apart_begin=0.0, apart_end=0.0).codes_apart(step, 6) for step in range(3)} == {2, 6}
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -170,7 +170,7 @@ def test_the_latent_discriminator_learns_to_tell() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -184,10 +184,11 @@ def drawn_photos(folder: Path, count: int) -> None:
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:02d}.png")
 
 
+@pytest.mark.slow
 def test_learning_brings_the_drawn_images_nearer(tmp_path: Path) -> None:
     drawn_photos(tmp_path / "photos", 32)
     settings: Any = replace(TINY, steps=200, batch_size=8, width=6, learning_rate=3e-3, flip=False, ema_images=400)
-    photos = [torch.from_numpy(np.asarray(Image.open(path))) for path in sorted((tmp_path / "photos").iterdir())]
+    photos = [torch.from_numpy(np.array(Image.open(path))) for path in sorted((tmp_path / "photos").iterdir())]
     images = torch.stack(photos).permute(0, 3, 1, 2).float() / 255
     errors = []
     for steps in (1, 200):

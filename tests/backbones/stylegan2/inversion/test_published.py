@@ -6,23 +6,17 @@ import torch
 from frugalseg.backbones import load_backbone
 from frugalseg.support.errors import InputError
 from tests.backbones.stylegan2.encoder.helpers import published
-from tests.backbones.stylegan2.inversion.helpers import generator
-from tests.backbones.stylegan2.layouts import rosinality_tensors
+from tests.backbones.stylegan2.inversion.helpers import generator, with_decoder
 
 AVERAGE = published()["latent_avg"]
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes an e4e file with a decoder; `changes` of its tensors, None removes them, and what lies `beside` them."""
+    """Writes an e4e file; its arguments are those of `with_decoder`."""
 
     def write(changes=None, **beside):
-        content = published()
-        content["state_dict"] |= {f"decoder.{name}": value for name, value in rosinality_tensors(generator()).items()}
-        content["state_dict"] |= changes or {}
-        content["state_dict"] = {name: value for name, value in content["state_dict"].items() if value is not None}
-        content = {name: value for name, value in {**content, **beside}.items() if value is not None}
-        torch.save(content, tmp_path / "e.pt")
+        torch.save(with_decoder(changes, **beside), tmp_path / "e.pt")
         return tmp_path / "e.pt"
 
     return write

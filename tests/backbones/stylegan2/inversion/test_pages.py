@@ -1,0 +1,62 @@
+"""A person sees whether inversion worked: originals beside what is drawn, in the model's folder and on pages."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from frugalseg.backbones.stylegan2.encoder.pair import save_inverter
+from frugalseg.classifier.protocol import PROTOCOLS
+from frugalseg.data.classes import ClassTable
+from frugalseg.jobs.evaluate import evaluate_folder
+from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.segmenter import Segmenter
+from tests.backbones.stylegan2.inversion.helpers import inverter
+from tests.data.helpers import data_folder, halves, picture
+
+FAST = {"members": 1, "protocol": replace(PROTOCOLS["default"], steps=2)}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = data_folder(tmp_path_factory.mktemp("data"), [halves(0, 1, 40, 48), halves(1, 0, 40, 48)])
+    ClassTable.from_ids([0, 1]).to_json(folder / "classes.json")
+    return folder
+
+
+def fitted(data, out, family, checkpoint=None, **settings):
+    fit_folder(FitRequest(data, family, checkpoint, {}, {**FAST, **settings}), out)
+    evaluate_folder(out, data, out.parent / "evaluation")
+    return (out.parent / "evaluation" / "index.html").read_text()
+
+
+def test_originals_are_shown_beside_what_is_drawn(data, tmp_path):
+    save_inverter(inverter(), tmp_path / "e4e")
+    page = fitted(data, tmp_path / "model", "gan_inversion", str(tmp_path / "e4e"))
+    assert "What the network draws" in page and "drawn" in page
+    grid = np.asarray(Image.open(tmp_path / "model" / "reconstructions.png"))
+    # Two images in two rows, 32 pixels each with lines of one pixel around them, three times enlarged.
+    assert grid.shape == (3 * (2 * 33 + 1), 3 * (2 * 33 + 1), 3)
+    model = Segmenter.from_pretrained(tmp_path / "model")
+    seen, drawn = model.reconstructions([picture(0, 40, 48), picture(1, 40, 48)])
+    cells = torch.from_numpy(grid[1::3, 1::3].copy()).float() / 255
+    for row, images in enumerate((seen, drawn)):
+        for column, image in enumerate(images):
+            cell = cells[1 + 33 * row : 33 + 33 * row, 1 + 33 * column : 33 + 33 * column]
+            assert (cell.permute(2, 0, 1) - image).abs().max() < 1 / 255
+    torch.testing.assert_close(drawn, model.backbone.reconstructions(seen), atol=1e-5, rtol=1e-5)
+
+
+def test_other_networks_draw_nothing(data, tmp_path):
+    page = fitted(data, tmp_path / "model", "colour")
+    assert "What the network draws" not in page
+    assert not (tmp_path / "model" / "reconstructions.png").exists()
+
+
+def test_windows_are_not_drawn_again(data, tmp_path):
+    save_inverter(inverter(), tmp_path / "e4e")
+    page = fitted(data, tmp_path / "m", "gan_inversion", str(tmp_path / "e4e"), tile=True)
+    assert "What the network draws" not in page
+    assert not (tmp_path / "m" / "reconstructions.png").exists()
