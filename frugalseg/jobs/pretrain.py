@@ -138,7 +138,8 @@ def with_checkpoints(settings: CommonSettings, run: RunFolder) -> CommonSettings
     if not lacking or not run.resumable:
         return settings
     stored = run.stored_settings()
-    return replace(settings, **{name: stored[name] for name in lacking if isinstance(stored.get(name), str)})
+    found: dict[str, Any] = {name: stored[name] for name in lacking if isinstance(stored.get(name), str)}
+    return replace(settings, **found)
 
 
 def network_digest(place: Path) -> str:
