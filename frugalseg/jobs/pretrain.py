@@ -164,7 +164,7 @@ def _settle(
 ) -> CommonSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
-        places = settings.checkpoints()  # which their digests tell better
+        places: dict[str, Any] = {**settings.checkpoints()}  # which their digests tell better
         given = _jsonable({**asdict(settings), **dict.fromkeys(places), **data})
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
