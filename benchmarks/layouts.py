@@ -5,12 +5,27 @@ from dataclasses import dataclass
 
 import torch
 
+from frugalseg.backbones.alae.backbone import ALAEBackbone
+from frugalseg.backbones.alae.network import ALAE
+from frugalseg.backbones.alae.settings import ALAEOptions
+from frugalseg.backbones.alae.shape import Shape as ALAEShape
 from frugalseg.backbones.mae.backbone import MAEBackbone
 from frugalseg.backbones.mae.network import Encoder, EncoderShape
 from frugalseg.backbones.mae.settings import MAEOptions
+from frugalseg.backbones.stylegan2.backbone import StyleGAN2Backbone
+from frugalseg.backbones.stylegan2.encoder.backbone import default_layers
+from frugalseg.backbones.stylegan2.encoder.backbone import taps_of as encoder_taps
+from frugalseg.backbones.stylegan2.encoder.shape import TrunkShape
+from frugalseg.backbones.stylegan2.network.generator import Generator
+from frugalseg.backbones.stylegan2.network.shape import GeneratorShape
+from frugalseg.backbones.stylegan2.settings import StyleGAN2Options
 from frugalseg.backbones.swav.backbone import choose_taps
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
+from frugalseg.backbones.vdvae.backbone import chosen_places, decoder_tap
+from frugalseg.backbones.vdvae.published import PUBLISHED
+from frugalseg.backbones.vdvae.settings import VDVAEOptions
+from frugalseg.backbones.vdvae.shape import VDVAEShape
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 
@@ -49,7 +64,7 @@ class Layout:
 
     def small(self) -> "Layout":
         """The same kinds of maps, an eighth of the size in every direction."""
-        maps = tuple((channels // QUICK_SHARE, side // QUICK_SHARE) for channels, side in self.maps)
+        maps = tuple((max(1, c // QUICK_SHARE), max(1, side // QUICK_SHARE)) for c, side in self.maps)
         return Layout(self.title, maps, self.side // QUICK_SHARE)
 
     def random(self, device: torch.device, seed: int = 0) -> FeatureMaps:
@@ -76,6 +91,36 @@ def mae() -> Layout:
     return of_taps("MAE layout", MAEBackbone(encoder, MAEOptions()).taps)
 
 
+def stylegan2() -> Layout:
+    """The generator of FFHQ-256 (``paper256``), all convolutions: 13 maps, 4480 channels; GAN Inversion's, too."""
+    with torch.device("meta"):
+        network = Generator(GeneratorShape((512, 512, 512, 512, 256, 128, 64)))
+    return of_taps("StyleGAN2-256 layout", StyleGAN2Backbone(network, StyleGAN2Options()).taps)
+
+
+def gan_encoder() -> Layout:
+    """The IR-SE-50 encoder of e4e, the last unit of each stage and the pyramid: 6 maps, 1984 channels."""
+    shape = TrunkShape(64, (64, 128, 256, 512), (3, 4, 14, 3))
+    return of_taps("e4e encoder layout", [encoder_taps(shape)[name] for name in default_layers(shape)])
+
+
+def alae() -> Layout:
+    """The configuration celeba-hq256, all blocks of the generator: 7 maps, 2496 channels."""
+    with torch.device("meta"):
+        network = ALAE(ALAEShape(layers=7, latent=512, start=64, most=512, mapping=8))
+    return of_taps("ALAE-256 layout", ALAEBackbone(network, ALAEOptions()).taps)
+
+
+def vdvae() -> Layout:
+    """The network of FFHQ-256, the last blocks of each resolution of encoder and decoder: 14 maps, 7168 channels."""
+    published = PUBLISHED["ffhq256"]
+    widths = tuple((SIDE >> level, 512) for level in (0, 1, 2, 3, 4, 5, 6, 8))
+    shape = VDVAEShape((SIDE, SIDE), published.encoder, published.decoder, widths, 16, 10, 64)
+    resolutions, blocks = chosen_places(shape, VDVAEOptions())
+    encoder = [Tap(f"encoder{rows}", shape.width(rows), shape.stride(rows)) for rows in resolutions]
+    return of_taps("VDVAE-256 layout", [*encoder, *(decoder_tap(shape, number) for number in blocks)])
+
+
 def of_taps(title: str, taps: Sequence[Tap]) -> Layout:
     """The maps that a backbone says it gives."""
     return Layout(title, tuple((tap.channels, SIDE // tap.stride) for tap in taps))
@@ -86,6 +131,10 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
     "swav": lambda: swav(64, "SwAV"),
     "swav_w2": lambda: swav(128, "SwAVw2"),
     "mae": mae,
+    "stylegan2": stylegan2,
+    "gan_encoder": gan_encoder,
+    "alae": alae,
+    "vdvae": vdvae,
 }
 
 

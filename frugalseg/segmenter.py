@@ -139,7 +139,7 @@ class Segmenter(Model):
         table = classes or classes_of(dataset)
         extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
         state = work and work / "ensemble.pt"
-        if state is not None and not extraction.store.complete:
+        if state is not None and not extraction.filled.complete:
             state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
         extraction.compute(self.features, progress)
         pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))

@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from benchmarks import layouts
 from frugalseg.data.toy.dataset import write_toy_folder
 
 QUICK = ("--quick", "--repeats", "1")
@@ -20,6 +21,19 @@ SCRIPTS = {
     "pipeline": ((), 2),
     "predict": (("--unet", "--batch", "2", "--members", "2"), 2),
     "student": (("--batch", "2"), 2),
+}
+
+
+# Maps and channels of the published networks.
+LAYOUTS = {
+    "ddpm": (15, 8448),
+    "swav": (9, 6720),
+    "swav_w2": (9, 13440),
+    "mae": (12, 12288),
+    "stylegan2": (13, 4480),
+    "gan_encoder": (6, 1984),
+    "alae": (7, 2496),
+    "vdvae": (14, 7168),
 }
 
 
@@ -42,6 +56,19 @@ def test_a_script_runs(name, run, capsys):
     result = run(name, *arguments)
     assert len(result["rows"]) == rows
     assert result["title"] in capsys.readouterr().out
+
+
+def test_datasetgan_labels_as_the_literal_way_does(run):
+    result = run("datasetgan", "--members", "2", "--batch", "2")
+    assert [row["way"] for row in result["rows"]] == ["StyleGAN2, literal", "StyleGAN2, ours"]
+    assert result["differing_labels"] == 0
+
+
+@pytest.mark.parametrize("name", layouts.LAYOUTS)
+def test_layouts_are_those_of_the_published_networks(name):
+    layout = layouts.LAYOUTS[name]()
+    assert (len(layout.maps), layout.dim) == LAYOUTS[name]
+    assert all(size > 0 for pair in layout.small().maps for size in pair)
 
 
 def test_samplers(run, tiny_ddpm, tmp_path):

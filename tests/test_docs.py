@@ -252,11 +252,13 @@ NOT_RUN = {
 """Commands that cannot be run here: what they contain, and why."""
 
 STUDENT = "--epochs 1 --least-steps 1 --validations 1 --batch-size 2 --size 32x32 --overwrite"
+STEPS = "--sampling-steps 2 --first-step 900"
 PRETRAINING = "--steps 1 --size 16x16 --batch-size 2"
 TINY = {
     "ddpm": "--base-channels 8 --multipliers 1,2 --layers 1",
     "swav": "--prototypes 4 --queue 0",
     "alae": "--latent-size 8 --base-channels 4 --max-channels 8 --mapping-layers 1",
+    "stylegan2": "--latent-size 4 --base-channels 4 --max-channels 6 --mapping-layers 1",
     "mae": "--patch 2 --width 64 --depth 1 --decoder-width 32 --decoder-depth 1",
 }
 
@@ -264,17 +266,21 @@ TINY = {
 def smaller(words: list[str]) -> list[str]:
     """A command with further options, which make it short; of an option that is given twice the last one counts."""
     command, *rest = words
-    sampling = "" if any(word.startswith("ALAE") for word in rest) else "--sampling-steps 2 --first-step 900"
+    sampling = "" if any(word.startswith(("ALAE", "GAN", "my_gan")) for word in rest) else STEPS
     drawing = f"{sampling} --overwrite -n 4"
     if "--images" in rest:
         drawing = ""
     if "--for-annotation" in rest:
-        drawing = "--sampling-steps 2 --first-step 900 --for-annotation 2"
+        drawing = f"{sampling} --for-annotation 2"
+    choosing = " --timesteps 50,150 --blocks 1,2" if "--choose" in rest else ""
     more = {
         "toy": "-n 3",
         "pretrain": f"{PRETRAINING} {TINY.get(rest[0], '')}",
-        "fit": "--members 1 --overwrite" + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
+        "fit": "--members 1 --overwrite"
+        + choosing
+        + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
         "evaluate": "--overwrite",
+        "explore": "--members 1 --folds 2 --runs 1 --sizes 1 --timesteps 50 --blocks 1,2 --pictures 1 --overwrite",
         "predict": "--overwrite",
         "generate": drawing,
         "distill": STUDENT,
@@ -319,7 +325,9 @@ def test_the_commands_of_the_readme_run(here: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["alae", "data", "diffusion", "filters", "mae", "swav", "synthetic"])
+@pytest.mark.parametrize(
+    "name", ["alae", "data", "diffusion", "explore", "filters", "mae", "stylegan2", "swav", "synthetic"]
+)
 def test_the_commands_of_the_docs_run(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_commands(ROOT / "docs" / f"{name}.md", capsys) >= 2
 
@@ -336,6 +344,8 @@ SHORTER = {
     'Segmenter(load_backbone("filters"))': 'Segmenter(load_backbone("filters", scales=(1.0,)), members=1)',
     "torch.rand(1, 3, 256, 256)": "torch.rand(1, 3, 64, 64)",
     "40_000": "4_000",
+    'load_backbone("filters")\n': 'load_backbone("filters", scales=(1.0, 3.5))\n',
+    "choose_places(Segmenter(backbone)": "choose_places(Segmenter(backbone, protocol=QUICK)",
     'Segmenter(load_backbone("ddpm", "my_ddpm"))': 'Segmenter(load_backbone("ddpm", "NETWORK"), members=1)',
 }
 """What is replaced in the Python blocks, to save time."""
@@ -349,7 +359,7 @@ def python_blocks(document: Path) -> list[str]:
 
 def execute(codes: Iterable[str], image: Any) -> dict[str, Any]:
     """Run Python blocks one after another with the same names; returns these."""
-    names = {"image": image}
+    names = {"image": image, "QUICK": replace(PROTOCOLS["default"], steps=5)}
     for code in codes:
         for written, shorter in SHORTER.items():
             code = code.replace(written, shorter)

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -57,10 +57,13 @@ class Backbone(nn.Module, ABC):
         reads_images: whether `maps` can look at an image. A family that cannot has no method `maps`: its only maps are
             those of the images that its generator draws, see `ImageGenerator.maps_of`.
         reader: of a family that reads no images, the name of the one that reads them with the same network, if any.
+        passes: the option of `readable` of which each value takes a pass of the network of its own, if there is one:
+            reading these values one after another costs no more than reading them together.
     """
 
     family: str
     optimises: ClassVar[bool] = False
+    passes: ClassVar[str | None] = None
     reads_images: ClassVar[bool] = True
     reader: ClassVar[str] = ""
     own_resolution: bool = False
@@ -168,6 +171,26 @@ class Backbone(nn.Module, ABC):
             InputError: the family has no weights.
         """
         raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """The options that choose the taps, each with the values that are worth trying on this network.
+
+        A tap says in `Tap.at` which values have chosen it. The result is empty if no option chooses among taps.
+        """
+        return {}
+
+    def reading(self, **where: Sequence[Any]) -> "Backbone":
+        """The same network, read at other places; its weights are shared.
+
+        Args:
+            where: values of options that `readable` names. The other options stay as they are.
+
+        Raises:
+            InputError: the family has no such option, or the network no such place.
+        """
+        if where:
+            raise InputError(f"the {self.family} backbone has no option {', '.join(where)} that says where it is read")
+        return self
 
     def seeing(self, channels: int) -> "Backbone":
         """The backbone for images of so many channels: this one, or another with the same settings.

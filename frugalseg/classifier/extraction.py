@@ -1,6 +1,7 @@
 """From annotated images to a training set: which windows of them hold labels, and the maps of just those."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +15,7 @@ from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.map_store import MapSizes, MapStore
+from frugalseg.features.map_store import MapSizes, MapStore, MapView
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window, cut, owned
 from frugalseg.support import digests
@@ -89,6 +90,7 @@ class Extraction:
 
     Attributes:
         store: of the maps, window by window.
+        filled: the same with all taps.
 
     Raises:
         InputError: no window has labels: nothing is annotated.
@@ -108,7 +110,18 @@ class Extraction:
         if not self.labelled:
             raise InputError("no pixel is annotated: every mask holds the ignore value alone")
         self.dataset, self.windows, self.drawn = dataset, windows, drawn
-        self.store = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
+        self.filled = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
+        self.store: MapView = self.filled
+
+    def select(self, taps: Iterable[str | Tap]) -> "Extraction":
+        """The same windows with some of the taps only; the maps are shared.
+
+        Raises:
+            InputError: see `MapView.select`.
+        """
+        part = copy(self)
+        part.store = self.filled.select(taps)
+        return part
 
     def pixels(self, images: Collection[int] | None = None) -> PixelSet:
         """The labelled pixels, once the maps are computed.
@@ -127,13 +140,13 @@ class Extraction:
             progress: told of each window.
         """
         total = len(self.windows)
-        rest = range(self.store.done, total)
+        rest = range(self.filled.done, total)
         for number, places in groupby(rest, key=lambda place: self.windows[place].image):
             example = self.dataset[number]  # decoded once for all of its windows
             for place in places:
                 progress("features", place, total)
                 window = cut(example.image, self.windows[place].window)
-                self.store.put(place, network([window]) if self.drawn is None else self.drawn(example))
+                self.filled.put(place, network([window]) if self.drawn is None else self.drawn(example))
         progress("features", total, total)
 
 

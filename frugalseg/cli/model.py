@@ -114,6 +114,14 @@ def fit(
             max=1000,
         ),
     ] = None,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            "--choose",
+            help="Choose the steps, blocks or layers to read on your images, by cross-validation. What you give of "
+            "them, such as --blocks 4,5,6,7, is what is chosen among.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
@@ -145,7 +153,7 @@ def fit(
         **({} if smoothing is None else {"smoothing": smoothing}),
         **({"mirrored_views": True} if mirrored_views else {}),
     }
-    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds, choice)
+    request = FitRequest(data, family, checkpoint, options, settings, choose_device(device), folds, choice, choose)
     at_hand = checkpoint is None and family == "timm" and not given.get("model")
     estimates: list[object] = []
 

@@ -10,6 +10,7 @@ import typer
 from frugalseg.cli.benchmark import benchmark, demo
 from frugalseg.cli.data import check, toy
 from frugalseg.cli.download import download
+from frugalseg.cli.explore import EXPLORE_OPTIONS, explore
 from frugalseg.cli.families import FamilyOptions, family_command
 from frugalseg.cli.model import FIT_OPTIONS, evaluate, fit, predict
 from frugalseg.cli.options import Flag, accepting
@@ -69,6 +70,7 @@ app.add_typer(pretrain_app, name="pretrain", rich_help_panel=MODELS)
 add(fit, MODELS, family=FIT_OPTIONS)
 add(evaluate, MODELS)
 add(predict, MODELS)
+add(explore, MODELS, family=EXPLORE_OPTIONS)
 add(generate, SETS, family=GENERATE_OPTIONS)
 add(distill, SETS, STUDENT_FLAGS)
 add(download, MORE)

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from frugalseg.backbones.registry import FAMILIES
 from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
 from frugalseg.experiments.rows import checkpoint_of
 from frugalseg.jobs.pretrain import images_of, pretrain
-from frugalseg.pretraining.settings import RunOptions
+from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
 from frugalseg.support.folders import require_writable
@@ -58,9 +58,8 @@ def with_places(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
         if row.get("checkpoint") in places:
             row["checkpoint"] = places[row["checkpoint"]]
     for name, network in recipe.networks.items():
-        needed = [each for each in network.needed() if each in places]
-        settings = content["networks"][name]["settings"]
-        settings.update({field: places[value] for field, value in settings.items() if value in needed})
+        needed = {field: places[place] for field, place in network.needed(name).items() if place in places}
+        content["networks"][name]["settings"] |= needed
     return parse_recipe(content)
 
 
@@ -113,7 +112,7 @@ class TrainingFacts:
             weights=sum(weights_in(path) for path in sorted(run.path.rglob("*.safetensors"))),
             flops=None if flops is None else flops * progress["step"],
             seconds=progress["seconds"],
-            needed=tuple(settings[field] for field in given_networks(settings["family"]) if settings.get(field)),
+            needed=needed_by(settings),
         )
 
 
@@ -126,11 +125,13 @@ def weights_in(path: Path) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 
 
-def given_networks(family: str) -> tuple[str, ...]:
-    """The settings of a family's training that name networks; none of a family that is not known here."""
-    known = FAMILIES.get(family)
-    fields: tuple[str, ...] = known.settings_class().given_networks if known and known.pretraining else ()
-    return fields
+def needed_by(stored: dict[str, Any]) -> tuple[str, ...]:
+    """The checkpoints that a training with such settings needed; none where its family is not known here."""
+    family = FAMILIES.get(stored["family"])
+    if family is None or family.pretraining is None:
+        return ()
+    settings: CommonSettings = family.settings_class().from_json(stored)
+    return tuple(settings.checkpoints().values())
 
 
 def training_facts(recipe: Recipe) -> list[TrainingFacts]:

@@ -48,12 +48,12 @@ class NetworkRecipe(Strict):
             raise InputError(f"networks.{name}: {error}") from None
         return settings
 
-    def needed(self) -> list[str]:
-        """The networks that its settings name, for example the generator of an encoder."""
-        from frugalseg.jobs.pretrain import pretrainable_family
+    def needed(self, name: str) -> dict[str, str]:
+        """The settings that are checkpoints, such as the generator of an encoder, and these checkpoints.
 
-        fields = pretrainable_family(self.family).settings_class().given_networks
-        return [self.settings[field] for field in fields if isinstance(self.settings.get(field), str)]
+        `name` and errors are those of `training_settings`.
+        """
+        return self.training_settings(name).checkpoints()
 
 
 class Recipe(Strict):
@@ -145,7 +145,9 @@ def training_order(
         if name in within:
             raise InputError(f"networks.{name}: needs itself, by way of {' -> '.join([*within, name])}")
         if name in networks:
-            order |= dict.fromkeys([*training_order(networks[name].needed(), networks, [*within, name]), name])
+            order |= dict.fromkeys(
+                [*training_order(networks[name].needed(name).values(), networks, [*within, name]), name]
+            )
     return list(order)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from frugalseg.backbones import Backbone, load_backbone
+from frugalseg.backbones import Backbone
 from frugalseg.backbones.base import backbone_class
 from frugalseg.backbones.registry import family_of_checkpoint
 from frugalseg.data.check import Finding, check_folder
@@ -15,15 +15,17 @@ from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.jobs.choose import choice_settings, with_choice
+from frugalseg.jobs.choose_taps import Reading, require_choice, with_taps
 from frugalseg.jobs.estimate import Estimate, estimate_fit
 from frugalseg.jobs.output import logged
-from frugalseg.jobs.request import FitRequest
+from frugalseg.jobs.request import FitRequest, new_segmenter
 from frugalseg.report.grid import save_grid
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
 from frugalseg.selection.folds import folds_of
 from frugalseg.selection.settings import AUTO
+from frugalseg.selection.tap_choice import TapChoice
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
 from frugalseg.support.folders import require_new, spare_inputs
@@ -48,7 +50,7 @@ def fit_folder(
     overwrite: bool = False,
     findings: Callable[[list[Finding]], None] = lambda _: None,
     planned: Callable[[Estimate], None] = lambda _: None,
-    compared: Callable[[Choice], None] = lambda _: None,
+    compared: Callable[[Choice | TapChoice], None] = lambda _: None,
     validated: Callable[[CrossValidation], None] = lambda _: None,
     progress: Progress = silent,
 ) -> Segmenter:
@@ -63,7 +65,7 @@ def fit_folder(
         overwrite: replace `out` if it holds something that frugalseg has written.
         findings: told what the check of the data folder found, once the network is loaded.
         planned: told what the fit will need, before it starts.
-        compared: told which backbone was chosen, where the request leaves that open.
+        compared: told which backbone or which of its taps were chosen, where the request leaves that open.
         validated: told how good the model can be expected to be, where the request asks for that.
         progress: told of each step.
 
@@ -81,6 +83,7 @@ def fit_folder(
         choice_settings(request)
     segmenter = None if request.family == AUTO else new_segmenter(request)
     require_comparable(request)
+    require_choice(request, segmenter)
     opened = OpenedFolder.of(request.data, keep=KEPT, channels=request.channels)
     if segmenter is not None and opened.layout.origins is None:
         segmenter.require_reading()  # before all images are read and checked
@@ -89,17 +92,11 @@ def fit_folder(
         segmenter.require_readable(dataset)
     if request.folds is not None:
         folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
-    with with_choice(request, dataset, work, compared, progress) as (decided, choice):
-        fit = Fit(decided, segmenter or new_segmenter(decided), dataset, place, work, choice)
-        return fit.run(overwrite, planned, validated, progress)
-
-
-def new_segmenter(request: FitRequest) -> Segmenter:
-    """The model of a request, not fitted yet."""
-    backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
-    if request.channels is not None:
-        backbone = backbone.seeing(len(request.channels.channels))
-    return Segmenter(backbone, device=request.device, **request.settings)
+    with with_choice(request, dataset, work, compared, progress) as (decided, choice, release):
+        told = None if choice is None else asdict(choice)
+        reading = Reading(decided, segmenter or new_segmenter(decided), told, release=release)
+        with with_taps(reading, dataset, work, compared, progress) as read:
+            return Fit(read, dataset, place, work).run(overwrite, planned, validated, progress)
 
 
 def require_comparable(request: FitRequest) -> None:
@@ -124,20 +121,16 @@ class Fit:
     """A fit whose data are checked and whose backbone is decided.
 
     Attributes:
-        request: see `fit_folder`.
-        segmenter: not fitted yet.
+        reading: what is fitted, and how it was chosen.
         dataset: the images.
         place: of the model.
         work: the scratch folder.
-        choice: how the backbone was chosen, if it was.
     """
 
-    request: FitRequest
-    segmenter: Segmenter
+    reading: Reading
     dataset: SegmentationFolder
     place: Path
     work: Path
-    choice: Choice | None
 
     def run(
         self,
@@ -147,10 +140,10 @@ class Fit:
         progress: Progress,
     ) -> Segmenter:
         """The fitted model, which is in its place; see `fit_folder`."""
-        request, segmenter, work = self.request, self.segmenter, self.work
+        request, segmenter, work = self.reading.request, self.reading.segmenter, self.work
         command = describe(request, segmenter.backbone, self.dataset, earlier(work))
         with alone(work):
-            if not overwrite and in_place(work, MODEL, self.place, command):
+            if not overwrite and in_place(work, MODEL, self.place, command, self.reading.release):
                 return Segmenter.from_pretrained(self.place, device=request.device)
             require_new(self.place, overwrite)  # another run may have finished it meanwhile
             resumed = scratch(work, command)
@@ -161,6 +154,7 @@ class Fit:
                 planned(estimate)
                 self.train(log, validated, progress)
             shutil.copyfile(work / "fit.log", work / MODEL / "fit.log")
+            self.reading.release()
             put_in_place(work, MODEL, self.place)
         return segmenter
 
@@ -171,21 +165,19 @@ class Fit:
         progress: Progress,
     ) -> None:
         """Fit the model and save it in the scratch folder, with what is known of it."""
-        segmenter, model, told = self.segmenter, self.work / MODEL, steady(progress, log)
-        # The record of `scratch` says already which network and images the work is of.
-        if self.request.folds is None:
-            found = None
-            segmenter.fit(self.dataset, work=self.work, made_from="", progress=told)
-        else:
-            maps = every_window(segmenter, self.dataset, self.work / "folds")
-            found = cross_validate(segmenter, self.dataset, self.request.folds, extraction=maps, progress=told)
+        segmenter, model, told = self.reading.segmenter, self.work / MODEL, steady(progress, log)
+        found, maps, folds = None, self.reading.extraction, self.reading.request.folds
+        if folds is not None:
+            maps = maps or every_window(segmenter, self.dataset, self.work / "folds")
+            found = cross_validate(segmenter, self.dataset, folds, extraction=maps, progress=told)
             log.info("%s", found)
-            segmenter.fit(self.dataset, work=self.work, extraction=maps, progress=told)
+        # The record of `scratch` says already which network and images the work is of.
+        segmenter.fit(self.dataset, work=self.work, made_from="", extraction=maps, progress=told)
         log.info("saving to %s", self.place)
         segmenter.save_pretrained(model)
         draw_again(segmenter, self.dataset, model)
-        if self.choice is not None:
-            write_json(model / "choice.json", asdict(self.choice))
+        if self.reading.choice is not None:
+            write_json(model / "choice.json", self.reading.choice)
         if found is not None:
             write_json(model / "cross_validation.json", found.to_json())
             validated(found)

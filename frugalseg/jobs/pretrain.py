@@ -169,7 +169,7 @@ def _settle(
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
         resumed: CommonSettings = family.settings_class().from_json(continued(stored, given, run.path))
-        return replace(resumed, **places)
+        return replace(resumed, **dict[str, Any](places))
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():
         run.require_free()

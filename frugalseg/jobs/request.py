@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from frugalseg.backbones import load_backbone
 from frugalseg.backbones.registry import Checkpoint, family_named
 from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.data.channels import ChannelChoice
+from frugalseg.segmenter import Segmenter
 from frugalseg.selection.settings import AUTO
 
 
@@ -24,6 +26,7 @@ class FitRequest:
         device: where to run.
         folds: also estimate by cross-validation how good the model is, in so many folds; None does not.
         channels: which channels of the images the model sees; None reads them as RGB.
+        choose: choose the places at which the backbone is read, see `frugalseg.selection.forward`.
     """
 
     data: Path
@@ -34,6 +37,7 @@ class FitRequest:
     device: str = "cpu"
     folds: int | None = None
     channels: ChannelChoice | None = None
+    choose: bool = False
 
     @property
     def places(self) -> list[Path]:
@@ -42,3 +46,11 @@ class FitRequest:
         if self.family != AUTO:
             given = family_named(self.family).checkpoints(self.checkpoint)
         return [place for each in given.values() if (place := Path(local_checkpoint(each))).exists()]
+
+
+def new_segmenter(request: FitRequest) -> Segmenter:
+    """The model of a request, not fitted yet."""
+    backbone = load_backbone(request.family, request.checkpoint, **request.backbone)
+    if request.channels is not None:
+        backbone = backbone.seeing(len(request.channels.channels))
+    return Segmenter(backbone, device=request.device, **request.settings)

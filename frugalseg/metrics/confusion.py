@@ -86,3 +86,22 @@ class ConfusionMatrix:
         """Share of the annotated pixels that are predicted right; nan before any is counted."""
         annotated = self.counts[:-1]
         return float(annotated.trace() / annotated.sum()) if annotated.any() else math.nan
+
+
+def mious(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`ConfusionMatrix.miou` of many matrices at once.
+
+    Args:
+        counts: (N, K + 1, K) as `ConfusionMatrix.counts`.
+
+    Returns:
+        (N,); NaN where no pixel is counted.
+    """
+    annotated = counts[:, :-1]
+    intersection = annotated.diagonal(axis1=1, axis2=2)
+    union = annotated.sum(1) + annotated.sum(2) - intersection
+    there = union > 0
+    shares = np.divide(intersection, union, out=np.zeros(union.shape), where=there)
+    number = there.sum(1)
+    found: NDArray[np.float64] = np.divide(shares.sum(1), number, out=np.full(len(counts), np.nan), where=number > 0)
+    return found

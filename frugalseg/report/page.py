@@ -141,11 +141,16 @@ class Page:
         )
         return self._add(DETAILS.substitute(summary=escape(summary), body=table) if summary else table)
 
-    def plot(self, plot: Plot) -> Self:
-        """A plot, in the version that fits the reader's light or dark setting."""
-        light, dark = (data_uri(plot.png(theme), "png") for theme in (LIGHT, DARK))
+    def plot(self, plot: Plot, light: bytes | None = None) -> Self:
+        """A plot, in the version that fits the reader's light or dark setting.
+
+        Args:
+            plot: the plot.
+            light: its light version as a PNG file, if it has been drawn already.
+        """
+        drawn = [data_uri(png, "png") for png in (light or plot.png(LIGHT), plot.png(DARK))]
         width = round(plot.size[0] * 100)
-        return self._add(PLOT.substitute(light=light, dark=dark, width=width, alt=escape(plot.alt)))
+        return self._add(PLOT.substitute(light=drawn[0], dark=drawn[1], width=width, alt=escape(plot.alt)))
 
     def legend(self, table: ClassTable) -> Self:
         """The class colours with their names."""

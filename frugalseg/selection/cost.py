@@ -29,6 +29,16 @@ def seconds_once(folds: int) -> float:
     return LOADED + folds * TRAINED
 
 
+def seconds_to_try(sizes: Sequence[Size], folds: int) -> float:
+    """What a classifier of three members takes in each fold, once the maps are there, with each image predicted once.
+
+    Args:
+        sizes: (H, W) of the images.
+        folds: how many are trained.
+    """
+    return folds * TRAINED + PIXEL * sum(height * width for height, width in sizes)
+
+
 def seconds_an_image(segmenter: Segmenter, sizes: Sequence[Size]) -> float:
     """What a candidate takes for each image more, whose maps are computed, and which is predicted once.
 

@@ -1,6 +1,7 @@
 """Annotated images in folds, so that the classes of each fold also occur in the others."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,27 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.text import count
 
 FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images a classifier learns from, and on which it is tested.
+
+    Attributes:
+        train, test: numbers of images, ascending.
+    """
+
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def splits_of(targets: Sequence[NDArray[np.uint8]], folds: int, seed: int) -> list[Split]:
+    """Each fold is tested once, by a classifier of all others; the arguments and errors are those of `folds_of`."""
+    every = range(len(targets))
+    return [
+        Split(tuple(image for image in every if image not in held_out), held_out)
+        for held_out in folds_of(targets, folds, seed)
+    ]
 
 
 def folds_of(targets: Sequence[NDArray[np.uint8]], folds: int, seed: int) -> list[tuple[int, ...]]:

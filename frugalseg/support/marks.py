@@ -44,7 +44,7 @@ BACKBONE = Mark("backbone.json", "family")
 MARKS = (
     MODEL,
     BACKBONE,
-    Mark(RECORD, "command", ("predict", "evaluate", "convert")),
+    Mark(RECORD, "command", ("predict", "evaluate", "convert", "explore")),
     Mark("synthetic.json", "shard_size"),
     Mark("training/settings.json", "family"),
 )

@@ -1,7 +1,7 @@
 """Whether this is the same work as before: a record of what it was begun with, and in what it differs, in words."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,6 +55,13 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values as JSON gives them back: tuples are lists, dataclasses are objects."""
     result: dict[str, Any] = json.loads(json.dumps(dict(values), default=asdict))
     return result
+
+
+def kept(path: Path, make: Callable[[], Any]) -> Any:
+    """The JSON value in a file; where there is none, what `make` gives is written there. A kill costs one value."""
+    if not path.is_file():
+        write_json(path, make())
+    return read_json(path)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], words: Mapping[str, str] | None = None) -> list[str]:

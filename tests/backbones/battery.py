@@ -13,13 +13,20 @@ A family whose generator gives maps also derives from `DrawingChecks`; one that 
 import json
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 
 from frugalseg.backbones import load_saved_backbone
+from frugalseg.backbones.drawing import pixels_of
 from frugalseg.backbones.generator import FromLatents
 from frugalseg.backbones.registry import family_named
+from frugalseg.data.example import Example
+from frugalseg.data.origins import Origins
+from frugalseg.segmenter import Segmenter
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.records import plain
 
 
 def images(backbone, rows=4, columns=6, count=2, seed=0):
@@ -107,10 +114,36 @@ class BackboneChecks:
         assert not torch.allclose(found[0], found[2])
         assert not torch.allclose(found[0], expected)
 
+    def test_it_can_be_read_at_each_place_that_it_names(self, backbone, tmp_path):
+        """Every value of an option gives the maps of the taps that it chooses, and survives saving."""
+        places = backbone.readable()
+        assert backbone.passes is None or backbone.passes in places
+        if not places:
+            assert all(not tap.at for tap in backbone.taps)
+            with pytest.raises(InputError, match="has no option depth"):
+                backbone.reading(depth=(1,))
+            return
+        wide = backbone.reading(**places)
+        assert {name for tap in wide.taps for name, _ in tap.at} == set(places)
+        batch = images(wide, self.smallest, self.smallest + 2)
+        maps = dict(zip(wide.taps, wide(batch).maps, strict=True))
+        for name, values in places.items():
+            one = backbone.reading(**{**places, name: values[:1]})
+            batch_maps = one(batch).maps
+            assert {dict(tap.at).get(name, values[0]) for tap in one.taps} == {values[0]}
+            for tap, found in zip(one.taps, batch_maps, strict=True):
+                assert torch.allclose(found.float(), maps[tap].float(), rtol=1e-3, atol=1e-4 * float(found.std()))
+        one.save_pretrained(tmp_path)
+        assert load_saved_backbone(tmp_path).taps == one.taps
+
     def test_nothing_is_left_to_train(self, backbone):
         assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)
         assert not backbone.training
         assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+class OwnDrawings(list):
+    """Examples that a network drew, with `origins` as those of a folder have."""
 
 
 class DrawingChecks:
@@ -171,6 +204,21 @@ class DrawingChecks:
             both, alone = generator.latents([3, 4]), generator.latents([4])
             assert both.ndim == 2 and both.dtype == torch.float32 and both.device.type == "cpu"
             assert torch.equal(both[1:], alone) and not torch.equal(both[0], both[1])
+
+    def test_it_learns_from_the_pass_that_drew_an_image(self, backbone, generator):
+        """As `fit` does from a folder of drawn images; each of them alone, and rounded to 256 levels in the file."""
+        drawn, seeds = generator.draw([3, 4]), (3, 4)
+        height, width = generator.size
+        target = np.zeros((height, width), np.uint8)
+        images = [Example(str(s), image, target, s) for s, image in zip(seeds, pixels_of(drawn.images), strict=True)]
+        dataset = OwnDrawings(images)
+        dataset.origins = Origins(backbone.family, digests.network(backbone), plain(generator.settings()))
+        pixels = Segmenter(backbone, small_region=0).pixel_set(dataset, None)
+        found = pixels.features(torch.arange(len(pixels)))
+        every = torch.arange(height * width)
+        expected = torch.cat([drawn.maps[place].to(torch.float16).at(every) for place in range(2)])
+        tolerance = 0.05 if next(backbone.parameters()).dtype == torch.bfloat16 else 0.002
+        assert (found - expected).abs().mean() <= tolerance * expected.std()
 
     def test_a_family_that_reads_no_images_says_what_does(self, backbone):
         if not backbone.reads_images:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import pytest
 from safetensors.torch import load_file
@@ -91,8 +91,10 @@ def test_mistakes_are_found_before_any_training(network: dict[str, Any], said: s
 class FollowerSettings(DDPMPretrainSettings):
     """A DDPM that needs another network first."""
 
-    given_networks: ClassVar[tuple[str, ...]] = ("generator",)
     generator: str | None = option(None, "The network that must be there.")
+
+    def checkpoints(self) -> dict[str, str]:
+        return {} if self.generator is None else {"generator": self.generator}
 
     def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> Self:  # noqa: B008
         assert self.generator is None or Path(self.generator, "model_index.json").is_file()

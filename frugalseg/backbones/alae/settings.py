@@ -196,7 +196,7 @@ def layers_for(side: int) -> int:
 
 def nearest_side(side: float) -> int:
     """The power of two that is nearest to a number of pixels, among those that a network can have."""
-    return min(max(2 ** round(math.log2(side)), SIDES[0]), SIDES[1])
+    return min(max(1 << round(math.log2(side)), SIDES[0]), SIDES[1])
 
 
 def check_size(size: tuple[int, int]) -> None:

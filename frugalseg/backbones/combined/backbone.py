@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.base import Backbone, backbone_class, load_backbone, load_saved_backbone
 from frugalseg.backbones.combined.settings import CombinedOptions
-from frugalseg.backbones.registry import BACKBONE, JOIN, Checkpoint, combination
-from frugalseg.features.taps import Tap
+from frugalseg.backbones.registry import BACKBONE, JOIN, Checkpoint, combination, family_named
+from frugalseg.features.taps import Place, Tap
 from frugalseg.features.windows import Size, Window, fitted_size, interpolated_batch, windows, without_margin
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -37,6 +37,7 @@ class CombinedBackbone(Backbone):
 
     Attributes:
         parts: as given. Their taps are named ``FAMILY.TAP``.
+        options: the name here of each option of a part, by the part's family and the name there.
 
     Raises:
         InputError: too many parts, two of one family, or one that reads no images.
@@ -47,8 +48,11 @@ class CombinedBackbone(Backbone):
         self.family = combination([part.family for part in parts]).name
         require_readers(self.family, parts)
         self.parts = nn.ModuleList(parts)
+        self.options = {own: name for name, own in family_named(self.family).options_class().owners.items()}
         self.taps = tuple(
-            Tap(f"{part.family}.{tap.name}", tap.channels, tap.stride) for part in parts for tap in part.taps
+            Tap(f"{part.family}.{tap.name}", tap.channels, tap.stride, self.named(part, tap.at))
+            for part in parts
+            for tap in part.taps
         )
         self.stride, self.in_channels = 1, max(part.in_channels for part in parts)
         self.margin = max(part.margin for part in parts)
@@ -76,6 +80,28 @@ class CombinedBackbone(Backbone):
         if channels in (1, self.in_channels):
             return self
         return type(self)([part.seeing(channels) for part in self.each]).to(self.device).eval()
+
+    def named(self, part: Backbone, place: Place) -> Place:
+        """A place of a part under the names that its options have here, if they are options of its family."""
+        known = [(self.options.get((part.family, name)), value) for name, value in place]
+        return tuple((name, value) for name, value in known if name is not None)
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: what the parts say."""
+        every = {(part.family, name): values for part in self.each for name, values in part.readable().items()}
+        return {self.options[own]: values for own, values in every.items() if own in self.options}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        owners = {name: own for own, name in self.options.items()}
+        if not where.keys() <= owners.keys():
+            return super().reading(**where)
+        given: dict[str, dict[str, Sequence[Any]]] = {part.family: {} for part in self.each}
+        for name, values in where.items():
+            family, own = owners[name]
+            given[family][own] = values
+        parts = [part.reading(**given[part.family]) if given[part.family] else part for part in self.each]
+        return type(self)(parts).to(self.device).eval().requires_grad_(False)
 
     def windows(self, image: Size, native: Size, *, tile: bool, overlap: float = 0.25) -> list[Window]:
         """See `Backbone.windows`. Windows of an image are all of one size, so that the parts see one scale."""

@@ -1,5 +1,7 @@
 """The paper's features: activations of a diffusion UNet's decoder for images noised to a few steps (section 3)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +13,7 @@ from frugalseg.backbones.ddpm.decoder import block_shapes, walk
 from frugalseg.backbones.ddpm.generator import DDPMGenerator
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
 from frugalseg.backbones.ddpm.settings import (
+    SWEPT,
     DDPMGeneration,
     DDPMOptions,
     FeatureSettings,
@@ -38,6 +41,7 @@ class DDPMBackbone(Backbone):
     """
 
     family = "ddpm"
+    passes = "timesteps"
 
     def __init__(self, unet: Any, scheduler: Any, settings: FeatureSettings) -> None:
         super().__init__()
@@ -50,6 +54,7 @@ class DDPMBackbone(Backbone):
                 f"t{t}.{'in' if settings.inputs else 'block'}{b}",
                 shapes[b].inputs if settings.inputs else shapes[b].outputs,
                 shapes[b].input_stride if settings.inputs else shapes[b].output_stride,
+                (("timesteps", t), ("blocks", b)),
             )
             for t in settings.timesteps
             for b in settings.blocks
@@ -144,9 +149,27 @@ class DDPMBackbone(Backbone):
         settings = {name: value for name, value in config.items() if name != "precision"}
         read = FeatureSettings.from_json(settings)
         unet, scheduler = load_network(folder)
-        check_numbers("timesteps", read.timesteps, scheduler.config.num_train_timesteps)
-        check_numbers("blocks", read.blocks, len(block_shapes(unet)))
+        require_places(read, unet, scheduler)
         return cls(lay_out(unet, dtype=dtype_of(precision)), scheduler, read)
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: some steps, and all blocks."""
+        steps = [round(t * self.training_steps / 1000) for t in SWEPT]
+        return {"timesteps": tuple(dict.fromkeys(steps)), "blocks": tuple(range(len(block_shapes(self.unet))))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`; any step can be read."""
+        if not where.keys() <= {"timesteps", "blocks"}:
+            return super().reading(**where)
+        own = {"timesteps": self.settings.timesteps, "blocks": self.settings.blocks, **where}
+        settings = replace(self.settings, timesteps=tuple(own["timesteps"]), blocks=tuple(own["blocks"]))
+        require_places(settings, self.unet, self.scheduler)
+        return type(self)(self.unet, self.scheduler, settings).eval().requires_grad_(False)
+
+    @property
+    def training_steps(self) -> int:
+        """Diffusion steps that the network was trained with."""
+        return int(self.scheduler.config.num_train_timesteps)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""
@@ -159,6 +182,12 @@ class DDPMBackbone(Backbone):
     def generator(self, options: DDPMGeneration | None = None) -> DDPMGenerator:
         """See `Backbone.generator`."""
         return DDPMGenerator(self.unet, self.scheduler, options or DDPMGeneration())
+
+
+def require_places(settings: FeatureSettings, unet: Any, scheduler: Any) -> None:
+    """Raise `InputError` for steps or blocks that the network does not have."""
+    check_numbers("timesteps", settings.timesteps, scheduler.config.num_train_timesteps)
+    check_numbers("blocks", settings.blocks, len(block_shapes(unet)))
 
 
 def image_size(unet: Any) -> tuple[int, int]:

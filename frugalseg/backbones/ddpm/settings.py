@@ -153,6 +153,10 @@ PRESETS = {
 }
 
 
+SWEPT = (0, 50, 100, 150, 200, 250, 300, 400, 500, 600, 800)
+"""The steps, out of 1000, that a search for good ones tries: those of the presets and others that get further apart."""
+
+
 def choose_settings(
     decoder_blocks: int,
     training_steps: int,

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.filters.network import filtered, inside, reach
 from frugalseg.backbones.filters.settings import KINDS, OUTER, SCALES, FilterOptions
 from frugalseg.backbones.weightless import WeightlessBackbone
@@ -40,7 +41,7 @@ class FiltersBackbone(WeightlessBackbone):
         super().__init__()
         self.scales, self.kinds, self.outer = tuple(scales), tuple(kinds), outer
         width = channels * sum(KINDS[kind] for kind in kinds)
-        self.taps = tuple(Tap(f"scale{scale:g}", width, 1) for scale in scales)
+        self.taps = tuple(Tap(f"scale{scale:g}", width, 1, (("scales", scale),)) for scale in scales)
         self.stride, self.in_channels = 1, channels
         self.native_size = WINDOW
         self.reaches = [reach(scale, kinds, outer) for scale in scales]
@@ -53,6 +54,17 @@ class FiltersBackbone(WeightlessBackbone):
             filtered(inside(images, self.margin - needed), scale, self.kinds, self.outer)
             for scale, needed in zip(self.scales, self.reaches, strict=True)
         ]
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: the usual scales."""
+        return {"scales": SCALES}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"scales"}:
+            return super().reading(**where)
+        options = FilterOptions(tuple(where["scales"]), self.kinds, self.outer)
+        return self.with_options(options, self.in_channels).to(self.device).eval()
 
     def config(self) -> dict[str, Any]:
         """``scales``, ``kinds`` and ``outer``, and ``channels`` where there are not three."""

@@ -1,6 +1,7 @@
 """The paper's MAE features: activations of the encoder's last blocks for the whole image, nothing masked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,7 +46,9 @@ class MAEBackbone(Backbone):
         self.precision = options.precision or "fp32"
         self.encoder = encoder.to(dtype_of(self.precision))
         name = "in" if self.inputs else "block"
-        self.taps = tuple(Tap(f"{name}{block}", shape.width, shape.patch) for block in self.blocks)
+        self.taps = tuple(
+            Tap(f"{name}{block}", shape.width, shape.patch, (("blocks", block),)) for block in self.blocks
+        )
         self.stride = shape.patch
         self.native_size = shape.image_size
         self._positions: dict[tuple[Any, ...], Tensor] = {}
@@ -106,6 +109,17 @@ class MAEBackbone(Backbone):
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
         """See `Backbone.from_saved`."""
         return cls(load_encoder(folder), from_json(MAEOptions, config))
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all blocks."""
+        return {"blocks": tuple(range(self.encoder.shape.depth))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"blocks"}:
+            return super().reading(**where)
+        options = replace(self.options, blocks=tuple(where["blocks"]))
+        return type(self)(self.encoder, options).eval().requires_grad_(False)
 
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline."""

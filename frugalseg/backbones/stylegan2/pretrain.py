@@ -163,7 +163,8 @@ class StyleGAN2Pretraining(AlternatingModule):
             lengths = path_lengths(found.images, found.ws, noise)
         mean = self.get_buffer("path_length")
         mean.lerp_(averaged(lengths.mean()), PATH_DECAY)
-        return (lengths - mean).square().mean()
+        penalty: Tensor = (lengths - mean).square().mean()
+        return penalty
 
     def gradient_penalty(self, real: Tensor, seeds: list[int]) -> Tensor:
         """R1 on photographs that are changed at random."""

@@ -116,7 +116,7 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
         within=WIDTH,
     )
     max_channels: int | None = option(
-        None, "The largest number of channels. By default, 512, and 128 on a CPU.", within=WIDTH
+        None, "The largest number of channels. By default, 512, and 64 on a CPU.", within=WIDTH
     )
     mapping_layers: int | None = option(
         None, "The number of layers between the numbers and the synthesis. By default, 8, and 2 on a CPU.", within=DEPTH
@@ -212,15 +212,15 @@ class UsualShape:
 
 
 def usual_shape(side: int, small: bool = False) -> UsualShape:
-    """The networks for square images; as published for 256 pixels, or a quarter as wide if `small`."""
+    """The networks for square images; as published for 256 pixels, or far narrower if `small`."""
     if small:
-        return UsualShape(latent=128, base=max(8, min(64, 1024 // side)), most=128, mapping=2)
+        return UsualShape(latent=128, base=max(8, min(64, 512 // side)), most=64, mapping=2)
     return UsualShape(latent=512, base=max(16, min(512, 16384 // side)), most=512, mapping=8)
 
 
 def nearest_side(side: float) -> int:
     """The power of two that is nearest to a number of pixels, among those that a network can have."""
-    return min(max(2 ** round(math.log2(side)), SIDES[0]), SIDES[1])
+    return min(max(1 << round(math.log2(side)), SIDES[0]), SIDES[1])
 
 
 def check_size(size: tuple[int, int]) -> None:

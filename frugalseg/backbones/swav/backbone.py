@@ -1,6 +1,7 @@
 """The features of a SwAV network: the inputs of every second block (Baranchuk et al. 2022, section 4)."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,6 +87,18 @@ class SwAVBackbone(Backbone):
         network, size = load_folder(folder)
         return cls(network, from_json(SwAVOptions, config), size)
 
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all layers."""
+        return {"layers": tuple(range(1, len(self.network.shape.depths) + 1))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"layers"}:
+            return super().reading(**where)
+        options = replace(self.options, layers=tuple(where["layers"]))
+        found = type(self)(self.network, options, self.native_size)
+        return found.to(self.device).eval().requires_grad_(False)
+
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""
         network = build_network(self.network.shape, seed).to(self.device)
@@ -106,8 +119,9 @@ def choose_taps(shape: ResNetShape, options: SwAVOptions) -> tuple[Tap, ...]:
     for name, block in block_shapes(shape).items():
         layer, number = name.removeprefix("layer").split(".")
         if int(layer) in layers and int(number) % options.every == 0:
+            place = (("layers", int(layer)),)
             if options.inputs is False:
-                taps.append(Tap(f"{name}.out", block.outputs, block.output_stride))
+                taps.append(Tap(f"{name}.out", block.outputs, block.output_stride, place))
             else:
-                taps.append(Tap(f"{name}.in", block.inputs, block.input_stride))
+                taps.append(Tap(f"{name}.in", block.inputs, block.input_stride, place))
     return tuple(taps)

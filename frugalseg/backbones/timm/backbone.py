@@ -1,6 +1,7 @@
 """Features of the timm library's networks: the levels of convolutional ones, the blocks of transformers."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from frugalseg.backbones.timm.network import (
     outline,
     pruned,
     reductions,
+    require_layers,
 )
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
@@ -150,6 +152,20 @@ class TimmBackbone(Backbone):
         design = Design.from_json(said.architecture, said.arguments, said.config)
         network = loaded(design, said.layers, saved.read_weights(folder), folder / saved.WEIGHTS)
         return cls(design, network, said.layers, said.precision, said.magnification)
+
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all layers down to the deepest one that is read; the network ends there."""
+        return {"layers": tuple(range(max(self.layers) + 1))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`. A network that is read less deeply is a copy without the layers behind."""
+        if where.keys() != {"layers"}:
+            return super().reading(**where)
+        layers = require_layers(where["layers"], max(self.layers) + 1)
+        deepest = max(layers) == max(self.layers)
+        network = self.network if deepest else pruned(deepcopy(self.network), layers)
+        found = type(self)(self.design, network, layers, self.precision, self.magnification)
+        return found.to(self.device).eval().requires_grad_(False)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`; the library's own way of drawing weights."""

@@ -228,9 +228,14 @@ def choose_layers(model: nn.Module, layers: Sequence[int] | None) -> tuple[int, 
     if layers is None:
         coarse = [layer for layer, step in enumerate(steps) if step >= FINEST_STRIDE]
         return tuple((coarse or range(len(steps)))[-MOST_BLOCKS:])
-    wrong = [layer for layer in layers if not 0 <= layer < len(steps)]
+    return require_layers(layers, len(steps))
+
+
+def require_layers(layers: Sequence[int], end: int) -> tuple[int, ...]:
+    """`layers`, ascending; `InputError` unless each is from 0 to below `end`."""
+    wrong = [layer for layer in layers if not 0 <= layer < end]
     if wrong:
-        raise InputError(f"layers {', '.join(map(str, wrong))}: this network has layers 0 to {len(steps) - 1}")
+        raise InputError(f"layers {', '.join(map(str, wrong))}: this network has layers 0 to {end - 1}")
     return tuple(sorted(layers))
 
 

@@ -77,4 +77,5 @@ def taps_at(network: nn.Module, layers: Sequence[int], native: Size, steps: Sequ
 
 def taps(layers: Sequence[int], measured: Sequence[tuple[int, int]]) -> tuple[Tap, ...]:
     """Named ``layer0``, ``layer1``, ..."""
-    return tuple(Tap(f"layer{n}", channels, stride) for n, (channels, stride) in zip(layers, measured, strict=True))
+    each = zip(layers, measured, strict=True)
+    return tuple(Tap(f"layer{n}", channels, stride, (("layers", n),)) for n, (channels, stride) in each)

@@ -113,7 +113,7 @@ def chosen_layout(tensors: Mapping[str, Tensor], options: VDVAEOptions, source: 
     chosen = {
         "encoder_layout": options.encoder_layout or (like and like.encoder),
         "decoder_layout": options.decoder_layout or (like and like.decoder),
-        "data": PUBLISHED[options.data].pixels if options.data else like and like.pixels,
+        "trained_on": PUBLISHED[options.trained_on].pixels if options.trained_on else like and like.pixels,
     }
     missing = [name for name, value in chosen.items() if value is None]
     if missing:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -106,10 +107,12 @@ def random_network(shape: VDVAEShape, pixels: Pixels, seed: int) -> VDVAE:
         for module in network.modules():
             if isinstance(module, nn.Conv2d) and module.bias is not None:
                 module.bias.zero_()
-        for block in network.encoder.enc_blocks:
-            block.c4.weight.mul_(len(network.encoder.enc_blocks) ** -0.5)
-        for block in network.decoder.dec_blocks:
+        down: list[Any] = list(network.encoder.enc_blocks)
+        up: list[Any] = list(network.decoder.dec_blocks)
+        for block in down:
+            block.c4.weight.mul_(len(down) ** -0.5)
+        for block in up:
             block.prior.c4.weight.zero_()
-            for convolution in (block.z_proj, block.resnet.c4):
-                convolution.weight.mul_(len(network.decoder.dec_blocks) ** -0.5)
+            block.z_proj.weight.mul_(len(up) ** -0.5)
+            block.resnet.c4.weight.mul_(len(up) ** -0.5)
     return network

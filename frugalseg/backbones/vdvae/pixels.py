@@ -39,7 +39,7 @@ class Pixels:
     @property
     def half_bin(self) -> float:
         """Half the distance of two predicted values in [-1, 1], as in the published code."""
-        return 1 / (2**self.bits - 1)
+        return 1 / ((1 << self.bits) - 1)
 
 
 def to_images(predicted: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class VDVAEPretraining(PretrainingModule):
         """`settings` must be complete (`VDVAEPretrainSettings.chosen_for`)."""
         super().__init__(settings, channels_last)
         pixels = Pixels(MEAN, STD, 5 if settings.bits == 5 else 8)
-        self.network = random_network(settings.shape, pixels, settings.seed).to(memory_format=self.format)  # type: ignore[call-overload]
+        self.network = random_network(settings.shape, pixels, settings.seed).to(memory_format=self.format)
         self._skipped_in_a_row = 0
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:

@@ -53,4 +53,4 @@ PUBLISHED = {
         "1x2,4m1,4x3,8m4,8x4,16m8,16x9,32m16,32x20,64m32,64x14,128m64,128x7,256m128,256x2,512m256,1024m512",
     ),
 }
-"""By the name of the training set; the keys are those of `frugalseg.backbones.vdvae.settings.Data`."""
+"""By the name of the training set; the keys are those of `frugalseg.backbones.vdvae.settings.TrainingSet`."""

@@ -13,7 +13,7 @@ from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import AMOUNT, DEPTH, POSITIVE, RATE, WEIGHT, Range
 
-Data = Literal["cifar10", "imagenet32", "imagenet64", "ffhq256", "ffhq1024"]
+TrainingSet = Literal["cifar10", "imagenet32", "imagenet64", "ffhq256", "ffhq1024"]
 """Training sets of the published networks."""
 
 
@@ -28,8 +28,8 @@ class VDVAEOptions:
             resolutions leaves, before anything is pooled. None: those of all maps that are larger than 1 x 1.
         decoder_blocks: blocks of the decoder after which its state is read; block 0 is the first. None: the last one of
             each resolution, unless its map is 1 x 1.
-        data: for published files: the training set, whose mean and deviation the pixels are normalised with. None: that
-            of the published network with as many blocks.
+        trained_on: for published files: the training set, whose mean and deviation normalise the pixels. None: that of
+            the published network with as many blocks.
         encoder_layout, decoder_layout: for published files: the block strings, such as ``32x2,32d2,16x2``. None: those
             of the published network with as many blocks.
         precision: number format of the network's weights and activations. None: ``fp32``.
@@ -46,7 +46,7 @@ class VDVAEOptions:
         "The decoder blocks to read, such as 10,20,42. Block 0 is the first. By default, the last of each resolution.",
         within=AMOUNT,
     )
-    data: Data | None = option(
+    trained_on: TrainingSet | None = option(
         None,
         "For published files: the training set, by whose mean and deviation pixels are normalized. By default that of "
         "the published network with as many blocks.",

@@ -57,6 +57,10 @@ def put(found: Path, item: Item, origin: Mapping[str, Any], store: Store) -> Non
     place = store.place(item)
     files = [path for path in sorted(found.rglob("*")) if path.is_file()]
     marks = {f"{item.place}/{path.relative_to(found).as_posix()}": FileMark.of(path).to_json() for path in files}
+    # Recorded first: what has its place is never taken for files that the user has put there.
+    record = store.record(item.remote)
+    noted = (record.read() or {}).get("files")
+    record.write({**origin, "files": {**(noted if isinstance(noted, dict) else {}), **marks}})
     if not place.exists():
         found.rename(place)
     else:
@@ -65,6 +69,3 @@ def put(found: Path, item: Item, origin: Mapping[str, Any], store: Store) -> Non
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target)
-    record = store.record(item.remote)
-    noted = (record.read() or {}).get("files")
-    record.write({**origin, "files": {**(noted if isinstance(noted, dict) else {}), **marks}})

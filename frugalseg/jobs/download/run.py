@@ -124,6 +124,7 @@ def taking_turns(store: Store, remote: Remote, progress: Progress) -> Iterator[N
 def obtain(item: Item, store: Store, request: Request, progress: Progress) -> None:
     """Fetch and place an item that is not here, or not whole; see `download`."""
     remote, url, file = item.remote, item.remote.at(request.base), store.fetched(item)
+    remove_leftovers(store.record(remote).path.parent, below=False)
     own = store.archive(remote) if remote.is_archive else store.place(item)
     if remote.is_archive and own.is_file():
         put_in_places(item, own, {"url": None, **compared(remote, own, store, None).to_json()}, store, progress)

@@ -14,7 +14,7 @@ from frugalseg.backbones.alae.settings import ALAEGeneration
 from frugalseg.backbones.alae.shape import Shape
 from frugalseg.support.errors import InputError
 from tests.backbones.alae.published import TINY, save_published, tiny_models
-from tests.backbones.battery import BackboneChecks
+from tests.backbones.battery import BackboneChecks, DrawingChecks
 
 
 def network(shape=TINY, seed=0):
@@ -42,7 +42,7 @@ def images(count=2, size=16):
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-class TestALAE(BackboneChecks):
+class TestALAE(BackboneChecks, DrawingChecks):
     @pytest.fixture(scope="class")
     def backbone(self, tmp_path_factory):
         folder = tmp_path_factory.mktemp("alae")

@@ -90,7 +90,7 @@ def module(**changes) -> StyleGAN2Pretraining:
 def test_sizes_and_networks_are_chosen_from_images_and_machine(tmp_path: Path) -> None:
     settings = StyleGAN2PretrainSettings(image_size=(32, 32), steps=1000)
     small, large = settings.chosen_for([], Machine(gpu=False)), settings.chosen_for([])
-    assert small.generator_shape.channels == (128, 128, 64, 32) and small.mapping_layers == 2
+    assert small.generator_shape.channels == (64, 64, 32, 16) and small.mapping_layers == 2
     assert large.generator_shape.channels == (512, 512, 512, 512) and large.generator_shape.mapping_layers == 8
     assert small.gamma == pytest.approx(0.0002 * 32**2 / 16) and small.augment_images == 4000
     assert replace(settings, steps=10**6).chosen_for([]).augment_images == 500_000

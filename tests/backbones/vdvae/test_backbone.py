@@ -13,7 +13,7 @@ from frugalseg.backbones.vdvae.pixels import Pixels
 from frugalseg.backbones.vdvae.settings import VDVAEGeneration, VDVAEOptions
 from frugalseg.backbones.vdvae.shape import VDVAEShape
 from frugalseg.support.errors import InputError
-from tests.backbones.battery import BackboneChecks
+from tests.backbones.battery import BackboneChecks, DrawingChecks
 
 WIDTHS = ((12, 8), (6, 8), (3, 12), (1, 12))
 SQUARE = VDVAEShape((12, 12), "12x1,12d2,6x2,6d2,3x1,3d3,1x1", "1x1,3m1,3x1,6m3,12m6,12x1", WIDTHS, 3, 2, 6)
@@ -48,6 +48,14 @@ class TestVDVAE(BackboneChecks):
     @pytest.fixture(scope="class")
     def backbone(self, folder: Path) -> Backbone:
         return load_backbone("vdvae", folder, encoder_resolutions=(6, 1), decoder_blocks=(3, 1))
+
+
+class TestDecoder(DrawingChecks):
+    """Where the decoder alone is read, the maps come from the pass that draws."""
+
+    @pytest.fixture(scope="class")
+    def backbone(self, folder: Path) -> Backbone:
+        return load_backbone("vdvae", folder, decoder_blocks=(3, 1))
 
 
 class TestOblong(BackboneChecks):
@@ -175,7 +183,7 @@ def test_lower_precision_is_close_and_is_saved(folder: Path, tmp_path: Path) -> 
         ({"decoder_blocks": ()}, "give at least one"),
         ({"decoder_blocks": (), "encoder_resolutions": ()}, "give at least one"),
         ({"decoder_blocks": (-1,)}, "decoder_blocks is"),
-        ({"data": "lsun"}, "data: should be"),
+        ({"trained_on": "lsun"}, "trained_on: should be"),
         ({"precision": "fp8"}, "precision: should be"),
     ],
 )

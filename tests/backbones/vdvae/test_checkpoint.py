@@ -12,7 +12,7 @@ from frugalseg.backbones.vdvae.layout import EncoderPlace, decoder_places, encod
 from frugalseg.backbones.vdvae.network import VDVAE, random_network
 from frugalseg.backbones.vdvae.pixels import Pixels
 from frugalseg.backbones.vdvae.published import PUBLISHED
-from frugalseg.backbones.vdvae.settings import Data, VDVAEOptions
+from frugalseg.backbones.vdvae.settings import TrainingSet, VDVAEOptions
 from frugalseg.backbones.vdvae.shape import VDVAEShape
 from frugalseg.support.errors import InputError
 
@@ -30,7 +30,7 @@ def square() -> VDVAE:
     return random_network(shape, PUBLISHED["cifar10"].pixels, seed=0)
 
 
-OPTIONS = VDVAEOptions(data="cifar10", encoder_layout=SHAPE.encoder, decoder_layout=SHAPE.decoder)
+OPTIONS = VDVAEOptions(trained_on="cifar10", encoder_layout=SHAPE.encoder, decoder_layout=SHAPE.decoder)
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -50,7 +50,7 @@ def test_a_folder_tells_all(tmp_path: Path) -> None:
 
 
 def test_the_published_networks_are_told_apart_by_their_blocks() -> None:
-    assert set(PUBLISHED) == set(Data.__args__)
+    assert set(PUBLISHED) == set(TrainingSet.__args__)
     assert len({each.blocks for each in PUBLISHED.values()}) == len(PUBLISHED)
     assert PUBLISHED["ffhq256"].blocks == (68, 66)
     for each in PUBLISHED.values():
@@ -103,8 +103,8 @@ def test_tensors_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> N
     ("options", "message"),
     [
         ({}, "has 5 blocks in the encoder and 4 in the decoder, and the tensors do not tell the rest; "
-         "give encoder_layout, decoder_layout, data"),
-        ({"encoder_layout": SHAPE.encoder, "decoder_layout": SHAPE.decoder}, "give data"),
+         "give encoder_layout, decoder_layout, trained_on"),
+        ({"encoder_layout": SHAPE.encoder, "decoder_layout": SHAPE.decoder}, "give trained_on"),
         ({"encoder_layout": "8x1,8d2,4x1,4d2,1x1"}, "a block at 1 cannot follow a block at 4"),
         ({"encoder_layout": "8x1,8d3,4x1,4d2,2x1"}, "cannot follow a block at 8 whose output is pooled by 3"),
         ({"encoder_layout": "8x1,8m2"}, "'8m2' is no block"),
@@ -116,7 +116,7 @@ def test_tensors_that_do_not_fit(change: Any, message: str, tmp_path: Path) -> N
     ],
 )  # fmt: skip
 def test_layouts_that_do_not_fit(options: dict[str, Any], message: str, tmp_path: Path) -> None:
-    layouts = {"data": "cifar10", "encoder_layout": SHAPE.encoder, "decoder_layout": SHAPE.decoder, **options}
+    layouts = {"trained_on": "cifar10", "encoder_layout": SHAPE.encoder, "decoder_layout": SHAPE.decoder, **options}
     given = options if len(options) != 1 else layouts
     torch.save(square().state_dict(), tmp_path / "model.th")
     with pytest.raises(InputError) as error:

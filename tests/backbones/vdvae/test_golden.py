@@ -52,7 +52,7 @@ def official(name: str, folder: Any, prefix: str = "") -> Official:
     tensors = {prefix + key: torch.from_numpy(value) for key, value in golden.tensors(described).items()}
     torch.save(tensors, folder / "model.th")
     hps = described["settings"]["hps"]
-    own = {"data": "ffhq256", "encoder_layout": hps["enc_blocks"], "decoder_layout": hps["dec_blocks"]}
+    own = {"trained_on": "ffhq256", "encoder_layout": hps["enc_blocks"], "decoder_layout": hps["dec_blocks"]}
     network = load_network(folder / "model.th", VDVAEOptions(**own) if name == "vdvae_tiny" else None)
     image = golden.inputs(described)["image"]
     pixels = np.clip(np.rint(127.5 + image), 0, 255).astype(np.uint8)

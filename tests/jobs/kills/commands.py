@@ -21,6 +21,13 @@ COMMANDS = {
     "fit ddpm": Command(f"fit {{data}} --checkpoint {{ddpm}} --timesteps 50 --blocks 1,2 {CLASSIFIER} -o out"),
     "fit folds": Command(f"fit {{more}} --backbone colour --native-size 16x16 --folds 3 {CLASSIFIER} -o out"),
     "fit auto": Command(f"fit {{data}} --backbone auto {CLASSIFIER} -o out"),
+    "fit choose": Command(
+        f"fit {{data}} --checkpoint {{ddpm}} --choose --timesteps 50 --blocks 1,2 {CLASSIFIER} -o out"
+    ),
+    "explore": Command(
+        "explore {data} --backbone filters --scales 1 --what all --sizes 1 --folds 2 --members 2 --runs 1 --clusters 2 "
+        "--protocol quick --pictures 1 -o out"
+    ),
     "predict": Command("predict {model} {data}/images -o out --overlays --uncertainty --probabilities"),
     "evaluate": Command("evaluate {model} {data} -o out"),
     "generate": Command("generate {drawing} -n 3 --sampling-steps 2 --npz set.npz -o out"),

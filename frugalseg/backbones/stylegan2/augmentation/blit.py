@@ -48,7 +48,8 @@ def moved(images: Tensor, mirrors: Tensor, quarters: Tensor, down: Tensor, right
 def picked(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """(B, C, h, w): the pixels of (B, C, H, W) images at (B, h, w) places."""
     places = (rows * images.shape[-1] + columns).flatten(1)[:, None].expand(-1, images.shape[1], -1)
-    return images.flatten(2).gather(2, places).unflatten(2, rows.shape[1:])
+    found: Tensor = images.flatten(2).gather(2, places).unflatten(2, rows.shape[1:])
+    return found
 
 
 def folded(places: Tensor, side: int) -> Tensor:

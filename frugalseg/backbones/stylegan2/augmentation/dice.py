@@ -20,7 +20,8 @@ class Dice:
 
     def uniform(self, low: float, high: float) -> Tensor:
         """(B,) float64 numbers between the two."""
-        return low + (high - low) * torch.special.ndtr(next(self.columns))
+        share: Tensor = torch.special.ndtr(next(self.columns))
+        return low + (high - low) * share
 
     def choice(self, count: int) -> Tensor:
         """(B,) whole numbers from 0 to below `count`, as float64."""

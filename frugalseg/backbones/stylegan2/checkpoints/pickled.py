@@ -9,7 +9,7 @@ import pickletools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from frugalseg.support.files import FileError
 from frugalseg.support.text import reason
@@ -63,7 +63,7 @@ def read_pickle(path: Path, allowed: Collection[str]) -> Any:
     machine = Machine(allowed)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
+            for number, (operation, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], content))):
                 if number > MOST_OPERATIONS:
                     raise NotReadable(f"more than {MOST_OPERATIONS} operations")
                 machine.run(operation.name, argument)

@@ -1,0 +1,1 @@
+"""What ``frugalseg explore`` finds out about features and models on a folder of annotated images: a file each."""

@@ -1,0 +1,202 @@
+"""An exploration in its output folder: checked first, announced, resumable, and written as tables and a page."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from frugalseg.data.chain import Chain
+from frugalseg.data.check import Finding
+from frugalseg.data.datasets import targets_of
+from frugalseg.data.folder import SegmentationFolder, check_annotated
+from frugalseg.data.opened import KEPT, OpenedFolder
+from frugalseg.features.map_store import stored_bytes
+from frugalseg.jobs.estimate import size_text, time_text
+from frugalseg.jobs.explore.ground import Ground
+from frugalseg.jobs.explore.models import Found, ModelStudies
+from frugalseg.jobs.explore.page import ExplorationPage, curve_text
+from frugalseg.jobs.explore.request import ExploreRequest
+from frugalseg.jobs.explore.tables import write_tables
+from frugalseg.jobs.explore.taps import TapScore, TapSweep
+from frugalseg.jobs.fit import checked, steady
+from frugalseg.jobs.output import logged
+from frugalseg.jobs.request import new_segmenter
+from frugalseg.segmenter import Segmenter, Settings
+from frugalseg.selection.folds import Split, splits_of
+from frugalseg.selection.settings import AUTO
+from frugalseg.support.errors import InputError
+from frugalseg.support.folders import require_new, spare_inputs
+from frugalseg.support.marks import RECORD
+from frugalseg.support.progress import Progress, line, silent
+from frugalseg.support.records import files_read, plain, stamps
+from frugalseg.support.runs import own_folder, require_ready
+from frugalseg.support.text import count
+
+BEST = 5
+"""Taps that are told of in the end."""
+KEPT_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was found out.
+
+    Attributes:
+        taps: the score of each tap.
+        found: the rest.
+        page: that shows it.
+    """
+
+    taps: list[TapScore]
+    found: Found
+    page: Path
+
+    def summary(self) -> list[str]:
+        """The findings, a line each."""
+        ranked, found, said = sorted(self.taps, key=lambda score: -score.miou)[:BEST], self.found, []
+        said += [
+            f"{s.tap.name}: mIoU {100 * s.miou:.1f} (95 % interval {100 * s.low:.1f} to {100 * s.high:.1f})"
+            for s in ranked
+        ]
+        for what, points in (("annotated images", found.images), ("members", found.members)):
+            said += [] if points is None else [f"mIoU by the number of {what}: {curve_text(points)}"]
+        if found.uncertainty is not None:
+            risk = found.uncertainty.risk
+            said.append(
+                f"wrong pixels: {100 * risk.error:.1f} %; {100 * float(risk.risk(KEPT_SHARE)):.1f} % among the "
+                f"{100 * KEPT_SHARE:.0f} % most certain"
+            )
+        return said
+
+
+def explore_folder(
+    request: ExploreRequest,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    findings: Callable[[list[Finding]], None] = lambda _: None,
+    progress: Progress = silent,
+) -> Exploration:
+    """Explore features and models on annotated images.
+
+    What is finished lies in ``OUT/scores`` and ``OUT/pictures``; a rerun of the same request goes on from there, and
+    ends with the same figures. Feature maps lie in ``OUT/maps`` while they are needed.
+
+    Args:
+        request: what to explore.
+        out: gets ``index.html``, ``plots``, a CSV file for each subject, and ``explore.log``.
+        overwrite: replace `out` if it holds something that frugalseg has written.
+        findings: told what the check of the data folder found.
+        progress: told of each step.
+
+    Raises:
+        InputError: the data folder has errors, the backbone cannot be loaded, too few images, an unknown tap, or
+            another run is at work in `out`.
+    """
+    fit = request.fit
+    if fit.family == AUTO:
+        raise InputError("--backbone auto: name one backbone to explore")
+    spare_inputs(out, fit.data, request.test, *fit.places)
+    if not (out / RECORD).is_file():
+        require_new(out, overwrite)  # before the network, which may have to be fetched
+    settings = Settings.of(fit.settings)
+    segmenter = new_segmenter(fit)
+    opened = OpenedFolder.of(fit.data, keep=KEPT, channels=fit.channels)
+    if opened.layout.origins is None:
+        segmenter.require_reading()  # before all images are read and checked
+    train = checked(opened, settings.small_region, findings)
+    test = folder_to_test(request, train, progress)
+    ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
+    sweep, studies = TapSweep(ground), ModelStudies(ground)
+    command = describe(request, segmenter, train, test)
+    require_ready(out, command, overwrite)
+    with own_folder(out, command, overwrite) as resumed, logged(out / "explore.log") as log:
+        log.info("%s %s", "going on with" if resumed else "exploring", request)
+        announced = announcement(ground, sweep, studies)
+        log.info("%s", announced)
+        line(progress, announced)
+        taps, found = sweep.run(), studies.run()
+        write_tables(out, taps, found, ground.classes)
+        page = ExplorationPage(ground, f"{fit.family} on {fit.data.name}").save(sweep, taps, found)
+        shutil.rmtree(out / "maps", ignore_errors=True)
+    return Exploration(taps, found, page)
+
+
+def folder_to_test(request: ExploreRequest, train: SegmentationFolder, progress: Progress) -> SegmentationFolder | None:
+    """The images to test on, in the classes and channels of those to learn from."""
+    if request.test is None:
+        return None
+    opened = OpenedFolder.of(request.test, keep=KEPT, channels=train.channels)
+    found = SegmentationFolder(opened, train.classes)
+    check_annotated(found, progress)
+    return found
+
+
+def ground_of(
+    request: ExploreRequest,
+    segmenter: Segmenter,
+    train: SegmentationFolder,
+    test: SegmentationFolder | None,
+    out: Path,
+    progress: Progress,
+) -> Ground:
+    """What the explorations stand on; raises `InputError` for too few images."""
+    dataset = train if test is None else Chain(train, test)
+    segmenter.require_readable(dataset)
+    targets = list(targets_of(dataset))
+    if test is None:
+        splits = splits_of(targets, request.explore.folds, request.explore.seed)
+    else:
+        splits = [Split(tuple(range(len(train))), tuple(range(len(train), len(targets))))]
+    return Ground(
+        backbone=segmenter.backbone,
+        given=request.given,
+        settings=request.explore,
+        model={**request.fit.settings, "seed": request.explore.seed},
+        device=request.fit.device,
+        dataset=dataset,
+        annotated=len(train),
+        targets=targets,
+        splits=splits,
+        classes=train.classes,
+        out=out,
+        progress=progress,
+    )
+
+
+def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
+    """What the exploration will take."""
+    networks = [window.network for size in ground.sizes for window in ground.segmenter().windows(size)]
+    readings = [*(part for part in sweep.parts if sweep.taps or sweep.pictures.taps)]
+    readings += [ground.backbone] if studies.subjects else []
+    stored = max(stored_bytes(each.taps, networks, each.map_sizes) for each in readings)
+    seconds = sweep.seconds() * bool(sweep.taps or sweep.pictures.taps) + studies.seconds()
+    taps = f"{count(len(sweep.taps), 'tap')} alone, " if sweep.taps else ""
+    return (
+        f"{taps}{count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
+        f"do, and up to {size_text(stored)} of disk for the maps"
+    )
+
+
+def describe(
+    request: ExploreRequest, segmenter: Segmenter, train: SegmentationFolder, test: SegmentationFolder | None
+) -> dict[str, Any]:
+    """What an exploration depends on, as JSON values."""
+    fit = request.fit
+    read = [path for place in fit.places for path in files_read(place)]
+    files = [*train.files, *(test.files if test is not None else []), *read]
+    return plain(
+        {
+            "command": "explore",
+            "family": fit.family,
+            "checkpoint": fit.checkpoint,
+            "backbone": {**fit.backbone, **segmenter.backbone.config()},
+            "settings": dict(fit.settings),
+            "explore": asdict(request.explore),
+            "classes": asdict(train.classes),
+            "channels": None if fit.channels is None else asdict(fit.channels),
+            "files": stamps(files),
+        }
+    )

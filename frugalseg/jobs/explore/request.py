@@ -1,0 +1,104 @@
+"""What a call of ``explore`` asks for; light, for the command line reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalseg.support.errors import InputError
+from frugalseg.support.options import check_ranges, option, ranged
+from frugalseg.support.ranges import COUNT, MEMBERS, RUNS, SEED, Range
+
+if TYPE_CHECKING:
+    from frugalseg.jobs.request import FitRequest
+
+SUBJECTS = {
+    "taps": "mIoU of every tap alone",
+    "clusters": "pictures of k-means clusters and principal components",
+    "images": "mIoU with fewer annotated images",
+    "members": "mIoU with fewer members in the ensemble",
+    "uncertainty": "whether the uncertainty finds the mistakes",
+}
+"""What can be explored."""
+
+FEW, USUAL = 3, 10
+"""Members of the classifier of a single tap, of which there are many, and of the others, as `fit` has them."""
+
+
+@dataclass(frozen=True)
+class ExploreSettings:
+    """What is looked at, and how closely.
+
+    Attributes:
+        what: keys of `SUBJECTS`.
+        folds: parts of the images, each predicted by a classifier of the others; not used with test images.
+        members: of each classifier; of `members`, the largest number. None: 3 for single taps, 10 for the others.
+        runs: of `images` and `members`, with different seeds.
+        sizes: the numbers of images of `images`; None: 1, 2, 4 and so on.
+        taps: that `clusters` shows; None: some that are spread over all.
+        clusters: numbers of clusters, k.
+        pictures: images that `clusters` shows.
+        seed: of everything random.
+    """
+
+    what: tuple[str, ...] = option(
+        ("taps", "clusters"), f"What to find out: any of {', '.join(SUBJECTS)}, separated by commas; or all."
+    )
+    folds: int = option(
+        3,
+        "Without --test: the number of parts of the images, each of which is predicted by a classifier of the others.",
+        within=Range(2, 1000),
+    )
+    members: int | None = option(
+        None,
+        "The number of members of each classifier; for members, the largest number. By default 3 for taps and 10 for "
+        "the others.",
+        within=MEMBERS,
+    )
+    runs: int = option(3, "For images and members: the number of runs with different seeds.", within=RUNS)
+    sizes: tuple[int, ...] | None = option(
+        None, "For images: the numbers of images to learn from. By default 1, 2, 4 and so on.", within=COUNT
+    )
+    taps: tuple[str, ...] | None = option(
+        None, "For clusters: the taps to show, such as t50.block6. By default some that are spread over all."
+    )
+    clusters: tuple[int, ...] = option(
+        (5,), "For clusters: the number of clusters, or several of them.", within=Range(2, 254)
+    )
+    pictures: int = option(4, "For clusters: the number of images to show.", within=Range(1, 100))
+    seed: int = ranged(0, SEED)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.what == ("all",):
+            object.__setattr__(self, "what", tuple(SUBJECTS))
+        wrong = [name for name in self.what if name not in SUBJECTS]
+        if wrong or not self.what:
+            named = ", ".join(wrong) or "empty"
+            raise InputError(f"--what {named}: give any of {', '.join(SUBJECTS)}, separated by commas; or all")
+        if not self.clusters:
+            raise InputError("--clusters empty: give a number, or several, such as 5,10")
+
+    def members_for(self, subject: str) -> int:
+        """Of the classifiers of a subject."""
+        return self.members or (FEW if subject == "taps" else USUAL)
+
+
+@dataclass(frozen=True)
+class ExploreRequest:
+    """A call of `explore`.
+
+    Attributes:
+        fit: the annotated images, the backbone and the settings of a model, as `fit` takes them.
+        explore: what is looked at.
+        test: a folder of other annotated images to test on; None: cross-validation.
+    """
+
+    fit: "FitRequest"
+    explore: ExploreSettings
+    test: Path | None = None
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The options of the backbone that the user gave."""
+        return self.fit.backbone

@@ -1,0 +1,77 @@
+"""How good a model gets with more annotated images, and with more members of its ensemble."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.selection.folds import Split
+from frugalseg.selection.trial import Trial
+from frugalseg.support.errors import InputError
+from frugalseg.support.text import count
+
+MEMBERS = (1, 2, 3, 4, 5, 6, 8)
+"""Numbers of members that are tried; beyond, multiples of 5, and the number that was trained."""
+
+
+def most_images(targets: Sequence[NDArray[np.uint8]], splits: Sequence[Split]) -> int:
+    """How many annotated images every split has to learn from."""
+    return min(len(learned_from(targets, split)) for split in splits)
+
+
+def learned_from(targets: Sequence[NDArray[np.uint8]], split: Split) -> list[int]:
+    """The training images of a split that have labels."""
+    return [image for image in split.train if (targets[image] != NOT_ANNOTATED).any()]
+
+
+def sizes_up_to(most: int, given: Sequence[int] | None = None) -> tuple[int, ...]:
+    """The numbers of images to try: 1, 2, 4, ... and `most`, or those that are given.
+
+    Raises:
+        InputError: one of the given is 0, or more than there are.
+    """
+    if given is None:
+        doubled = [2**power for power in range(most.bit_length()) if 2**power < most]
+        return (*doubled, most)
+    wrong = [size for size in given if not 1 <= size <= most]
+    if wrong or not given:
+        raise InputError(
+            f"--sizes {', '.join(map(str, wrong)) or 'empty'}: there are {count(most, 'annotated image')} to learn "
+            f"from; give numbers from 1 to {most}"
+        )
+    return tuple(sorted(set(given)))
+
+
+def members_up_to(most: int) -> tuple[int, ...]:
+    """The numbers of members to try of an ensemble of `most`."""
+    return tuple(sorted({m for m in (*MEMBERS, *range(10, most, 5), most) if m <= most}))
+
+
+def with_images(trial: Trial, splits: Sequence[Split], size: int, seed: int) -> ConfusionMatrix:
+    """The test images, by classifiers of `size` training images each.
+
+    A seed puts the training images of a split into an order, of which a size takes the first: the images of a smaller
+    size are among those of a larger one.
+    """
+    found = ConfusionMatrix(trial.num_classes)
+    for number, split in enumerate(splits):
+        images = learned_from(trial.targets, split)
+        order = np.random.default_rng((seed, number)).permutation(len(images))
+        predictor = trial.trained((images[place] for place in order[:size]), seed).predictor()
+        for image in split.test:
+            found.merge(trial.compared(image, predictor))
+    return found
+
+
+def with_members(trial: Trial, splits: Sequence[Split], numbers: Sequence[int], seed: int) -> list[ConfusionMatrix]:
+    """The test images by the first so many members of one ensemble; members do not depend on those beside them."""
+    found = [ConfusionMatrix(trial.num_classes) for _ in numbers]
+    for split in splits:
+        classifier = trial.trained(split.train, seed)
+        for matrix, number in zip(found, numbers, strict=True):
+            predictor = classifier.select(range(number)).predictor()
+            for image in split.test:
+                matrix.merge(trial.compared(image, predictor))
+    return found

@@ -1,0 +1,232 @@
+"""Which steps, blocks or layers suit the annotated images: a greedy forward choice under cross-validation.
+
+It begins with the best single place, and adds whatever improves the score most until nothing does. In the end, what it
+has found and the family's own preset are compared once more, on other folds: the best of many scores is partly luck.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalseg.backbones import Backbone
+from frugalseg.classifier.extraction import Extraction
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.example import Example
+from frugalseg.data.subset import Subset
+from frugalseg.segmenter import Segmenter
+from frugalseg.selection.choice import FOLDS, MEMBERS, Score, sample
+from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_try
+from frugalseg.selection.cross_validation import every_window, tested
+from frugalseg.selection.folds import FEWEST, splits_of
+from frugalseg.selection.places import InPasses, Places, every_place, passes_of, places_of, taps_at
+from frugalseg.selection.tap_choice import Step, TapChoice, words
+from frugalseg.selection.trial import Trial
+from frugalseg.support import digests
+from frugalseg.support.errors import InputError
+from frugalseg.support.progress import Progress, line, silent
+from frugalseg.support.records import kept
+
+GAIN = 0.003
+"""Of mIoU, which an addition has to bring: less is within the noise of a score."""
+TRIED = 6
+"""Additions that are tried in a round, the best of the round before."""
+MOST_IMAGES = 40
+"""Annotated images that are compared; of more, a sample."""
+THINNED = 3
+"""Of the values that take a pass each and are not in the preset, one out of so many is a candidate."""
+
+
+def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
+    """What is chosen among; the values that the user gives are the candidates of their option.
+
+    Args:
+        backbone: with the options that the user gave.
+        given: these options.
+
+    Raises:
+        InputError: no option of the family chooses taps, or there is only one place.
+    """
+    own, every = places_of(backbone.taps), every_place(backbone, given)
+    if not every:
+        raise InputError(f"the {backbone.family} backbone has no options to choose among; leave --choose out")
+    for name in every:
+        if given.get(name) is None:
+            among = every[name][:: THINNED if name == backbone.passes else 1]
+            every[name] = tuple(sorted({*own[name], *among}))
+    if all(len(values) < 2 for values in every.values()):
+        raise InputError(f"{words(every)} is all there is to choose from; give several values, or leave --choose out")
+    return every
+
+
+class TapChooser:
+    """Chooses where a backbone is read.
+
+    Args:
+        segmenter: not fitted; with the options that the user gave.
+        dataset: annotated images.
+        classes: their table.
+        given: options of the backbone that the user gave.
+        work: folder of maps and scores, with which an interrupted choice goes on; None keeps them in memory.
+
+    Attributes:
+        wide: the same segmenter, reading at all candidates.
+
+    Raises:
+        InputError: too few annotated images, or nothing to choose among.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        dataset: Sequence[Example],
+        classes: ClassTable,
+        given: Mapping[str, Any],
+        work: Path | None = None,
+    ) -> None:
+        self.backbone, self.dataset, self.classes, self.work = segmenter.backbone, dataset, classes, work
+        self.candidates = candidate_places(segmenter.backbone, given)
+        self.preset = places_of(segmenter.backbone.taps)
+        self.settings = segmenter.settings
+        targets = list(targets_of(dataset))
+        labelled = [number for number, target in enumerate(targets) if (target != NOT_ANNOTATED).any()]
+        annotated = [targets[number] for number in labelled]
+        chosen = sample(annotated, MOST_IMAGES, self.settings.seed)
+        self.images, self.labelled = [labelled[place] for place in chosen], len(labelled)
+        self.targets = [targets[number] for number in self.images]
+        self.splits = [splits_of(self.targets, self.folds, seed) for seed in (self.settings.seed, self.other_seed)]
+        wide = segmenter.backbone.reading(**self.candidates)
+        self.wide = Segmenter(wide, device=segmenter.device, **vars(self.settings))
+        self._scores: dict[str, Score] = {}
+
+    @property
+    def folds(self) -> int:
+        """Parts of the images."""
+        return min(FOLDS, max(FEWEST, len(self.targets)))
+
+    @property
+    def other_seed(self) -> int:
+        """Of the folds and classifiers of the last comparison."""
+        return (self.settings.seed + 1) % 2**32
+
+    def seconds(self) -> float:
+        """What the choice takes at most, on two CPU cores; what is added to more than a few times is rare."""
+        parts = passes_of(self.wide.backbone, self.candidates)
+        one = Segmenter(self.wide.backbone.reading(**parts[0]), **vars(self.settings))
+        sizes = [(target.shape[0], target.shape[1]) for target in self.targets]
+        features = len(parts) * len(sizes) * seconds_an_image(one, sizes)
+        values = sum(len(values) for values in self.candidates.values())
+        rounds = 2 * values + 4 * TRIED
+        return seconds_once(0) + features + rounds * seconds_to_try(sizes, self.folds)
+
+    def extraction(self) -> Extraction:
+        """The maps of all candidates, none of them computed yet but those in the folder `work`."""
+        compared = self.dataset if len(self.images) == len(self.dataset) else Subset(self.dataset, self.images)
+        return every_window(self.wide, compared, self.work and self.work / "maps")
+
+    def choose(self, extraction: Extraction, progress: Progress = silent) -> TapChoice:
+        """Compare, and choose.
+
+        Args:
+            extraction: of `extraction`; its maps are computed here where they are missing.
+            progress: told of each step.
+        """
+        extraction.compute(InPasses(self.wide), progress)
+        trial = Trial(self.wide, self.targets, extraction, MEMBERS, len(self.classes))
+        steps = list(self._steps(trial, progress))
+        preset = self._score(trial, self.preset)
+        found = steps[-1].places
+        final = self._score(trial, found, again=True), self._score(trial, self.preset, again=True)
+        better = final[0].miou > final[1].miou
+        return TapChoice(
+            found if better else self.preset, tuple(steps), preset, final, (len(self.images), self.labelled)
+        )
+
+    def _steps(self, trial: Trial, progress: Progress) -> Iterator[Step]:
+        """The best single place, then what is added to it."""
+        places = {name: middle(self.preset.get(name, values)) for name, values in self.candidates.items()}
+        # The option with most values first: the others begin where the preset has its middle.
+        for name in sorted(self.candidates, key=lambda name: -len(self.candidates[name])):
+            each = {value: {**places, name: (value,)} for value in self.candidates[name]}
+            scores = {value: self._score(trial, one, progress) for value, one in each.items()}
+            best = max(scores, key=lambda value: scores[value].miou)
+            places = each[best]
+        step = Step(words(places), places, self._score(trial, places))
+        promise: dict[tuple[str, Any], float] = {}
+        while True:
+            line(progress, f"{step.what}: mIoU {100 * step.score.miou:.1f}")
+            yield step
+            additions = [
+                (name, value)
+                for name, values in self.candidates.items()
+                for value in values
+                if value not in step.places[name]
+            ]
+            additions.sort(key=lambda one: -promise.get(one, np.inf))
+            tried = additions[: TRIED if promise else None]
+            promise |= {one: self._score(trial, self._with(step.places, *one), progress).miou for one in tried}
+            best_addition = max(tried, key=lambda one: promise[one], default=None)
+            if best_addition is None or promise[best_addition] < step.score.miou + GAIN:
+                return
+            more = self._with(step.places, *best_addition)
+            step = Step(f"+ {words({best_addition[0]: best_addition[1:]})}", more, self._score(trial, more))
+
+    def _with(self, places: Places, name: str, value: Any) -> Places:
+        """Some places and one value more, in the order of the candidates."""
+        wanted = {*places[name], value}
+        return {**places, name: tuple(each for each in self.candidates[name] if each in wanted)}
+
+    def _score(self, trial: Trial, places: Places, progress: Progress = silent, *, again: bool = False) -> Score:
+        """The cross-validated score of some places, which an interrupted choice has written."""
+        name = digests.values([sorted(places.items()), again])
+        if name not in self._scores:
+            progress("compare", len(self._scores), len(self._scores) + 1)
+
+            def compared() -> dict[str, Any]:
+                return vars(self._compared(trial, places, again=again))
+
+            file = self.work and self.work / f"score-{name}.json"
+            self._scores[name] = Score(**(compared() if file is None else kept(file, compared)))
+        return self._scores[name]
+
+    def _compared(self, trial: Trial, places: Places, *, again: bool) -> Score:
+        """The score of some places on the folds, or on the other folds."""
+        taps = taps_at(self.wide.backbone.taps, places)
+        one = trial.reading(taps)
+        if again:
+            one.seed = self.other_seed
+        found = tested(one, self.splits[again], self.classes)
+        return Score(words(places), found.miou, *found.interval())
+
+
+def choose_places(
+    segmenter: Segmenter,
+    dataset: Sequence[Example],
+    *,
+    classes: ClassTable | None = None,
+    given: Mapping[str, Any] | None = None,
+    work: Path | None = None,
+    progress: Progress = silent,
+) -> TapChoice:
+    """Choose where the backbone of a model is read; ``backbone.reading(**choice.places)`` reads there.
+
+    Args:
+        segmenter: not fitted; its settings are those of the comparison.
+        dataset: annotated images.
+        classes: their table; without it the dataset's own.
+        given: candidates of some options instead of all that the network has, and that the backbone reads now.
+        work: see `TapChooser`.
+        progress: told of each step.
+
+    Raises:
+        InputError: too few annotated images, or nothing to choose among.
+    """
+    chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, work)
+    return chooser.choose(chooser.extraction(), progress)
+
+
+def middle(values: Sequence[Any]) -> tuple[Any, ...]:
+    """The middle one of some values."""
+    return (values[len(values) // 2],)

@@ -1,0 +1,75 @@
+"""What a choice of steps, blocks or layers has come to, in words and as JSON values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from frugalseg.selection.choice import Score
+from frugalseg.selection.places import Places
+
+WITHOUT = "without choosing"
+"""What the backbone reads by itself, for tables."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the choice.
+
+    Attributes:
+        what: that was added, such as ``blocks 6``.
+        places: after it.
+        score: of these places.
+    """
+
+    what: str
+    places: Places
+    score: Score
+
+
+@dataclass(frozen=True)
+class TapChoice:
+    """What was chosen.
+
+    Attributes:
+        places: the options to use.
+        steps: how they were found.
+        preset: the score of the family's own choice on the same folds.
+        final: the scores of what was found and of the preset, on other folds.
+        images: how many annotated images were compared, and of how many.
+    """
+
+    places: Places
+    steps: tuple[Step, ...]
+    preset: Score
+    final: tuple[Score, Score]
+    images: tuple[int, int]
+
+    @property
+    def improves(self) -> bool:
+        """Whether what was found is better than the preset, which is used otherwise."""
+        return self.final[0].miou > self.final[1].miou
+
+    def __str__(self) -> str:
+        rows = [*((step.what, step.score) for step in self.steps), (WITHOUT, self.preset)]
+        rows += [("chosen, on other folds", self.final[0]), (f"{WITHOUT}, on other folds", self.final[1])]
+        width = max(len(name) for name, _ in rows)
+        table = [f"{name:{width}}  mIoU {100 * score.miou:5.1f}" for name, score in rows]
+        which = words(self.places) + ("" if self.improves else f", as {WITHOUT}: nothing was better")
+        compared = "all" if self.images[0] == self.images[1] else f"{self.images[0]} of {self.images[1]}"
+        return "\n".join([*table, f"chosen: {which} ({compared} annotated images compared)"])
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "options": {name: list(values) for name, values in self.places.items()},
+            "improves": self.improves,
+            "steps": [{"what": s.what, **vars(s.score)} for s in self.steps],
+            "preset": vars(self.preset),
+            "final": [vars(score) for score in self.final],
+            "images": list(self.images),
+        }
+
+
+def words(places: Mapping[str, Sequence[Any]]) -> str:
+    """``timesteps 50,150 blocks 5,6``."""
+    return " ".join(f"{name} {','.join(map(str, values))}" for name, values in places.items())

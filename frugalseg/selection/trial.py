@@ -1,0 +1,108 @@
+"""Many classifiers on the same maps: each is trained on some of the images, and tried on others."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.classifier.extraction import Extraction
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
+from frugalseg.classifier.training import train_ensemble
+from frugalseg.classifier.views import averaged
+from frugalseg.classifier.voting import LABELS, Wanted
+from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.taps import Tap
+from frugalseg.features.windows import Window
+from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.segmenter import Segmenter
+
+DOUBTS = Wanted(probabilities=False, uncertainty=True)
+"""Labels and uncertainty."""
+
+
+class Trial:
+    """The maps of all images, from which classifiers of some images are trained and others predicted.
+
+    Args:
+        segmenter: its backbone and settings; its classifier is neither used nor changed.
+        targets: (H, W) uint8 class positions of each image.
+        extraction: the maps of every window, see `frugalseg.selection.cross_validation.every_window`; computed before
+            anything is trained.
+        members: of each classifier.
+        num_classes: K.
+
+    Attributes:
+        seed: of the classifiers; that of the settings.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        targets: Sequence[NDArray[np.uint8]],
+        extraction: Extraction,
+        members: int,
+        num_classes: int,
+    ) -> None:
+        self.segmenter, self.targets, self.extraction = segmenter, targets, extraction
+        self.members, self.num_classes = members, num_classes
+        self.seed = segmenter.settings.seed
+        self.windows: list[dict[Window, int]] = [{} for _ in range(len(extraction.dataset))]
+        for place, each in enumerate(extraction.windows):
+            self.windows[each.image][each.window] = place
+
+    def reading(self, taps: Iterable[str | Tap]) -> "Trial":
+        """The same with some of the taps only."""
+        return Trial(self.segmenter, self.targets, self.extraction.select(taps), self.members, self.num_classes)
+
+    def trained(self, images: Iterable[int], seed: int | None = None) -> PixelClassifier:
+        """A classifier of some of the images, and of their mirror images where the settings say so.
+
+        Args:
+            images: their numbers.
+            seed: instead of the attribute.
+        """
+        settings, count = self.segmenter.settings, len(self.targets)
+        chosen = {*images}
+        mirrored = {image + count for image in chosen} if settings.mirror else set()
+        classifier, _ = train_ensemble(
+            self.extraction.pixels(chosen | mirrored),
+            self.num_classes,
+            settings.protocol,
+            members=self.members,
+            seed=self.seed if seed is None else seed,
+            device=self.segmenter.device,
+        )
+        return classifier.to(self.segmenter.device)
+
+    def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
+        """Truth and prediction of one image."""
+        found = ConfusionMatrix(self.num_classes)
+        return found.update(self.targets[image], self.labels(image, predictor).cpu().numpy())
+
+    def labels(self, image: int, predictor: EnsemblePredictor) -> Tensor:
+        """(H, W) uint8: an image as `Segmenter.predict_positions` labels it, from the stored maps."""
+        return torch.cat([piece.mask for piece in self.rows(image, predictor, LABELS)])
+
+    def predicted(self, image: int, predictor: EnsemblePredictor) -> PixelPrediction:
+        """Labels and uncertainty of an image, likewise."""
+        return whole(self.rows(image, predictor, DOUBTS), self.targets[image].shape[0], probabilities=False)
+
+    def rows(self, image: int, predictor: EnsemblePredictor, wanted: Wanted) -> Iterator[PixelRows]:
+        """What a classifier says of an image, some rows at a time."""
+        segmenter, size = self.segmenter, (self.targets[image].shape[0], self.targets[image].shape[1])
+        needed = segmenter.wanted_of_members(wanted)
+
+        def maps(number: int, window: Window) -> FeatureMaps:
+            return self.extraction.store.maps(self.windows[number][window]).to(segmenter.device)
+
+        rows = segmenter.rows_of_members(size, partial(maps, image), predictor, needed)
+        if segmenter.settings.mirrored_views:
+            other = partial(maps, image + len(self.targets))
+            rows = averaged(rows, segmenter.rows_of_members(size, other, predictor, needed))
+        if segmenter.settings.afterwards:
+            rows = segmenter.finished(rows, self.extraction.dataset[image].image)
+        return rows
