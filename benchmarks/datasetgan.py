@@ -117,9 +117,9 @@ def main() -> None:
     classifier = trained_looking([tap.channels for tap in plain.taps], LSUN_CLASSES, chosen.members, device)
     fast = plain if chosen.precision == "fp32" else stylegan_backbone(device, chosen.precision, quick=chosen.quick)
     drawing, labelling, expected = literally(plain, classifier, chosen, device)
-    *ours, found = in_our_way(segmenter_on(fast, classifier, device), fast, chosen, device)
+    ours, labels, found = in_our_way(segmenter_on(fast, classifier, device), fast, chosen, device)
     unit = 1 / (drawing + labelling)
-    rows = [row("StyleGAN2, literal", drawing, labelling, unit), row("StyleGAN2, ours", *ours, unit)]
+    rows = [row("StyleGAN2, literal", drawing, labelling, unit), row("StyleGAN2, ours", ours, labels, unit)]
     if chosen.ddpm:
         chosen.sampler, chosen.sampling_steps = DDPMGeneration().sampler, 2 if chosen.quick else None
         rows.append(row("DDPM, ours", *diffusion(chosen, device), unit))

@@ -15,7 +15,7 @@ from frugalseg.support.checked import from_arguments
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress
 from frugalseg.support.records import files_read, plain, stamps
-from frugalseg.support.runs import alone, empty, scratch
+from frugalseg.support.runs import scratch, until_released
 
 CHOSEN = ("tile", "network_size")
 """Settings that belong to what is chosen."""
@@ -28,8 +28,8 @@ def with_choice(
     work: Path,
     compared: Callable[[Choice], None],
     progress: Progress,
-) -> Iterator[tuple[FitRequest, Choice | None]]:
-    """A request whose backbone is chosen; the scores are kept until the block ends well, for a rerun after a kill.
+) -> Iterator[tuple[FitRequest, Choice | None, Callable[[], None]]]:
+    """A request whose backbone is chosen; the scores are kept until they are released, for a rerun after a kill.
 
     Args:
         request: of the family `AUTO`, or any other, which stays as it is.
@@ -38,15 +38,18 @@ def with_choice(
         compared: told of the choice.
         progress: told of each candidate.
 
+    Yields:
+        The request, the choice, and what releases the scores, see `until_released`.
+
     Raises:
         InputError: too few annotated images, a checkpoint that cannot be loaded, or settings that are to be chosen.
     """
     if request.family != AUTO:
-        yield request, None
+        yield request, None, lambda: None
         return
     candidates = candidates_of(request, dataset)
     place = work.with_name(work.name + ".choice")
-    with alone(place):
+    with until_released(place) as release:
         scratch(place, describe(request, dataset, candidates))
         settings = choice_settings(request)
         choice = choose(
@@ -70,8 +73,8 @@ def with_choice(
                 settings={**request.settings, **best.settings},
             ),
             choice,
+            release,
         )
-        empty(place)
 
 
 def choice_settings(request: FitRequest) -> ChoiceSettings:

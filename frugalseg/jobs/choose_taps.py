@@ -1,7 +1,7 @@
 """``fit --choose``: the places at which the backbone is read are chosen, and the fit goes on with the same maps."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from frugalseg.selection.tap_choice import TapChoice, words
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, line
 from frugalseg.support.records import files_read, plain, stamps
-from frugalseg.support.runs import alone, empty, scratch
+from frugalseg.support.runs import scratch, until_released
 from frugalseg.support.text import count
 
 
@@ -32,8 +32,7 @@ class Reading:
         segmenter: not fitted yet.
         choice: how the backbone or its taps were chosen, as JSON values; None if the user has named them.
         extraction: the maps for the fit, if the choice has left them.
-        release: deletes maps and scores once the model is trained; before it takes its place, for a rerun could not
-            tell what is left of a finished fit from what is under way.
+        release: deletes maps and scores once the model is trained, see `until_released`.
     """
 
     request: FitRequest
@@ -77,21 +76,13 @@ def with_taps(
         return
     place = work.with_name(work.name + ".taps")
     chooser = TapChooser(reading.segmenter, dataset, dataset.classes, reading.request.backbone, place)
-    with ExitStack() as held:
-        held.enter_context(alone(place))
+    with until_released(place) as release:
         scratch(place, describe(reading.request, chooser, dataset))
         maps = chooser.extraction()
         line(progress, announcement(chooser, maps))
         choice = chooser.choose(maps, progress)
         compared(choice)
-
-        def release() -> None:
-            if place.exists():
-                empty(place)
-            held.close()
-
         yield replace(chosen(reading.request, choice, chooser, maps, dataset), release=release)
-        release()
 
 
 def announcement(chooser: TapChooser, maps: Extraction) -> str:

@@ -92,8 +92,9 @@ def fit_folder(
         segmenter.require_readable(dataset)
     if request.folds is not None:
         folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
-    with with_choice(request, dataset, work, compared, progress) as (decided, choice):
-        reading = Reading(decided, segmenter or new_segmenter(decided), None if choice is None else asdict(choice))
+    with with_choice(request, dataset, work, compared, progress) as (decided, choice, release):
+        told = None if choice is None else asdict(choice)
+        reading = Reading(decided, segmenter or new_segmenter(decided), told, release=release)
         with with_taps(reading, dataset, work, compared, progress) as read:
             return Fit(read, dataset, place, work).run(overwrite, planned, validated, progress)
 
@@ -142,7 +143,7 @@ class Fit:
         request, segmenter, work = self.reading.request, self.reading.segmenter, self.work
         command = describe(request, segmenter.backbone, self.dataset, earlier(work))
         with alone(work):
-            if not overwrite and in_place(work, MODEL, self.place, command):
+            if not overwrite and in_place(work, MODEL, self.place, command, self.reading.release):
                 return Segmenter.from_pretrained(self.place, device=request.device)
             require_new(self.place, overwrite)  # another run may have finished it meanwhile
             resumed = scratch(work, command)

@@ -138,7 +138,8 @@ def with_checkpoints(settings: CommonSettings, run: RunFolder) -> CommonSettings
     if not lacking or not run.resumable:
         return settings
     stored = run.stored_settings()
-    return replace(settings, **{name: stored[name] for name in lacking if isinstance(stored.get(name), str)})
+    found: dict[str, Any] = {name: stored[name] for name in lacking if isinstance(stored.get(name), str)}
+    return replace(settings, **found)
 
 
 def network_digest(place: Path) -> str:
@@ -163,12 +164,12 @@ def _settle(
 ) -> CommonSettings:
     """The settings, complete, of a run that is to be begun or continued; raises `InputError` where it cannot be."""
     if run.resumable:
-        places = settings.checkpoints()  # which their digests tell better
+        places: dict[str, Any] = {**settings.checkpoints()}  # which their digests tell better
         given = _jsonable({**asdict(settings), **dict.fromkeys(places), **data})
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
         resumed: CommonSettings = family.settings_class().from_json(continued(stored, given, run.path))
-        return replace(resumed, **places)
+        return replace(resumed, **dict[str, Any](places))
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():
         run.require_free()

@@ -2,8 +2,8 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,29 @@ def alone(folder: Path, *, wait: bool = False) -> Iterator[None]:
                 _mark(folder).unlink(missing_ok=True)
 
 
+@contextmanager
+def until_released(folder: Path) -> Iterator[Callable[[], None]]:
+    """Keep a scratch folder beside another one to this process, until its content is of no more use.
+
+    Yields:
+        What empties the folder and gives it up. To be called before the result of the other one has its place, for a
+        rerun could not tell what is left of a finished run from what is under way. The end of the block does it, too.
+
+    Raises:
+        InputError: see `alone`.
+    """
+    with ExitStack() as held:
+        held.enter_context(alone(folder))
+
+        def release() -> None:
+            if folder.exists():
+                empty(folder)
+            held.close()
+
+        yield release
+        release()
+
+
 def scratch(folder: Path, command: Mapping[str, Any]) -> bool:
     """Make a scratch folder ready: kept when it is of the same command, emptied otherwise, with a warning of why.
 
@@ -183,15 +206,18 @@ def may_be_in_place(work: Path) -> bool:
     return (work / FINISHED).is_file() or _mark(work).is_file()
 
 
-def in_place(work: Path, name: str, out: Path, command: Mapping[str, Any]) -> bool:
+def in_place(
+    work: Path, name: str, out: Path, command: Mapping[str, Any], release: Callable[[], None] = lambda: None
+) -> bool:
     """Whether `out` is complete: the result of the same command, killed in `put_in_place` before it had tidied up.
 
-    If so, the scratch folder is emptied now.
+    If so, the scratch folder is emptied now, after `release` has given up others, see `until_released`.
     """
     said = any(Record(path).says(command) for path in (work / FINISHED, _mark(work)))
     if not out.is_dir() or (work / name).exists() or not said:
         return False
     log.warning("%s: is complete; an earlier run of the same command has written it", out)
+    release()
     Record(_mark(work)).write(command)
     empty(work)
     return True

@@ -15,7 +15,7 @@ def exact_convolutions() -> Iterator[None]:
     much, in about a third more time.
     """
     before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
         yield
     finally:

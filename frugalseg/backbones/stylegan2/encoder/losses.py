@@ -63,7 +63,8 @@ def delta_lengths(codes: Tensor, apart: int) -> Tensor:
 
     The sum over the codes of the mean over the images (section 4.1).
     """
-    return (codes[:, 1:apart] - codes[:, :1]).norm(dim=2).mean(dim=0).sum()
+    lengths: Tensor = (codes[:, 1:apart] - codes[:, :1]).norm(dim=2)
+    return lengths.mean(dim=0).sum()
 
 
 def deception(logits: Tensor) -> Tensor:

@@ -149,13 +149,12 @@ class Encoder(Trunk):
             (B, N, W): the first code, and for each other one the sum of the first and what it differs by.
         """
         levels = self.pyramid(images)
-        first, *differences = (
-            head(levels[self.heads.level(code)])
-            for code, head in enumerate(self.styles[:apart])  # type: ignore[misc]
-        )
+        heads = list(self.styles)[:apart]
+        first, *differences = [head(levels[self.heads.level(code)]) for code, head in enumerate(heads)]
         none = torch.zeros_like(first)
-        behind = [none] * (self.heads.codes - len(differences) - 1)
-        return first[:, None] + torch.stack([none, *differences, *behind], dim=1)
+        behind = [none] * (self.heads.codes - len(heads))
+        codes: Tensor = first[:, None] + torch.stack([none, *differences, *behind], dim=1)
+        return codes
 
 
 def merged(deeper: Tensor, finer: Tensor) -> Tensor:

@@ -131,9 +131,9 @@ class E4EPretrainSettings(AlternatingSettings):
     def codes_apart(self, step: int, codes: int) -> int:
         """How many of so many codes differ in a step; the others equal the first."""
         begin, end = self.apart_begin * self.steps, self.apart_end * self.steps
-        if step < begin:
-            return 1
-        return min(codes, 2 + int((step - begin) / max(end - begin, 1) * (codes - 1)))
+        if not begin <= step < end:
+            return codes if step >= end else 1
+        return 2 + int((step - begin) / (end - begin) * (codes - 1))
 
 
 def check_size(size: tuple[int, int], stride: int, resolution: int) -> None:

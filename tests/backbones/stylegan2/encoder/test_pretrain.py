@@ -57,8 +57,18 @@ TINY = E4EPretrainSettings(
     width=4,
     units=(1, 1, 1, 1),
     ema_images=40,
+    apart_begin=0.0,
+    apart_end=0.0,
     precision="fp32",
 )
+
+
+UNSEEN = (
+    "body.1.shortcut_layer.1.bias",
+    "body.2.res_layer.0.running_mean",
+    "body.2.shortcut_layer.1.running_mean",
+)
+"""The bias that no code of a generator of 16 pixels depends on, and the means that follow it."""
 
 
 class TestE4EPretraining(PretrainingChecks):
@@ -73,9 +83,14 @@ class TestE4EPretraining(PretrainingChecks):
         ({"first_stride": 2}, "no size at all"),
         ({"first_stride": 3}, "first_stride is 3"),
         ({"units": (1, 2)}, "units 1,2: give one number for each of 4 stages"),
-        ({"apart_begin": 0.5}, "apart_begin is 0.5, above apart_end"),
+        ({"apart_begin": 0.5}, r"apart_begin is 0\.5, above apart_end"),
         ({"precision": "fp16"}, "give bf16 or fp32"),
     )
+
+    @staticmethod
+    def told(name: str, value: torch.Tensor) -> Any:
+        """The norms behind one bias take it away again; only a code that reads the finest level would see it."""
+        return slice(0) if name.endswith(UNSEEN) else ...
 
     def test_the_result_inverts_the_generator_that_it_was_trained_for(self, straight: Path) -> None:
         backbone = load_backbone("gan_inversion", straight)
@@ -110,7 +125,7 @@ def test_codes_are_told_apart_one_after_another() -> None:
     counts = [settings.codes_apart(step, 6) for step in range(100)]
     assert counts[:10] == [1] * 10 and counts[50:] == [6] * 50
     assert [counts.index(n) for n in range(2, 7)] == [10, 18, 26, 34, 42]
-    assert {replace(settings, apart_begin=0.0, apart_end=0.0).codes_apart(step, 6) for step in range(3)} == {2, 6}
+    assert TINY.codes_apart(0, 6) == 6
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -187,7 +202,8 @@ def drawn_photos(folder: Path, count: int) -> None:
 @pytest.mark.slow
 def test_learning_brings_the_drawn_images_nearer(tmp_path: Path) -> None:
     drawn_photos(tmp_path / "photos", 32)
-    settings: Any = replace(TINY, steps=200, batch_size=8, width=6, learning_rate=3e-3, flip=False, ema_images=400)
+    settings = replace(TINY, batch_size=8, width=6, learning_rate=3e-3, flip=False, ema_images=400)
+    settings = replace(settings, apart_begin=0.1, apart_end=0.3)
     photos = [torch.from_numpy(np.array(Image.open(path))) for path in sorted((tmp_path / "photos").iterdir())]
     images = torch.stack(photos).permute(0, 3, 1, 2).float() / 255
     errors = []
