@@ -166,7 +166,7 @@ class Model(ABC):
             dataset: of examples; nothing of it is kept.
         """
 
-    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+    def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """Images as the network sees them, and what it draws in their place to see them: whether it knows such images.
 
         Args:

@@ -247,7 +247,7 @@ class Segmenter(Model):
             example = dataset[index]
             yield example, next(self.predict_maps([own.maps(example)], [example.image]))
 
-    def reconstructions(self, images: Sequence[NDArray[np.uint8]]) -> Tensor | None:
+    def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """See `Model.reconstructions`; None also where images are seen through several windows."""
         if self.tiled:
             return None

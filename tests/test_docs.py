@@ -119,7 +119,7 @@ def test_commands_are_right(document: Path) -> None:
 WRONG = [
     ("fit DATA --chekpoint my_ddpm -o MODEL", "No such option"),
     ("fit DATA --checkpoint my_ddpm", "Missing option"),
-    ("fit DATA --blocks 1 -o MODEL", "an option of ddpm and mae"),
+    ("fit DATA --blocks 1 -o MODEL", "an option of ddpm, mae and alae"),
     ("predict MODEL", "Missing"),
     ("pretrain gan PHOTOS -o my_gan", "not a backbone family"),
     ("generate MODEL -n many -o SYNTHETIC", "Invalid value"),
@@ -367,7 +367,13 @@ def execute(codes: Iterable[str], image: Any) -> dict[str, Any]:
     return names
 
 
-WITH_PYTHON = [document for document in DOCUMENTS if python_blocks(document)]
+LONG = {"explore.md", "python.md"}
+"""Documents whose Python takes most of a minute."""
+WITH_PYTHON = [
+    pytest.param(document, marks=[pytest.mark.slow] if document.name in LONG else [])
+    for document in DOCUMENTS
+    if python_blocks(document)
+]
 
 
 @pytest.mark.parametrize("document", WITH_PYTHON, ids=lambda path: path.name)

@@ -16,6 +16,7 @@ from frugalseg.backbones.registry import JOIN, Combination, Family, family_named
 from frugalseg.cli.options import Flag, accepting, escaped
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import options_of
+from frugalseg.support.text import listed
 
 BACKBONE = "--backbone"
 
@@ -63,7 +64,7 @@ class FamilyOptions:
             if owners:
                 known = ", ".join("/".join(flag.spellings) for flag in self.flags(chosen)) or "none"
                 raise InputError(
-                    f"{option}: an option of {' and '.join(owners)}, not of {chosen.name}, whose options are: {known}; "
+                    f"{option}: an option of {listed(owners)}, not of {chosen.name}, whose options are: {known}; "
                     f"leave it out, or choose another family, see {command} {BACKBONE} {owners[0]} --help"
                 )
 

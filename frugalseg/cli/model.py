@@ -118,8 +118,8 @@ def fit(
         bool,
         typer.Option(
             "--choose",
-            help="Choose the steps, blocks or layers to read on your images, by cross-validation. What you give of "
-            "them, such as --blocks 4,5,6,7, is what is chosen among.",
+            help="Choose the steps, blocks or layers to read on your images, by cross-validation. The ones "
+            "that you name with the options of the backbone are the candidates.",
         ),
     ] = False,
     seed: Seed = 0,

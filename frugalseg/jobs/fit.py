@@ -185,7 +185,8 @@ class Fit:
 
 def draw_again(segmenter: Segmenter, dataset: SegmentationFolder, folder: Path) -> None:
     """Save a picture of some images above what the network draws in their place, for networks that do."""
-    shown = [dataset[number].image for number in range(min(SHOWN, len(dataset)))]
+    # One after another, since most networks draw nothing and need not have them decoded.
+    shown = (dataset[number].image for number in range(min(SHOWN, len(dataset))))
     found = segmenter.reconstructions(shown)
     if found is not None:
         save_grid(found, folder / "reconstructions.png")

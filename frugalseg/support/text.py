@@ -9,6 +9,11 @@ def listing(items: Sequence[object], limit: int = 10) -> str:
     return shown if len(items) <= limit else f"{shown} and {len(items) - limit} more"
 
 
+def listed(items: Sequence[str]) -> str:
+    """All items in a sentence: ``a, b and c``."""
+    return " and ".join([*filter(None, [", ".join(items[:-1])]), *items[-1:]])
+
+
 def count(number: int, noun: str) -> str:
     """``1 image`` or ``2 images``; for nouns that take an s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

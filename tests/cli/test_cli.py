@@ -177,7 +177,7 @@ def test_fit_names_what_is_wrong_with_the_data(spoil, words, data, tmp_path, cap
         (["--backbone", "gan"], "known: ddpm, swav"),
         (["--backbone", "ddpm"], "needs a checkpoint"),
         (["--checkpoint", "nowhere.pt"], "no such file"),
-        (["--backbone", "colour", "--blocks", "1,2"], "--blocks: an option of ddpm and mae, not of colour"),
+        (["--backbone", "colour", "--blocks", "1,2"], "--blocks: an option of ddpm, mae and alae, not of colour"),
         (["--backbone", "ddpm", "--blocks", "a"], "whole numbers"),
         (["--backbone", "colour", "--size", "12"], "height x width"),
         (["--backbone", "colour", "--protocol", "fast"], "known: default, paper"),

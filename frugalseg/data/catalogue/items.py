@@ -156,8 +156,10 @@ def benchmark_of(name: str) -> str:
     return benchmark if known and (not slash or part in known.parts) else ""
 
 
-def checkpoint_item(name: str | Path) -> Item | None:
+def checkpoint_item(name: object) -> Item | None:
     """The checkpoint of a name in the catalogue; None for a path that exists, and for anything else."""
+    if not isinstance(name, str | Path):  # families say what they take
+        return None
     item = ITEMS.get(Path(name).as_posix())
     return item if item is not None and item.kind == "checkpoint" and not Path(name).exists() else None
 
