@@ -97,10 +97,8 @@ class TestE4EPretraining(PretrainingChecks):
         super().test_a_run_on_windows_continues_to_the_same_weights(photos, tmp_path)
 
     @pytest.mark.slow
-    def test_a_run_stopped_by_the_clock_continues_to_the_same_weights(
-        self, photos: Path, straight: Path, tmp_path: Path
-    ) -> None:
-        super().test_a_run_stopped_by_the_clock_continues_to_the_same_weights(photos, straight, tmp_path)
+    def test_a_killed_run_continues_to_the_same_weights(self, photos: Path, straight: Path, tmp_path: Path) -> None:
+        super().test_a_killed_run_continues_to_the_same_weights(photos, straight, tmp_path)
 
     def test_the_result_inverts_the_generator_that_it_was_trained_for(self, straight: Path) -> None:
         backbone = load_backbone("gan_inversion", straight)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from frugalseg.backbones import load_backbone
 from frugalseg.backbones.stylegan2.encoder.pair import save_inverter
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
@@ -26,15 +27,11 @@ def data(tmp_path_factory):
     return folder
 
 
-def fitted(data, out, family, checkpoint=None, **settings):
-    fit_folder(FitRequest(data, family, checkpoint, {}, {**FAST, **settings}), out)
-    evaluate_folder(out, data, out.parent / "evaluation")
-    return (out.parent / "evaluation" / "index.html").read_text()
-
-
 def test_originals_are_shown_beside_what_is_drawn(data, tmp_path):
     save_inverter(inverter(), tmp_path / "e4e")
-    page = fitted(data, tmp_path / "model", "gan_inversion", str(tmp_path / "e4e"))
+    fit_folder(FitRequest(data, "gan_inversion", str(tmp_path / "e4e"), {}, FAST), tmp_path / "model")
+    evaluate_folder(tmp_path / "model", data, tmp_path / "evaluation")
+    page = (tmp_path / "evaluation" / "index.html").read_text()
     assert "What the network draws" in page and "drawn" in page
     grid = np.asarray(Image.open(tmp_path / "model" / "reconstructions.png"))
     # Two images in two rows, 32 pixels each with lines of one pixel around them, three times enlarged.
@@ -49,14 +46,8 @@ def test_originals_are_shown_beside_what_is_drawn(data, tmp_path):
     torch.testing.assert_close(drawn, model.backbone.reconstructions(seen), atol=1e-5, rtol=1e-5)
 
 
-def test_other_networks_draw_nothing(data, tmp_path):
-    page = fitted(data, tmp_path / "model", "colour")
-    assert "What the network draws" not in page
-    assert not (tmp_path / "model" / "reconstructions.png").exists()
-
-
-def test_windows_are_not_drawn_again(data, tmp_path):
-    save_inverter(inverter(), tmp_path / "e4e")
-    page = fitted(data, tmp_path / "m", "gan_inversion", str(tmp_path / "e4e"), tile=True)
-    assert "What the network draws" not in page
-    assert not (tmp_path / "m" / "reconstructions.png").exists()
+def test_other_networks_and_windows_are_not_drawn_again(tmp_path):
+    save_inverter(inverter(), tmp_path)
+    images = [picture(0, 40, 48)]
+    assert Segmenter(load_backbone("colour")).reconstructions(images) is None
+    assert Segmenter(load_backbone("gan_inversion", tmp_path), tile=True).reconstructions(images) is None
