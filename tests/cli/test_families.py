@@ -116,7 +116,10 @@ def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["fit", "x", "-o", "y", "--blocks", "1"], ["--blocks", "ddpm, mae and alae", "--layers", "fit --backbone ddpm"]),
+        (
+            ["fit", "x", "-o", "y", "--blocks", "1"],
+            ["--blocks", "ddpm, mae and alae", "--layers", "fit --backbone ddpm"],
+        ),
         (["fit", "x", "-o", "y", "--backbone", "mae", "--timesteps=5"], ["ddpm", "of mae", "--blocks, --inputs"]),
         (["fit", "x", "-o", "y", "--backbone", "colour", "--outputs"], ["ddpm, swav and mae", "--native-size"]),
         (
