@@ -246,6 +246,7 @@ NOT_RUN = {
     "lsun_cat.pt": "a published file",
     "ffhq.pth": "a published file",
     "celeba-hq256.pth": "a published file",
+    "e4e_church.pt": "a published file",
     "UNLABELED_AND_TRAIN": "takes hours, and needs the street photographs",
     "-n 800": "800 images are for a benchmark",
 }
@@ -259,6 +260,7 @@ TINY = {
     "swav": "--prototypes 4 --queue 0",
     "alae": "--latent-size 8 --base-channels 4 --max-channels 8 --mapping-layers 1",
     "stylegan2": "--latent-size 4 --base-channels 4 --max-channels 6 --mapping-layers 1",
+    "e4e": "--width 4 --units 1,1,1,1",
     "mae": "--patch 2 --width 64 --depth 1 --decoder-width 32 --decoder-depth 1",
 }
 

@@ -67,7 +67,8 @@ def test_some_rows_at_a_time_are_what_all_at_once_are(size):
     logits = torch.randn(2, 5, 64, 96, generator=torch.Generator().manual_seed(0)) * 5
     for whole, parts in zip(stretched(logits, size), stretched(logits, size, most=0), strict=True):
         one, other = joined(list(whole)), joined(list(parts))
-        torch.testing.assert_close(other.probabilities, one.probabilities, rtol=0, atol=1e-5)
+        # Logits reach 20, where float32 steps by 2e-6; the two ways round a handful of times differently.
+        torch.testing.assert_close(other.probabilities, one.probabilities, rtol=0, atol=2e-5)
         torch.testing.assert_close(other.uncertainty, one.uncertainty, rtol=0, atol=1e-4)
         best = one.probabilities.topk(2, dim=0).values
         assert torch.equal(other.mask[best[0] - best[1] > 1e-5], one.mask[best[0] - best[1] > 1e-5])
