@@ -1,13 +1,13 @@
 """What a user sets: which activations of the generator are read, how it draws images, and how it is trained."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from frugalseg.backbones.alae.shape import LAYERS, SMALLEST, Shape
+from frugalseg.backbones.alae.shape import SMALLEST, Shape
 from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.settings import LONGEST_ON_CPU, AlternatingSettings
+from frugalseg.pretraining.squares import largest_square, nearest_side, require_square
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -16,8 +16,6 @@ from frugalseg.support.ranges import AMOUNT, DEPTH, SIDE, WEIGHT, WIDTH, Range
 Steady = Literal["expected", "none"]
 """What stands in for noise where nothing is to be random."""
 TRUNCATION = Range(0, 1, whole=False)
-SIDES = SMALLEST << 1, SMALLEST << (int(LAYERS.most) - 1)
-"""The smallest and the largest images, in pixels a side."""
 FFHQ = Shape(layers=9, latent=512, start=16, most=512, mapping=8)
 SMALL = Shape(layers=4, latent=128, start=16, most=64, mapping=4)
 """For 1024 and for 32 pixels a side; the networks for other sizes have as many channels where maps are as large."""
@@ -140,7 +138,7 @@ class ALAEPretrainSettings(AlternatingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.image_size is not None:
-            check_size(self.image_size)
+            require_square(self.image_size, "an autoencoder")
         if self.first_size != SMALLEST and self.first_size != nearest_side(self.first_size):
             near = nearest_side(self.first_size)
             raise InputError(f"first_size is {self.first_size}; give {SMALLEST} or a power of two such as {near}")
@@ -167,11 +165,8 @@ class ALAEPretrainSettings(AlternatingSettings):
 
     def _chosen_size(self, paths: list[Path], machine: Machine) -> tuple[int, int]:
         """The largest size that most images fill, up to that which suits the machine."""
-        from frugalseg.pretraining.images import median_size
-
         longest = self.longest_side if machine.gpu else min(self.longest_side, LONGEST_ON_CPU)
-        side = min(*median_size(paths, 10**9), longest)
-        side = max(self.first_size, SIDES[0], 1 << (side.bit_length() - 1))
+        side = max(self.first_size, largest_square(paths, longest)[0])
         return side, side
 
     @property
@@ -192,18 +187,3 @@ def usual_shape(side: int, small: bool = False) -> Shape:
 def layers_for(side: int) -> int:
     """The resolutions from 4 x 4 up to so many pixels a side."""
     return side.bit_length() - SMALLEST.bit_length() + 1
-
-
-def nearest_side(side: float) -> int:
-    """The power of two that is nearest to a number of pixels, among those that a network can have."""
-    return min(max(1 << round(math.log2(side)), SIDES[0]), SIDES[1])
-
-
-def check_size(size: tuple[int, int]) -> None:
-    """Raise `InputError` unless `size` is that of square images whose sides are a power of two."""
-    near = nearest_side(math.sqrt(size[0] * size[1]))
-    if size != (near, near):
-        raise InputError(
-            f"image_size {size[0]}x{size[1]}: an autoencoder grows by doubling and takes square images whose sides are "
-            f"a power of two; give {near}x{near}"
-        )

@@ -1,6 +1,5 @@
 """What a user sets: which activations of a StyleGAN2 are read, how it draws, and how one is trained."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -8,6 +7,7 @@ from typing import ClassVar, Literal
 from frugalseg.backbones.stylegan2.network.shape import SMALLEST, DiscriminatorShape, GeneratorShape
 from frugalseg.pretraining.machine import Machine
 from frugalseg.pretraining.settings import LONGEST_ON_CPU, AlternatingSettings
+from frugalseg.pretraining.squares import largest_square, require_square
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -17,8 +17,6 @@ Layers = Literal["both", "conv0", "conv1"]
 NoiseMode = Literal["random", "constant", "none"]
 TRUNCATION = Range(0, 2, whole=False)
 PROBABILITY = Range(0, 1, whole=False)
-SIDES = (8, 1024)
-"""The smallest and the largest images that a network is trained on, in pixels along a side."""
 GAMMA = 0.0002
 """Of the published configuration ``auto``: times the pixels of an image, over the images of a batch."""
 AUGMENT_IMAGES = 500_000
@@ -148,7 +146,7 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.image_size is not None:
-            check_size(self.image_size)
+            require_square(self.image_size, "a StyleGAN2")
 
     def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "StyleGAN2PretrainSettings":  # noqa: B008
         """The same settings with everything that was left open chosen for the images at `paths` and the machine.
@@ -173,12 +171,8 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
 
     def _chosen_size(self, paths: list[Path], machine: Machine) -> tuple[int, int]:
         """The largest size that most images fill, up to that which suits the machine."""
-        from frugalseg.pretraining.images import median_size
-
         longest = self.longest_side if machine.gpu else min(self.longest_side, LONGEST_ON_CPU)
-        side = min(*median_size(paths, 10**9), longest)
-        side = max(SIDES[0], 1 << (side.bit_length() - 1))
-        return side, side
+        return largest_square(paths, longest)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -216,18 +210,3 @@ def usual_shape(side: int, small: bool = False) -> UsualShape:
     if small:
         return UsualShape(latent=128, base=max(8, min(64, 512 // side)), most=64, mapping=2)
     return UsualShape(latent=512, base=max(16, min(512, 16384 // side)), most=512, mapping=8)
-
-
-def nearest_side(side: float) -> int:
-    """The power of two that is nearest to a number of pixels, among those that a network can have."""
-    return min(max(1 << round(math.log2(side)), SIDES[0]), SIDES[1])
-
-
-def check_size(size: tuple[int, int]) -> None:
-    """Raise `InputError` unless `size` is that of square images whose sides are a power of two."""
-    near = nearest_side(math.sqrt(size[0] * size[1]))
-    if size != (near, near):
-        raise InputError(
-            f"image_size {size[0]}x{size[1]}: a StyleGAN2 doubles its images step by step and takes square ones whose "
-            f"sides are a power of two; give {near}x{near}"
-        )
