@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
-from frugalseg.backbones.drawing import OwnImages, own_images
+from frugalseg.backbones.drawing import OwnImages, drawn_again, own_images, require_plain_views
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
@@ -251,16 +251,7 @@ class Segmenter(Model):
         """See `Model.reconstructions`; None also where images are seen through several windows."""
         if self.tiled:
             return None
-        pairs = []
-        for image in images:
-            size = (image.shape[0], image.shape[1])
-            seen = cut(image, self.windows(size)[0]).expand(self.backbone.in_channels, -1, -1)
-            with torch.no_grad():
-                drawn = self.backbone.reconstructions(seen[None].to(self.device))
-            if drawn is None:
-                return None
-            pairs.append(torch.stack([seen, drawn[0].float().cpu()]))
-        return torch.stack(pairs, dim=1)
+        return drawn_again(self.backbone, (cut(image, self.windows(image.shape)[0]) for image in images))
 
     # Prediction
 
@@ -280,14 +271,7 @@ class Segmenter(Model):
         Raises:
             InputError: the backbone takes another number of channels.
         """
-        channels, wanted = len(images[0]), self.backbone.in_channels
-        if channels not in (1, wanted):
-            raise InputError(
-                f"images of {channels} channels for a {self.backbone.family} backbone of {wanted}; choose {wanted} "
-                "with --channels or fit(..., channels=...), or take backbone.seeing(channels)"
-            )
-        batch = torch.stack(images).to(self.device).expand(-1, wanted, -1, -1)
-        maps: FeatureMaps = self.backbone(batch, surrounded=True)
+        maps: FeatureMaps = self.backbone(self.backbone.batch_of(images), surrounded=True)
         return maps
 
     @property
@@ -452,15 +436,6 @@ class Segmenter(Model):
         seen = [] if self.channels is None else [self.channels]
         return model_digest(self.classes, [self.settings, None, self.native, *seen, *self.settings.afterwards], parts)
 
-    def _require_shape(self, shape: ClassifierShape) -> None:
-        """Raise `ValueError` unless a classifier of this shape reads this backbone's maps and knows these classes."""
-        if shape.channels != tuple(tap.channels for tap in self.backbone.taps):
-            raise ValueError("the classifier reads maps of other channels than the backbone gives")
-        if self.channels is not None:
-            self.backbone.seeing(len(self.channels.channels))
-        if shape.num_classes != len(self.classes):
-            raise ValueError(f"{shape.num_classes} classes in the classifier, {len(self.classes)} in classes.json")
-
     @classmethod
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
@@ -479,20 +454,11 @@ class Segmenter(Model):
             model.classes = ClassTable.from_json(folder / "classes.json")
             if "channels" in config:
                 model.channels = from_json(ChannelSpec, config["channels"])
-            model._require_shape(shape)
+                model.backbone.seeing(len(model.channels.channels))
+            shape.require_fitting(model.backbone.taps, len(model.classes))
             model.classifier = saved_classifier(shape, read_tensors(folder / cls.weights_file))
         # Out here, for a device that fails or is full says nothing of the model.
         return model.moved(device)
-
-
-def require_plain_views(backbone: Backbone, settings: Settings) -> None:
-    """Raise `InputError` where a backbone that reads no images is to see them in another way than it draws them."""
-    asked = [name for name in ("tile", "mirror", "mirrored_views") if getattr(settings, name)]
-    if asked and not backbone.reads_images:
-        raise InputError(
-            f"{' and '.join(asked)}: a {backbone.family} backbone reads no images, its network draws them in one way "
-            "only; leave this out"
-        )
 
 
 def _the_same(maps: FeatureMaps, _: Window) -> FeatureMaps:

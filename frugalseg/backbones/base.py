@@ -207,6 +207,20 @@ class Backbone(nn.Module, ABC):
             "filters"
         )
 
+    def batch_of(self, images: list[Tensor]) -> Tensor:
+        """Images (C, h, w) of one size as a batch (N, C, h, w) on `device`; a single channel is seen as many alike.
+
+        Raises:
+            InputError: the backbone takes another number of channels.
+        """
+        channels, wanted = len(images[0]), self.in_channels
+        if channels not in (1, wanted):
+            raise InputError(
+                f"images of {channels} channels for a {self.family} backbone of {wanted}; choose {wanted} "
+                "with --channels or fit(..., channels=...), or take backbone.seeing(channels)"
+            )
+        return torch.stack(images).to(self.device).expand(-1, wanted, -1, -1)
+
     def reconstructions(self, images: Tensor) -> Tensor | None:
         """What the network draws in place of images, for families that draw an image again to see it.
 

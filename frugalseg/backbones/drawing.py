@@ -1,7 +1,7 @@
 """A backbone as what draws images: its generator by options, and the maps of images that its own network drew."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.generator import ImageGenerator
 from frugalseg.backbones.registry import require_generating
+from frugalseg.classifier.settings import Settings
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.datasets import channels_of, targets_of
 from frugalseg.data.example import Example
@@ -151,12 +152,43 @@ def _same_generator(backbone: Backbone, origins: Origins) -> ImageGenerator:
     return generator
 
 
+def require_plain_views(backbone: Backbone, settings: Settings) -> None:
+    """Raise `InputError` where a backbone that reads no images is to see them in another way than it draws them."""
+    asked = [name for name in ("tile", "mirror", "mirrored_views") if getattr(settings, name)]
+    if asked and not backbone.reads_images:
+        raise InputError(
+            f"{' and '.join(asked)}: a {backbone.family} backbone reads no images, its network draws them in one way "
+            "only; leave this out"
+        )
+
+
 def unknown_origin(name: str) -> InputError:
     """The error for an annotated image that nobody knows the seed of."""
     return InputError(
         f"image {quoted(name)}: annotated, but {ORIGINS} does not know it: it was edited, resized, or not drawn by "
         "this network; put back the image as it was drawn, or move it and its mask away"
     )
+
+
+def drawn_again(backbone: Backbone, images: Iterable[Tensor]) -> Tensor | None:
+    """Images and what a backbone draws in their place, one after another; see `Backbone.reconstructions`.
+
+    Args:
+        backbone: on the device where it runs.
+        images: (C, h, w) float32 in [0, 1], as `features.windows.cut` gives them; at least one.
+
+    Returns:
+        (2, N, 3, h, w) float32 on the CPU; None for families that draw nothing, of which only the first image is read.
+    """
+    pairs = []
+    for image in images:
+        seen = backbone.batch_of([image])
+        with torch.no_grad():
+            drawn = backbone.reconstructions(seen)
+        if drawn is None:
+            return None
+        pairs.append(torch.cat([seen, drawn.float()]).cpu())
+    return torch.stack(pairs, dim=1)
 
 
 def alike(image: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> bool:

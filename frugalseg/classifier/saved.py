@@ -1,11 +1,12 @@
 """A pixel classifier from its description and its tensors, which are compared before it takes up memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from frugalseg.classifier.ensemble import PixelClassifier
+from frugalseg.features.taps import Tap
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,13 @@ class ClassifierShape:
     num_classes: int
     members: int
     hidden: tuple[int, int]
+
+    def require_fitting(self, taps: Sequence[Tap], classes: int) -> None:
+        """Raise `ValueError` unless such a classifier reads the maps at these taps and knows so many classes."""
+        if self.channels != tuple(tap.channels for tap in taps):
+            raise ValueError("the classifier reads maps of other channels than the backbone gives")
+        if self.num_classes != classes:
+            raise ValueError(f"{self.num_classes} classes in the classifier, {classes} in classes.json")
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor of such a classifier, by its name in the state dict."""
