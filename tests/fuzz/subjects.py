@@ -11,16 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from safetensors.torch import save
 
-from frugalseg import SegmentationFolder, load_backbone, load_model
+from frugalseg import SegmentationFolder
 from frugalseg.backbones.alae.checkpoint import load_network
-from frugalseg.backbones.alae.shape import Shape as ALAEShape
-from frugalseg.backbones.stylegan2.checkpoints.source import load_discriminator, save_generator
-from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, save_inverter
-from frugalseg.backbones.weights import read_tensors
+from frugalseg.backbones.stylegan2.encoder.pair import load_inverter
 from frugalseg.data.catalogue.items import ITEMS
 from frugalseg.data.catalogue.store import FileMark, Store
 from frugalseg.data.check import check_folder
@@ -36,15 +31,24 @@ from frugalseg.support.progress import silent
 from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.shard_writer import LabelledImage, claimed_shard, encode, write_shard
-from tests.backbones.alae.published import save_published, tiny_models
-from tests.backbones.stylegan2.inversion.helpers import inverter, with_decoder
-from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
-from tests.backbones.stylegan2.writing import write_official
 from tests.conftest import save_tiny_ddpm
 from tests.data.exports.helpers import box, coco, labelme, square, voc
 from tests.data.helpers import data_folder, deep_png, deep_tiff, grey_png, halves, picture, save_image, tiff
+from tests.fuzz.checkpoints import (
+    checkpoints,
+    e4e_file,
+    e4e_folder,
+    family_folder,
+    model,
+    published_alae,
+    read_checkpoints,
+    read_model,
+    read_stylegan2_pickle,
+    stylegan2_folder,
+    stylegan2_pickle,
+)
 from tests.jobs.download.published import archive
-from tests.tiny_models import KINDS, model_of, save_timm
+from tests.tiny_models import KINDS, save_timm
 
 Files = Mapping[str, bytes]
 LONGEST_FINDING = 3100
@@ -254,69 +258,6 @@ rows:
 
 def read_recipe(folder: Path) -> None:
     load_recipe(folder / "recipe.yaml")
-
-
-# Checkpoints and models
-
-TENSORS = {"conv1.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "bn1.bias": torch.zeros(2)}
-
-
-def checkpoints() -> dict[str, bytes]:
-    """Weights in the formats in which people publish them."""
-    zipped, old = io.BytesIO(), io.BytesIO()
-    torch.save({"state_dict": TENSORS, "epoch": 3}, zipped)
-    torch.save({"model": TENSORS}, old, _use_new_zipfile_serialization=False)
-    return {"zip.pt": zipped.getvalue(), "old.pt": old.getvalue(), "w.safetensors": save(TENSORS)}
-
-
-def read_checkpoints(folder: Path) -> None:
-    """Each file of a folder as named tensors; the values are read, too."""
-    for path in sorted(folder.iterdir()):
-        for tensor in read_tensors(path).values():
-            tensor.double().sum()
-
-
-def family_folder(family: str, folder: Path) -> None:
-    load_backbone(family, folder, **({"timesteps": (50,), "blocks": (1,)} if family == "ddpm" else {}))
-
-
-def stylegan2_folder(folder: Path) -> None:
-    save_generator(small_generator(), folder)
-
-
-def stylegan2_pickle(folder: Path) -> None:
-    write_official(folder / "network.pkl", small_generator(), small_discriminator())
-
-
-def read_stylegan2_pickle(folder: Path) -> None:
-    """Both networks; the first draws an image."""
-    load_backbone("stylegan2", folder / "network.pkl").generator(None).draw([0])
-    load_discriminator(folder / "network.pkl")
-
-
-def e4e_file(folder: Path) -> None:
-    """A published e4e file: an encoder, its generator, and the settings of their training."""
-    torch.save(with_decoder(), folder / "e4e.pt")
-
-
-def e4e_folder(folder: Path) -> None:
-    save_inverter(inverter(), folder)
-
-
-def published_alae(folder: Path) -> None:
-    """A published autoencoder with the states of its training, in the format of 2020."""
-    save_published(folder / "model.pth", tiny_models(ALAEShape(layers=2, latent=4, start=2, most=4, mapping=1)))
-
-
-def model(kind: str, folder: Path) -> None:
-    """A saved model that was never trained."""
-    with tempfile.TemporaryDirectory() as name:
-        ddpm = save_tiny_ddpm(Path(name) / "ddpm") if kind == "ddpm" else None
-        model_of(kind, Path(name) / kind, ddpm).save_pretrained(folder / "model")
-
-
-def read_model(folder: Path) -> None:
-    load_model(folder / "model")
 
 
 # Synthetic sets
