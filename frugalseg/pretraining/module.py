@@ -83,6 +83,11 @@ class PretrainingModule(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             weights, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0, foreach=True
         )
+        return self.with_warm_up(optimizer)
+
+    def with_warm_up(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """What Lightning takes for an optimizer whose learning rate warms up and then decays as a cosine."""
+        settings = self.one_optimizer
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: rate_factor(step, settings.steps, settings.warmup_steps)
         )

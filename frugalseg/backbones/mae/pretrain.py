@@ -24,7 +24,6 @@ from frugalseg.backbones.mae.settings import HEAD_WIDTH, MAEPretrainSettings
 from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
 from frugalseg.training.run_folder import RunFolder, picture_path
-from frugalseg.training.schedules import rate_factor
 from frugalseg.training.stream import seeded_noise
 
 BETAS = (0.9, 0.95)
@@ -79,10 +78,7 @@ class MAEPretraining(PretrainingModule):
         ]
         # Not fused: Lightning cannot clip the gradients of fused optimizers under mixed precision.
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=BETAS, foreach=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, settings.steps, settings.warmup_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.with_warm_up(optimizer)
 
     def compile_network(self) -> None:
         """Compile the network in place."""

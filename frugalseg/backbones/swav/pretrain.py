@@ -22,7 +22,6 @@ from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
 from frugalseg.training.batch_norm import GlobalBatchNorm, fixed_statistics
 from frugalseg.training.run_folder import RunFolder, picture_path
-from frugalseg.training.schedules import rate_factor
 
 LARGE_VIEWS = 2
 QUERIES, NEIGHBOURS = 8, 5
@@ -142,8 +141,7 @@ class SwAVPretraining(PretrainingModule):
             optimizer = torch.optim.AdamW(
                 self.parameters(), s.learning_rate, betas=(0.9, 0.99), weight_decay=s.weight_decay, foreach=True
             )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, s.steps, s.warmup_steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.with_warm_up(optimizer)
 
     def compile_network(self) -> None:
         """Compile the trunk in place."""

@@ -15,7 +15,6 @@ from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.report.grid import save_grid
 from frugalseg.support.errors import WorkError
 from frugalseg.training.run_folder import RunFolder, picture_path
-from frugalseg.training.schedules import rate_factor
 from frugalseg.training.stream import seeded_noise
 
 BETAS = (0.9, 0.9)
@@ -94,10 +93,7 @@ class VDVAEPretraining(PretrainingModule):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=settings.learning_rate, betas=BETAS, weight_decay=settings.weight_decay, foreach=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, settings.steps, settings.warmup_steps)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return self.with_warm_up(optimizer)
 
     def compile_network(self) -> None:
         """Compile the network in place."""
