@@ -281,18 +281,24 @@ def zip_of(draw: Draw, content: bytes, trap: Path) -> bytes:
     """A zip archive with members changed, dropped, repeated, renamed, moved or packed otherwise."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(info.filename, archive.read(info), info.compress_type) for info in archive.infolist()]
+    touched: set[str] = set()
     for _ in range(draw(st.integers(1, 2))):
         place = draw(st.integers(0, len(members) - 1))
         name, body, kind = members[place]
         change = draw(st.sampled_from(("content", "content", "content", "drop", "repeat", "rename", "move", "pack")))
         if change == "content":
-            members[place] = name, draw(member_of(name, body, trap)), kind
+            # What is damaged or renamed already need not be of its name's format: only its bytes can be changed.
+            changed = bytes_of(body) if name in touched else member_of(name, body, trap)
+            members[place] = name, draw(changed), kind
+            touched.add(name)
         elif change == "drop" and len(members) > 1:
             del members[place]
         elif change == "repeat":
             members.append((name, body, kind))
         elif change == "rename":
-            members[place] = draw(st.sampled_from(ZIP_NAMES)), body, kind
+            renamed = draw(st.sampled_from(ZIP_NAMES))
+            members[place] = renamed, body, kind
+            touched.add(renamed)
         elif change == "move":
             members.insert(draw(st.integers(0, len(members) - 1)), members.pop(place))
         else:
