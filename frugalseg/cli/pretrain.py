@@ -106,11 +106,18 @@ def pretrain_command(family: Family) -> Callable[..., None]:
         )
         with bars() as progress:
             finished = pretrain(family.name, images, out, settings, options, progress)
-        after = f"finished; next: frugalseg fit DATA --backbone {family.name} --checkpoint {out} -o MODEL"
+        after = f"finished; next: frugalseg {next_command(family, out)}"
         if is_first_process():  # with several devices each process comes here
             typer.echo(f"{out}: {after if finished else 'time is up; run the same command again to go on'}")
 
     return accepting(flags, command)
+
+
+def next_command(family: Family, run: Path) -> str:
+    """What to do with a network that has been trained: fit a model, or draw the images to annotate for one."""
+    if family.load("backbone", family.backbone).reads_images:
+        return f"fit DATA --backbone {family.name} --checkpoint {run} -o MODEL"
+    return f"generate {run} --for-annotation 40 -o TO_ANNOTATE"
 
 
 def convert(

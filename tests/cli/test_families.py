@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
 from frugalseg.cli import app
 from frugalseg.cli.options import flags_of
+from frugalseg.cli.pretrain import next_command
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.options import option
@@ -103,6 +105,13 @@ def test_a_family_may_be_registered_at_any_time(stripes):
     assert "--truncation" in shown and "--sampler" not in shown
     assert "generate --backbone ddpm --help" in below
     assert "--zebra" in flags_in_help("pretrain", "stripes")[0]
+
+
+def test_pretrain_ends_with_a_command_that_the_family_can_run():
+    run = Path("run")
+    assert next_command(FAMILIES["gan_encoder"], run) == "fit DATA --backbone gan_encoder --checkpoint run -o MODEL"
+    # StyleGAN2 alone reads no photographs: its models are fitted to annotated images that it has drawn.
+    assert next_command(FAMILIES["stylegan2"], run) == "generate run --for-annotation 40 -o TO_ANNOTATE"
 
 
 def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):
