@@ -178,7 +178,7 @@ def fit(
 
 def after_fit(family: str, model: Path) -> str:
     """What to do with a fitted model: predict, or where its family reads no images, generate."""
-    from frugalseg.backbones import backbone_class
+    from frugalseg.backbones.base import backbone_class
 
     if family == AUTO or backbone_class(family).reads_images:
         return shell_line("predict", model, "IMAGES", "-o", "MASKS")

@@ -111,7 +111,8 @@ def test_pretrain_ends_with_a_command_that_the_family_can_run():
     fit = "frugalseg fit DATA --backbone gan_encoder --checkpoint 'my run' -o MODEL"
     assert next_command(FAMILIES["gan_encoder"], Path("my run")) == fit
     # StyleGAN2 alone reads no photographs: its models are fitted to annotated images that it has drawn.
-    assert next_command(FAMILIES["stylegan2"], Path("run")) == "frugalseg generate run --for-annotation 40 -o TO_ANNOTATE"
+    drawing = "frugalseg generate run --for-annotation 40 -o TO_ANNOTATE"
+    assert next_command(FAMILIES["stylegan2"], Path("run")) == drawing
 
 
 def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):

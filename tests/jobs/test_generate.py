@@ -25,7 +25,9 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import read_json, write_json
 from frugalseg.synthetic import SyntheticSet
+from frugalseg.synthetic.sources import seed_of
 from tests.jobs.test_resume import QUICK, Stop, stop_at
 
 OPTIONS = {"sampling_steps": 2}
@@ -258,6 +260,24 @@ def test_images_of_two_networks_never_mix(model, tiny_ddpm, tmp_path):
     segmenter.save_pretrained(other)
     with pytest.raises(InputError, match="not empty"):
         annotation_folder(replace(request, model=str(other), for_annotation=4), tmp_path / "out")
+
+
+def test_no_labeled_set_repeats_images_for_annotators(model, tmp_path):
+    annotation_folder(GenerateRequest(model, for_annotation=3, options=OPTIONS), tmp_path / "annotated")
+    found = generate_folder(GenerateRequest(model, 3, options=OPTIONS), tmp_path / "set")
+    seeds = [origin["seed"] for origin in read_json(tmp_path / "annotated" / "origins.json")["images"].values()]
+    assert len(seeds) == 3 and not set(seeds) & {sample.origin for sample in found}
+
+
+def test_a_folder_for_annotators_of_an_earlier_version_goes_on(model, tmp_path):
+    """Its record does not say where its images begin, which was then where those of labeled sets do."""
+    request, out = GenerateRequest(model, for_annotation=1, options=OPTIONS), tmp_path / "out"
+    annotation_folder(request, out)
+    record = read_json(out / "run.json")
+    del record["first"]
+    write_json(out / "run.json", record)
+    assert annotation_folder(replace(request, for_annotation=2), out) == 1
+    assert read_json(out / "origins.json")["images"]["00000001.png"]["seed"] == seed_of(0, 1)
 
 
 def test_annotators_need_no_fitted_model(tiny_ddpm, tmp_path):

@@ -26,7 +26,7 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.selection.cross_validation import cross_validate
 from frugalseg.support.errors import InputError
 from frugalseg.synthetic import SyntheticSet, generator_of
-from frugalseg.synthetic.sources import seed_of
+from frugalseg.synthetic.sources import FOR_ANNOTATION, seed_of
 from tests.backbones.battery import DrawingChecks
 from tests.backbones.blind_family import FAMILY
 from tests.jobs.test_resume import Stop, stop_at
@@ -101,10 +101,12 @@ def rewrite(folder, **values):
 def test_each_image_remembers_its_seed(network, drawn):
     said = record(drawn)
     assert said["family"] == "paint" and said["settings"] == {"truncation": 0.9, "size": [16, 24]}
-    assert said["images"]["00000004.png"]["seed"] == seed_of(0, 4)
+    assert said["images"]["00000004.png"]["seed"] == seed_of(0, FOR_ANNOTATION + 4)
     found = SegmentationFolder(drawn)
-    assert [example.origin for example in found] == [seed_of(0, number) for number in range(6)]
-    assert found[2:4][1].origin == seed_of(0, 3) and Subset(found, [5])[0].origin == seed_of(0, 5)
+    assert [example.origin for example in found] == [seed_of(0, FOR_ANNOTATION + number) for number in range(6)]
+    assert found[2:4][1].origin == seed_of(0, FOR_ANNOTATION + 3) and Subset(found, [5])[0].origin == seed_of(
+        0, FOR_ANNOTATION + 5
+    )
     assert "origins.json" in (drawn / "README.txt").read_text()
     told = [str(finding) for finding in check_folder(drawn)]
     assert any("6 images drawn by a paint network, from known seeds" in line for line in told)
@@ -113,7 +115,11 @@ def test_each_image_remembers_its_seed(network, drawn):
 def test_the_features_are_those_of_the_pass(network, drawn):
     segmenter = Segmenter(load_backbone("paint", network), **SETTINGS)
     pixels = segmenter.pixel_set(SegmentationFolder(drawn), None)
-    maps = generator_of(segmenter.backbone, {"truncation": 0.9}).draw([seed_of(0, n) for n in range(6)]).maps
+    maps = (
+        generator_of(segmenter.backbone, {"truncation": 0.9})
+        .draw([seed_of(0, FOR_ANNOTATION + n) for n in range(6)])
+        .maps
+    )
     everywhere = torch.arange(16 * 24)
     expected = torch.cat([maps[number].at(everywhere) for number in range(6)])
     assert (pixels.features(torch.arange(len(pixels))) - expected).abs().max() < 2e-3 * expected.abs().max()
@@ -171,8 +177,10 @@ def test_images_may_be_deleted_renamed_and_moved(network, data, tmp_path):
         (data / kind / "00000001.png").rename(data / kind / "a cat.png")
         (data / "part" / kind).mkdir(parents=True)
         (data / kind / "00000002.png").rename(data / "part" / kind / "00000002.png")
-    assert [example.origin for example in SegmentationFolder(data)] == [seed_of(0, n) for n in (3, 4, 5, 1)]
-    assert SegmentationFolder(data / "part")[0].origin == seed_of(0, 2)
+    assert [example.origin for example in SegmentationFolder(data)] == [
+        seed_of(0, FOR_ANNOTATION + n) for n in (3, 4, 5, 1)
+    ]
+    assert SegmentationFolder(data / "part")[0].origin == seed_of(0, FOR_ANNOTATION + 2)
     fit_folder(FitRequest(data, "paint", str(network), {}, SETTINGS), tmp_path / "model")
 
 

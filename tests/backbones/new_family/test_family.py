@@ -21,7 +21,7 @@ from frugalseg.jobs.generate import GenerateRequest, annotation_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError
 from frugalseg.synthetic import GeneratedImages, SyntheticSet, generate, generator_of
-from frugalseg.synthetic.sources import seed_of
+from frugalseg.synthetic.sources import FOR_ANNOTATION, seed_of
 from tests.backbones.battery import BackboneChecks
 from tests.backbones.new_family import FAMILY
 
@@ -115,7 +115,7 @@ def test_a_bare_checkpoint_draws_images_for_annotators(family, segmenter, tmp_pa
     checkpoint = f"--backbone grain --checkpoint {tmp_path / 'checkpoint'} -o MODEL"
     assert checkpoint in (tmp_path / "out" / "README.txt").read_text()
     image = np.asarray(Image.open(tmp_path / "out" / "images" / "00000001.png"))
-    drawn = generator_of(segmenter.backbone, {"grain": 0.1}).draw([seed_of(0, 1)]).images[0]
+    drawn = generator_of(segmenter.backbone, {"grain": 0.1}).draw([seed_of(0, FOR_ANNOTATION + 1)]).images[0]
     assert (image == (drawn * 255).round().byte().permute(1, 2, 0).numpy()).all()
 
 
@@ -132,7 +132,11 @@ def drawn(segmenter, tmp_path):
 
 
 def as_drawn(segmenter):
-    maps = generator_of(segmenter.backbone, {"grain": 0.2}).draw([seed_of(0, number) for number in range(3)]).maps
+    maps = (
+        generator_of(segmenter.backbone, {"grain": 0.2})
+        .draw([seed_of(0, FOR_ANNOTATION + number) for number in range(3)])
+        .maps
+    )
     return torch.cat([maps[number].at(torch.arange(16 * 24)) for number in range(3)])
 
 
@@ -170,7 +174,11 @@ def test_it_looks_at_drawn_images_that_are_not_its_own_or_wanted_in_another_way(
 def test_its_own_images_are_evaluated_by_the_pass_and_others_by_a_look(drawn):
     segmenter = Segmenter(load_backbone("grain", drawn.parent / "checkpoint"), members=2, protocol=QUICK).fit(drawn)
     found = [labels.mask for _, labels in segmenter.predict_examples(SegmentationFolder(drawn))]
-    maps = generator_of(segmenter.backbone, {"grain": 0.2}).draw([seed_of(0, number) for number in range(3)]).maps
+    maps = (
+        generator_of(segmenter.backbone, {"grain": 0.2})
+        .draw([seed_of(0, FOR_ANNOTATION + number) for number in range(3)])
+        .maps
+    )
     images = [example.image for example in SegmentationFolder(drawn)]
     for mask, labels in zip(found, segmenter.predict_maps((maps[n] for n in range(3)), images), strict=True):
         assert (mask == labels.mask).float().mean() > 0.99
