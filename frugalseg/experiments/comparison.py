@@ -42,7 +42,7 @@ def run_comparison(
     left_out = {name: found.words for name, found in plan.left_out.items()}
     recipe = plan.runnable()
     for name, words in left_out.items():
-        line(progress, f"not run: {name} {words}")
+        line(progress, f"not run: {name}: {words}")
     with alone(folder):
         remove_leftovers(folder)
         recipe = with_networks(recipe, folder, device=device, progress=progress)

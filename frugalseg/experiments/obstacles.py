@@ -22,7 +22,7 @@ class Obstacle:
     Attributes:
         kind: `DOWNLOAD`: the catalogue has it. `CHECKPOINT`: the row needs a network that the catalogue lacks, and
             that nobody has given. `PATH`: nothing is at the path that was given.
-        words: what it is, as the end of a sentence that begins with the name of the row.
+        words: what it is, to stand behind the name of the row and a colon.
         items: names of the catalogue to download.
     """
 

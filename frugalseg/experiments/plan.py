@@ -64,7 +64,7 @@ class Plan:
         out = self.left_out
         kept = tuple(row for row in self.recipe.rows if row.name not in out)
         if not kept:
-            reasons = listing([f"{name} {found.words}" for name, found in out.items()], 2)
+            reasons = listing([f"{name}: {found.words}" for name, found in out.items()], 2)
             raise InputError(
                 f"{self.recipe.title}: no row can be run: {reasons}; add --dry-run to see all that is missing"
             )

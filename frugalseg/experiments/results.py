@@ -165,7 +165,7 @@ class Comparison:
             further = [[test, *(mean_std(self.values(row, "miou", test)) for row in self.runs)] for test in self.tests]
             tables.append(text_table([["mIoU", *self.runs], *further]))
         if self.left_out:
-            tables.append("\n".join(f"not run: {row} {why}" for row, why in self.left_out.items()))
+            tables.append("\n".join(f"not run: {row}: {why}" for row, why in self.left_out.items()))
         return "\n\n".join(tables)
 
 

@@ -71,7 +71,7 @@ class Table:
         """The table as text, and what was not run."""
         out = [f"not run: {self.titles[name]}: {why}" for name, why in self.left_out.items()]
         for name, result in self.found.items():
-            out += [f"not run: {self.titles[name]}: {row} {why}" for row, why in result.left_out.items()]
+            out += [f"not run: {self.titles[name]}: {row}: {why}" for row, why in result.left_out.items()]
         return "\n\n".join(filter(None, (text_table(self.lines()), "\n".join(out))))
 
     def to_json(self) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def test_a_row_without_its_network_is_a_mistake(empty: Path) -> None:
     with pytest.raises(InputError, match="row 'mine': needs: a colour backbone needs no checkpoint"):
         parse_recipe({**GOOD, "rows": [{**row, "backbone": "colour", "needs": "a network"}]})
     plan = Plan.of(parse_recipe({**GOOD, "rows": [{**row, "needs": "a network"}]}))
-    with pytest.raises(InputError, match="no row can be run: mine needs a network; if you have one, add --checkpoint"):
+    with pytest.raises(InputError, match="no row can be run: mine: needs a network; if you have one, add --checkpoint"):
         plan.runnable()
 
 
