@@ -12,7 +12,10 @@ from frugalseg.data.catalogue.store import Store, cache_folder
 from frugalseg.support.hub import BUILTIN, is_hub_id
 from frugalseg.support.paths import as_path
 
-DOWNLOAD, CHECKPOINT, PATH = "download", "checkpoint", "path"
+Kind = Literal["download", "checkpoint", "path"]
+DOWNLOAD: Kind = "download"
+CHECKPOINT: Kind = "checkpoint"
+PATH: Kind = "path"
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Obstacle:
         items: names of the catalogue to download.
     """
 
-    kind: Literal["download", "checkpoint", "path"]
+    kind: Kind
     words: str
     items: tuple[str, ...] = ()
 

@@ -1,8 +1,7 @@
 """How recipes are checked: strict models, options that dataclasses hold, and errors of one line."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -48,10 +47,15 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
     return found
 
 
-@cache
-def _holder(cls: Hashable) -> Any:
-    """A strict model around a dataclass, which takes over the model's strictness; it takes a moment to make."""
-    return create_model(f"Checked{getattr(cls, '__name__', '')}", __base__=Strict, value=(cls, ...))
+def _holder(cls: type) -> Any:
+    """A strict model around a dataclass, which takes over the model's strictness; each takes a moment to make."""
+    if cls not in _HOLDERS:
+        _HOLDERS[cls] = create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
+    return _HOLDERS[cls]
+
+
+_HOLDERS: dict[type, Any] = {}
+"""Those that were made, by the dataclass."""
 
 
 def _refuse_booleans(cls: type, values: Mapping[str, Any], place: str) -> None:
