@@ -177,7 +177,7 @@ def test_a_dry_run_of_the_whole_table(empty: Path, capsys: pytest.CaptureFixture
     assert "47 MB, one archive of all benchmarks: bedroom_28, ffhq_34" in words and "2.2 GB each: ddpm/lsun" in words
     assert "frugalseg pretrain e4e IMAGES --generator GENERATOR -o FOLDER" in words
     assert "--checkpoint RECIPE/gan_inversion=PLACE" in words and "holds none of these runs" in words
-    # 5 runs of (50 + 650) images: six networks once, the diffusion network at three steps; but ALAE, two GANs, ...
+    # 5 runs of 50 + 650 images: through six networks once, and through the diffusion network at three steps.
     assert "ADE-Bedroom-30 35 31 500 350 –" in words and "together 250 66 600 2 100 4 500 000" in words
 
 
