@@ -171,6 +171,11 @@ def combination(names: Sequence[str]) -> Combination:
     return Combination(whole, "CombinedBackbone", "combined_options", package=package, parts=parts)
 
 
+def families_in(family: Family) -> tuple[Family, ...]:
+    """The families of a combination; a family alone is its only one."""
+    return family.parts if isinstance(family, Combination) else (family,)
+
+
 def pretrainable() -> list[Family]:
     """The families that can be trained from scratch, in the order of the registry."""
     return [family for family in FAMILIES.values() if family.pretraining is not None]

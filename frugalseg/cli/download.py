@@ -19,7 +19,8 @@ def download(
         typer.Argument(help="What to download, such as cat_15 or ddpm/lsun_cat. Without a name, everything is listed."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--for", help="Download the data and the checkpoints that this recipe names.")
+        Path | None,
+        typer.Option("--for", help="Download all that a recipe names, or all that the recipes of a folder name."),
     ] = None,
     to: Annotated[
         Path | None,
@@ -55,13 +56,15 @@ def download(
 
 
 def recipe_names(path: Path) -> list[str]:
-    """What a recipe needs; `InputError` where it needs nothing of the catalogue."""
+    """What a recipe needs, or those of a folder; `InputError` where they need nothing of the catalogue."""
     from frugalseg.experiments.downloads import names_in
+    from frugalseg.experiments.folder_of_recipes import existing, load_recipes
     from frugalseg.experiments.recipe import load_recipe
 
-    found = names_in(load_recipe(path))
+    recipes = load_recipes(path).values() if existing(path).is_dir() else [load_recipe(path)]
+    found = [name for recipe in recipes for name in names_in(recipe)]
     if not found:
-        raise InputError(f"{path}: names no benchmark and no published checkpoint, so there is nothing to download")
+        raise InputError(f"{path}: names no benchmark and no published file, so there is nothing to download")
     return found
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from frugalseg.experiments.data import Datasets, open_data
 from frugalseg.experiments.networks import training_facts, with_networks
 from frugalseg.experiments.one_run import of_row, one_run
+from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
 from frugalseg.experiments.results import Comparison, Run
 from frugalseg.experiments.rows import Context, Row, build
 from frugalseg.support.files import remove_leftovers, write_json
 from frugalseg.support.folders import spare_inputs
-from frugalseg.support.progress import Progress, silent
+from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.runs import alone
 
 
@@ -23,7 +24,8 @@ def run_comparison(
 
     Args:
         recipe: from `load_recipe` or `frugalseg.experiments.demo.demo_recipe`. Networks that it says how to train are
-            trained first; see `with_networks`.
+            trained first; see `with_networks`. Rows whose network or samples are not here are left out; see
+            `frugalseg.experiments.plan.Plan`.
         folder: gets ``runs/ROW/seed-N.json`` as each run ends, then the results. Runs that are there already are
             kept, unless the row, the data or the checkpoint has changed since. So a killed comparison continues where
             it stopped, and a row that is added later takes only its own time.
@@ -36,6 +38,11 @@ def run_comparison(
     """
     folder = Path(folder)
     spare_inputs(folder, *recipe.inputs(), holding=True)
+    plan = Plan.of(recipe)
+    left_out = {name: found.words for name, found in plan.left_out.items()}
+    recipe = plan.runnable()
+    for name, words in left_out.items():
+        line(progress, f"not run: {name}: {words}")
     with alone(folder):
         remove_leftovers(folder)
         recipe = with_networks(recipe, folder, device=device, progress=progress)
@@ -47,7 +54,8 @@ def run_comparison(
             build(row, 0, context)
         records = records_of(recipe, data, context)
         runs = {row.name: runs_of(row, recipe.runs, records[row.name], data, context, progress) for row in recipe.rows}
-        result = Comparison(recipe.title, data.train.classes, runs, folder / "index.html")
+        page, published = folder / "index.html", plan.recipe.published()
+        result = Comparison(recipe.title, data.train.classes, runs, page, published, left_out)
         write_results(result, recipe, data, records, folder)
     return result
 

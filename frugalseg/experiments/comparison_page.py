@@ -10,6 +10,7 @@ from frugalseg.data.channels import viewed
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.experiments.data import Datasets
 from frugalseg.experiments.networks import TrainingFacts, training_facts
+from frugalseg.experiments.published import EXPLANATION
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Drawn
 from frugalseg.experiments.results import MEASURES, Comparison
@@ -34,7 +35,8 @@ def comparison_page(result: Comparison, recipe: Recipe, data: Datasets, drawn: M
     """
     page = Page(result.title, lead=headline(result, len(data.train), len(data.test)))
     _table(page, result)
-    page.text(*([recipe.note] if recipe.note else []), CONVENTIONS)
+    page.text(*([recipe.note] if recipe.note else []), CONVENTIONS, *([EXPLANATION] if result.compares else []))
+    _left_out(page, result)
     _test_sets(page, result, data)
     _networks(page, training_facts(recipe))
     _classes(page, result)
@@ -66,11 +68,22 @@ def _table(page: Page, result: Comparison) -> None:
         ]
         each = ", ".join(per_cent(value) for value in result.values(row, "miou"))
         seconds = [np.mean([run.fit_seconds for run in runs]), np.mean([run.evaluate_seconds for run in runs])]
-        rows.append([row, *cells, each, *(f"{value:.1f}" for value in seconds)])
-    header = ("method", *(f"{name}, %" for name in MEASURES.values()), "mIoU of each run", "fit, s", "test, s")
+        beside = result.beside_published(row) if result.compares else ()
+        rows.append([row, *cells, *beside, each, *(f"{value:.1f}" for value in seconds)])
+    measures = (
+        *(f"{name}, %" for name in MEASURES.values()),
+        *(("published", "difference") if result.compares else ()),
+    )
+    header = ("method", *measures, "mIoU of each run", "fit, s", "test, s")
     plural = f"mean ± sample standard deviation over {count} runs with different seeds" if count > 1 else "one run"
     caption = f"In per cent, {plural}; seconds a run, on the machine that made this page."
     page.table(header, rows, caption=caption, lead_row=list(result.runs).index(result.ranking()[0]))
+
+
+def _left_out(page: Page, result: Comparison) -> None:
+    if result.left_out:
+        rows = [(name, str(result.published.get(name, "–")), words) for name, words in result.left_out.items()]
+        page.heading("Methods that were not run").table(("method", "published", "why"), rows)
 
 
 def _test_sets(page: Page, result: Comparison, data: Datasets) -> None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from frugalseg.backbones.registry import FAMILIES, Checkpoint, family_named
+from frugalseg.backbones.ddpm.settings import PRESETS
 from frugalseg.experiments.data import DATA_KINDS, Data
+from frugalseg.experiments.given_checkpoints import replace_checkpoint
 from frugalseg.experiments.plain_yaml import read_yaml
+from frugalseg.experiments.published import PublishedFigure
 from frugalseg.experiments.records import folder_name
-from frugalseg.experiments.rows import KINDS, AnyRow, checkpoint_of
+from frugalseg.experiments.rows import KINDS, AnyRow, FeatureRow, checkpoint_of
 from frugalseg.experiments.validation import Positive, Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
+from frugalseg.support.text import quoted
 
 
 class NetworkRecipe(Strict):
@@ -67,6 +70,8 @@ class Recipe(Strict):
         pictures: test images that the page shows: the first ones, not chosen by anybody.
         note: what a reader should know before comparing, shown below the table.
         networks: networks to pretrain first, by the names that rows give as checkpoint.
+        preset: which of the paper's features rows of the family ddpm read, where they do not say it themselves, and
+            which of the published figures of all rows are compared with.
     """
 
     title: str
@@ -76,6 +81,7 @@ class Recipe(Strict):
     pictures: Annotated[int, Field(ge=0, le=10_000)] = 8
     note: str = ""
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
+    preset: Literal["current", "first-release"] = "current"
 
     def inputs(self) -> list[Path]:
         """The user's folders and files that are read: data, photographs and checkpoints."""
@@ -84,18 +90,29 @@ class Recipe(Strict):
         checkpoints = {place for row in self.rows if (place := checkpoint_of(row)) and place not in self.networks}
         return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(checkpoints))]
 
+    def published(self) -> dict[str, PublishedFigure]:
+        """The published figure of each row that has one for the preset."""
+        found = {row.name: (row.published or {}).get(self.preset) for row in self.rows}
+        return {name: figure for name, figure in found.items() if figure is not None}
+
 
 def load_recipe(
-    path: str | Path, *, data: str | Path | None = None, checkpoint: Sequence[str] = (), runs: int | None = None
+    path: str | Path,
+    *,
+    data: str | Path | None = None,
+    checkpoint: Sequence[str] = (),
+    runs: int | None = None,
+    preset: str | None = None,
 ) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: a YAML file.
         data: replaces ``data.path``.
-        checkpoint: replaces the checkpoint of every row that names one, or, given as ``FAMILY=PLACE``, of the rows of
-            that family; several in a sequence.
+        checkpoint: replaces the checkpoint of every row that takes one, or of some: see `replace_checkpoint`. Several
+            in a sequence.
         runs: replaces ``runs``.
+        preset: replaces ``preset``.
 
     Raises:
         InputError: no such file, not YAML, an unknown key or a value that does not fit; the key is named.
@@ -105,7 +122,7 @@ def load_recipe(
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; expected {', '.join(Recipe.model_fields)}")
     try:
-        recipe = parse_recipe(content)
+        recipe = parse_recipe(content if preset is None else {**content, "preset": known_preset(preset)})
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return replaced(recipe, data=data, checkpoint=checkpoint, runs=runs)
@@ -124,7 +141,27 @@ def parse_recipe(content: dict[str, Any]) -> Recipe:
     for name, network in recipe.networks.items():
         network.training_settings(name)
     training_order(recipe.networks, recipe.networks)
-    return recipe
+    return with_preset(recipe)
+
+
+def known_preset(name: str) -> str:
+    """The name of a preset; `InputError` for any other."""
+    if name not in PRESETS:
+        raise InputError(f"no preset {quoted(name)}; known: {', '.join(PRESETS)}")
+    return name
+
+
+def with_preset(recipe: Recipe) -> Recipe:
+    """The recipe with its preset among the options of the rows that have such an option and do not give it."""
+    if recipe.preset == Recipe.model_fields["preset"].default:
+        return recipe
+    rows = tuple(
+        row.model_copy(update={"options": {"preset": recipe.preset, **row.options}})
+        if isinstance(row, FeatureRow) and row.takes_option("preset")
+        else row
+        for row in recipe.rows
+    )
+    return recipe.model_copy(update={"rows": rows})
 
 
 def training_order(
@@ -198,29 +235,3 @@ def replaced(
     if runs is not None:
         content["runs"] = runs
     return parse_recipe(content)
-
-
-def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
-    """Put ``FAMILY=PLACE`` or ``PLACE`` into the rows that it is for; raises `InputError` where there are none."""
-    family, equals, place = given.partition("=")
-    mine = [row for row in rows if row.get("checkpoint") is not None]
-    if equals and family in FAMILIES:
-        mine = [row for row in mine if family in checkpoints_of(row)]
-    else:
-        place = given
-        families = sorted({name for row in mine for name in checkpoints_of(row)})
-        if len(families) > 1:
-            raise InputError(
-                f"checkpoint {given}: for which rows? give {' or '.join(f'{f}={given}' for f in families)}"
-            )
-    if not mine:
-        raise InputError(f"checkpoint {given}: no row of this recipe takes it; leave it out")
-    for row in mine:
-        there = checkpoints_of(row)
-        every = ",".join(f"{name}={place if name == family else old}" for name, old in there.items())
-        row["checkpoint"] = every if len(there) > 1 else place
-
-
-def checkpoints_of(row: Mapping[str, Any]) -> dict[str, Checkpoint]:
-    """The checkpoint of each family of a row, as a recipe says it."""
-    return family_named(row["backbone"]).checkpoints(row["checkpoint"])

@@ -1,6 +1,6 @@
 """What a comparison found, as plain values and as a table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from frugalseg.data.classes import ClassTable
 from frugalseg.experiments.data import MAIN
+from frugalseg.experiments.published import PublishedFigure, compared, said
 from frugalseg.metrics.confusion import ConfusionMatrix
 
 MEASURES = {
@@ -85,12 +86,16 @@ class Comparison:
         classes: of the data.
         runs: for each method, in the order of the recipe, its runs.
         page: the HTML page with pictures.
+        published: figures that a paper has published for methods, to compare the mIoU as the paper counts it with.
+        left_out: methods of the recipe that were not run, and why.
     """
 
     title: str
     classes: ClassTable
     runs: dict[str, list[Run]]
     page: Path
+    published: dict[str, PublishedFigure] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def tests(self) -> list[str]:
@@ -109,15 +114,31 @@ class Comparison:
         """The methods by mean mIoU on a test set, best first."""
         return sorted(self.runs, key=lambda row: -float(self.values(row, "miou", test).mean()))
 
+    @property
+    def compares(self) -> bool:
+        """Whether a method that was run has a published figure."""
+        return any(row in self.published for row in self.runs)
+
+    def mean(self, row: str) -> float:
+        """The mean mIoU of a method over its runs, as the paper counts it, in per cent."""
+        return 100 * float(self.values(row, "miou_paper").mean())
+
+    def beside_published(self, row: str) -> tuple[str, str]:
+        """The published figure of a method, and the difference of ours, in words."""
+        return said(self.published.get(row), self.mean(row))
+
     def to_json(self) -> dict[str, Any]:
         """Means and standard deviations of every method, and every run's own measures."""
-        return {"title": self.title, "rows": [self._row_json(row) for row in self.runs]}
+        out = {"left_out": self.left_out} if self.left_out else {}
+        return {"title": self.title, "rows": [self._row_json(row) for row in self.runs], **out}
 
     def _row_json(self, row: str) -> dict[str, Any]:
         further = {name: self._test_json(row, name) for name in self.tests if name != MAIN}
+        figure = self.published.get(row)
         return {
             "name": row,
             **self._test_json(row, MAIN),
+            **({} if figure is None else compared(figure, self.mean(row))),
             "fit_seconds": spread(np.array([run.fit_seconds for run in self.runs[row]])),
             "evaluate_seconds": spread(np.array([run.evaluate_seconds for run in self.runs[row]])),
             **({"tests": further} if further else {}),
@@ -133,14 +154,18 @@ class Comparison:
         """The table as text: mean ± standard deviation in per cent; below it the mIoU on further test sets."""
         from frugalseg.report.page import mean_std
 
-        rows = [["", *MEASURES.values(), "fit"]]
+        rows = [["", *MEASURES.values(), *(("published", "difference") if self.compares else ()), "fit"]]
         for row, runs in self.runs.items():
             seconds = np.mean([run.fit_seconds for run in runs])
-            rows.append([row, *(mean_std(self.values(row, name)) for name in MEASURES), f"{seconds:.1f} s"])
+            beside = self.beside_published(row) if self.compares else ()
+            measured = (mean_std(self.values(row, name)) for name in MEASURES)
+            rows.append([row, *measured, *beside, f"{seconds:.1f} s"])
         tables = [text_table(rows)]
         if len(self.tests) > 1:
             further = [[test, *(mean_std(self.values(row, "miou", test)) for row in self.runs)] for test in self.tests]
             tables.append(text_table([["mIoU", *self.runs], *further]))
+        if self.left_out:
+            tables.append("\n".join(f"not run: {row}: {why}" for row, why in self.left_out.items()))
         return "\n\n".join(tables)
 
 

@@ -48,8 +48,14 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
 
 
 def _holder(cls: type) -> Any:
-    """A strict model around a dataclass, which takes over the model's strictness."""
-    return create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
+    """A strict model around a dataclass, which takes over the model's strictness; each takes a moment to make."""
+    if cls not in _HOLDERS:
+        _HOLDERS[cls] = create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
+    return _HOLDERS[cls]
+
+
+_HOLDERS: dict[type, Any] = {}
+"""Those that were made, by the dataclass."""
 
 
 def _refuse_booleans(cls: type, values: Mapping[str, Any], place: str) -> None:

@@ -5,6 +5,8 @@ import math
 import shutil
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -138,12 +140,28 @@ def open_arrays(path: Path) -> list[ArrayFile]:
     Raises:
         FileError: no such file, not a zip archive, or a member that is no plain array.
     """
+    with opened(path) as archive:
+        members = archive.infolist()
+        if len(members) > MOST_ARRAYS:
+            raise wrong(path, f"holds {len(members)} arrays, not 3 or 4")
+        return [open_member(path, archive, member) for member in members]
+
+
+def samples_in(path: Path) -> int:
+    """How many samples a published file says that it holds; nothing is unpacked. Raises what `open_arrays` does."""
+    with opened(path) as archive:
+        for member in archive.infolist()[:1]:
+            with archive.open(member) as stream:
+                return int([*read_header(path, member, stream)[0], 0][0])
+        raise wrong(path, "holds 0 arrays, not 3 or 4")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive to read within the block, whatever is wrong with it is a `FileError`."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > MOST_ARRAYS:
-                raise wrong(path, f"holds {len(members)} arrays, not 3 or 4")
-            return [open_member(path, archive, member) for member in members]
+            yield archive
     except FileError:
         raise
     except FileNotFoundError:

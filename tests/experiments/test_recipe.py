@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from frugalseg.experiments.demo import demo_recipe
-from frugalseg.experiments.recipe import load_recipe, parse_recipe, replace_checkpoint, replaced
+from frugalseg.experiments.given_checkpoints import replace_checkpoint
+from frugalseg.experiments.recipe import load_recipe, parse_recipe, replaced
 from frugalseg.experiments.rows import Context, build
 from frugalseg.support.errors import InputError
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
 GOOD: dict[str, Any] = {
     "title": "a test",
@@ -48,7 +49,7 @@ def test_shipped_recipes_are_valid_and_say_what_to_expect(path: Path) -> None:
 
 
 def test_the_toy_recipe_is_the_demo() -> None:
-    assert load_recipe(RECIPES[0].with_name("toy.yaml")) == demo_recipe()
+    assert load_recipe(Path(__file__).parents[2] / "recipes" / "toy.yaml") == demo_recipe()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,11 @@ def test_the_toy_recipe_is_the_demo() -> None:
     [
         ("titel", "x", "unknown key 'titel'; known there: title"),
         ("data.trian", 3, "unknown key 'data.trian'; known there: kind, train"),
-        ("rows.0.timesteps", [50], "row 'colour': unknown key 'timesteps'; known there: kind, name, backbone"),
+        (
+            "rows.0.timesteps",
+            [50],
+            "row 'colour': unknown key 'timesteps'; known there: kind, name, published",
+        ),
         ("rows.1.steps", 0, "row 'unet': steps: input should be greater than or equal to 1, not 0"),
         ("rows.1.kind", "transformer", "rows.1: no kind 'transformer'; known: 'features', 'unet', 'student'"),
         ("rows.1.kind", None, "the key 'rows.1.kind' is missing"),

@@ -1,13 +1,19 @@
 """Students in a recipe: fed by a teacher of the same seed, whose labels rows share and keep."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from frugalseg.data.classes import ClassTable
+from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.cost import cost_of
+from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.support.errors import InputError
 from tests.report.reading import check_offline
@@ -105,3 +111,33 @@ def test_a_teacher_that_cannot_generate(tiny_ddpm: Path, tmp_path: Path) -> None
 def test_keys_that_do_not_fit(changes: dict[str, Any], said: str, tiny_ddpm: Path) -> None:
     with pytest.raises(InputError, match=said):
         recipe(tiny_ddpm, {**DRAWN, **changes})
+
+
+def test_a_finished_set(tmp_path: Path) -> None:
+    """A published file of samples needs no teacher; a change in it is noticed, and other classes are refused."""
+    write_toy_folder(tmp_path / "more", 3, 3, size=16)
+    samples = SegmentationFolder(tmp_path / "more")
+    images, masks = (np.stack([getattr(each, name) for each in samples]) for name in ("image", "target"))
+    place = tmp_path / "samples.npz"
+    np.savez(place, images, masks, np.float32([0.1, 0.3, 0.2]))
+    content = {
+        "title": "a set",
+        "data": {"kind": "toy", "train": 2, "test": 2, "size": 16},
+        "rows": [{**STUDENT, "name": "student", "source": "set", "samples": str(place), "drop": 0.34}],
+        "runs": 1,
+        "pictures": 0,
+    }
+    (row,) = (given := parse_recipe(content)).rows
+    assert Plan.of(given).ready == ["student"] and cost_of(row, given).steps == 2
+    run_comparison(given, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("labels/*"))
+    record = tmp_path / "out/runs/student/seed-0.json"
+    before = json.loads(record.read_text())["key"]
+    assert before["row"]["samples"] == str(place) and len(before["samples"]) == 64 and before["teacher"] is None
+    ClassTable.from_ids(range(12)).to_json(tmp_path / "classes.json")
+    with pytest.raises(InputError, match="its classes are not those of the data"):
+        run_comparison(given, tmp_path / "again")
+    place.unlink()
+    assert "there is no" in Plan.of(given).rows["student"].words  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="row 'student': samples: there is no"):
+        run_comparison(given, tmp_path / "out")

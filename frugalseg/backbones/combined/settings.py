@@ -30,6 +30,11 @@ class CombinedOptions:
             except InputError as error:
                 raise InputError(f"{part}: {error}") from None
 
+    @property
+    def passes(self) -> int:
+        """How often an image goes through the networks of all parts."""
+        return sum(getattr(options(**self.of(part)), "passes", 1) for part, options in self.classes.items())
+
     def of(self, part: str) -> dict[str, Any]:
         """The options of a part, by their names there."""
         return {name: getattr(self, own) for own, (owner, name) in self.owners.items() if owner == part}

@@ -19,6 +19,9 @@ SamplingMethod = Literal["dpmsolver++", "sde-dpmsolver++", "ddim", "unipc", "ddp
 SAMPLERS: tuple[SamplingMethod, ...] = get_args(SamplingMethod)
 MOST_DRAWS = 1000
 """Noise draws that features can be averaged over; all of them pass through the network in one batch."""
+FEW_STEPS, USUAL_SCHEDULE = 25, 1000
+"""Evaluations of the network for each image where no number is given; the method ``ddpm`` takes all steps instead,
+which are as many as the second number in nearly all networks."""
 SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 
 
@@ -64,6 +67,12 @@ class DDPMOptions:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    @property
+    def passes(self) -> int:
+        """How often an image goes through the network."""
+        timesteps = PRESETS[self.preset].timesteps if self.timesteps is None else self.timesteps
+        return len(timesteps) * self.noise_draws
+
     def guided(self) -> dict[str, Any]:
         """The options of `load_guided_diffusion` that were given."""
         names = ("image_size", "head_channels", "heads", "new_attention_order")
@@ -93,6 +102,11 @@ class DDPMGeneration:
     precision: Precision | None = option(
         None, "The number format while drawing. By default bf16 on a GPU and fp32 elsewhere."
     )
+
+    @property
+    def passes(self) -> int:
+        """How often the network runs for an image."""
+        return self.sampling_steps or (USUAL_SCHEDULE if self.sampler == "ddpm" else FEW_STEPS)
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.ddpm.denoiser import Denoiser
-from frugalseg.backbones.ddpm.settings import SAMPLERS, SamplingMethod
+from frugalseg.backbones.ddpm.settings import FEW_STEPS, SAMPLERS, SamplingMethod
 from frugalseg.support.errors import InputError
 
 SIGNALS = (0.006, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3)
@@ -22,8 +22,6 @@ alone would say little."""
 VALUES = 2**18
 """The most values (images x channels x pixels) that the share is measured on. Networks for large images take seconds
 per image, so they get fewer images than `PROBED`, but at least 4."""
-FEW_STEPS = 25
-"""Evaluations of the network for each image where no number is given; the method ``ddpm`` takes all steps instead."""
 
 
 def choose_timesteps(denoise: Denoiser, method: SamplingMethod, steps: int | None, first: int | None) -> list[int]:

@@ -93,6 +93,8 @@ one."""
 DIFFUSION_SIZE = "2.2 GB"
 """The UNet's 553 million numbers in float32."""
 
+SAMPLES = 50_000
+"""Images of each synthetic set."""
 SETS = {"synthetic_ddpm": ("ddpm", "7 GB"), "synthetic_gan": ("gan", "")}
 """The first part of a synthetic set's name: its folder in the published addresses, and its size."""
 
@@ -125,7 +127,7 @@ def _sets() -> list[Item]:
             path = f"synthetic-datasets/{folder}/{benchmark.name}{ARCHIVE}"
             remote = Remote(path, f"{PUBLISHED}/{path}", size)
             method = {"ddpm": "DatasetDDPM", "gan": "DatasetGAN"}[folder]
-            what = f"50 000 generated images of {method}"
+            what = f"{SAMPLES:,} generated images of {method}".replace(",", " ")
             place, name = f"synthetic/{folder}/{benchmark.name}", f"{kind}/{benchmark.name}"
             found.append(Item(name, "set", what, remote, place, "MIT", benchmark=benchmark.name))
     return found

@@ -9,7 +9,7 @@ from frugalseg.experiments.rows.features import FeatureRow
 from frugalseg.experiments.rows.student import StudentRow
 from frugalseg.experiments.rows.unet import UNetRow
 
-__all__ = ["KINDS", "AnyRow", "Context", "Method", "Row", "build", "checkpoint_of"]
+__all__ = ["KINDS", "AnyRow", "Context", "FeatureRow", "Method", "Row", "StudentRow", "build", "checkpoint_of"]
 
 AnyRow = Annotated[FeatureRow | UNetRow | StudentRow, Field(discriminator="kind")]
 

@@ -1,7 +1,7 @@
 """What every kind of row promises: how it is checked, built, and what its results depend on."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from frugalseg.data.example import Example
 from frugalseg.experiments.data import FolderData, ToyData
+from frugalseg.experiments.obstacles import Obstacle
+from frugalseg.experiments.published import Published
 from frugalseg.experiments.validation import Strict
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress
@@ -16,6 +18,9 @@ from frugalseg.support.progress import Progress
 if TYPE_CHECKING:
     from frugalseg.classifier.prediction import PixelPrediction
     from frugalseg.metrics.evaluation import Evaluation
+
+UNRECORDED = {"published", "needs"}
+"""Fields of rows that the results do not depend on."""
 
 
 class Method(Protocol):
@@ -40,11 +45,14 @@ class Row(Strict):
         kind: says which class the row has.
         name: shown in the table. No two rows have the same.
         takes_channels: whether the method sees images of any channels.
+        published: figures that a paper has published for the method, by preset, to compare with; one text such as
+            ``53.7 ± 3.3`` counts for all presets. The mIoU is meant, as the paper counts it, in per cent.
     """
 
     takes_channels: ClassVar[bool] = False
     kind: str
     name: str
+    published: Published | None = None
 
     def check(self, rows: Sequence["Row"]) -> None:
         """Check everything that the types of the fields do not, without loading a network.
@@ -60,9 +68,21 @@ class Row(Strict):
     def method(self, seed: int, context: "Context") -> Method:
         """The method for one run; see `build`."""
 
+    def obstacle(self, rows: Sequence["Row"], networks: Container[str]) -> Obstacle | None:
+        """What stands in the way of the row now, without loading a network; None where nothing does.
+
+        Args:
+            rows: of the recipe.
+            networks: names of the networks that the recipe trains first.
+
+        Raises:
+            InputError: something that the row needs is here, but damaged; or it has another name.
+        """
+        return None
+
     def described(self) -> dict[str, Any]:
-        """The row as JSON values. Fields that the recipe leaves out have their defaults."""
-        return self.model_dump(mode="json")
+        """The row as JSON values: all that its results depend on. What the recipe leaves out has its default."""
+        return self.model_dump(mode="json", exclude=UNRECORDED)
 
     def dependencies(self, context: "Context") -> dict[str, Any]:
         """What the results depend on beside row, data and seed, as JSON values; files by their digest."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from frugalseg.classifier.prediction import PixelPrediction
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model
@@ -15,6 +16,7 @@ from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student
 from frugalseg.students.training import train_student
 from frugalseg.support import digests
+from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 from frugalseg.synthetic import GeneratedImages, Photographs, SyntheticSet, generate, generator_of
 from frugalseg.synthetic.drawn import draw_images, drawing_name
@@ -36,12 +38,14 @@ class StudentInputs:
         photographs: folder of the images to label, where they are not generated.
         labels: folder for the fitted teacher and its labels. Rows that differ only in the student share it.
         drawn: folder for generated images, which all runs share.
+        samples: a finished set, whose samples have their labels.
     """
 
     teacher: Segmenter | None
     photographs: Path | None
     labels: Path
     drawn: Path
+    samples: Path | None = None
 
 
 class StudentMethod:
@@ -68,18 +72,31 @@ class StudentMethod:
 
     def fit(self, dataset: Sequence[Example], *, progress: Progress = silent) -> Self:
         """Fit the teacher and label images, unless that is done already; then train the student."""
+        classes: ClassTable = dataset.classes  # type: ignore[attr-defined]
         samples = dataset if self.row.source == "annotated" else self.certain(self.labelled(dataset, progress))
-        classes = dataset.classes  # type: ignore[attr-defined]
         trained = train_student(samples, dataset, classes, self.settings, device=self.device, progress=progress)
         self.student = trained.student
         return self
 
     def labelled(self, dataset: Sequence[Example], progress: Progress) -> SyntheticSet:
-        """The row's images with labels by the teacher; labels of an earlier run are kept."""
+        """The row's images with labels by the teacher, or the finished set; labels of an earlier run are kept.
+
+        Raises:
+            InputError: the set has other classes than the data.
+        """
+        if self.inputs.samples is not None:
+            return self.finished(self.inputs.samples, dataset.classes)  # type: ignore[attr-defined]
         model = self.fitted_teacher(dataset, progress)
         source = self.source(model, progress)
         place = self.inputs.labels / f"labelled-{digests.values(source.settings())}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
+
+    def finished(self, place: Path, classes: ClassTable) -> SyntheticSet:
+        """A finished set; a published file knows ids alone, and those of the data are meant."""
+        samples = SyntheticSet(place, classes)
+        if (samples.classes.ids, samples.classes.names) != (classes.ids, classes.names):
+            raise InputError(f"{place}: its classes are not those of the data; give a set with the classes of the data")
+        return samples
 
     def fitted_teacher(self, dataset: Sequence[Example], progress: Progress) -> Model:
         """The fitted teacher."""

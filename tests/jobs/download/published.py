@@ -29,12 +29,15 @@ def pair(seed: int, classes: int) -> tuple[bytes, bytes]:
     return png.getvalue(), npy.getvalue()
 
 
-def benchmark_files(name: str, more: int = 0) -> dict[str, bytes]:
-    """The files of a benchmark by their paths in its folder; each part has `more` images than it should."""
+def benchmark_files(name: str, more: int = 0, ids: int = 3) -> dict[str, bytes]:
+    """The files of a benchmark by their paths in its folder.
+
+    Each part has `more` images than it should; the masks have the numbers below `ids`.
+    """
     benchmark, files = BENCHMARKS[name], dict[str, bytes]()
     for number, part in enumerate(benchmark.parts.values()):
         for place in range(part.images + more):
-            image, label = pair(1000 * number + place, 3)
+            image, label = pair(1000 * number + place, ids)
             files[f"{part.folder}/img_{place:03d}.png"] = image
             files[f"{part.folder}/img_{place:03d}.npy"] = label
     return files
@@ -62,9 +65,9 @@ def datasets(*names: str, top: str = "", more: int = 0) -> bytes:
 
 
 @cache
-def synthetic_set(name: str) -> bytes:
+def synthetic_set(name: str, ids: int = 3) -> bytes:
     """The archive of a synthetic set of four samples."""
-    pairs = [pair(seed, 3) for seed in range(4)]
+    pairs = [pair(seed, ids) for seed in range(4)]
     images = np.stack([np.asarray(Image.open(io.BytesIO(image))) for image, _ in pairs])
     labels = np.stack([np.load(io.BytesIO(label)) for _, label in pairs])
     out = io.BytesIO()
@@ -72,10 +75,39 @@ def synthetic_set(name: str) -> bytes:
     return archive({f"{name}/samples_256x256x3.npz": out.getvalue()})
 
 
+def all_ids(name: str) -> int:
+    """How many numbers the masks of a benchmark have, that of an ignored background included."""
+    return BENCHMARKS[name].classes + (name == "bedroom_28")
+
+
 @cache
 def mae_file() -> bytes:
     """A published MAE checkpoint of a small network."""
+    return saved({"model": golden_tensors("mae_vit_tiny")})
+
+
+@cache
+def ddpm_file() -> bytes:
+    """A diffusion network of guided-diffusion that is small; the options are `DDPM_OPTIONS`."""
+    return saved(golden_tensors("guided_diffusion_tiny"))
+
+
+@cache
+def swav_file() -> bytes:
+    """A SwAV network as published."""
+    return saved(golden_tensors("swav_rn50"))
+
+
+DDPM_OPTIONS = {"image_size": 32, "head_channels": 16}
+
+
+def golden_tensors(name: str) -> dict[str, torch.Tensor]:
+    """The tensors of a published layout, filled by a rule."""
+    return {key: torch.from_numpy(values) for key, values in tensors(load(name)).items()}
+
+
+def saved(state: object) -> bytes:
+    """A file of torch."""
     out = io.BytesIO()
-    state = {key: torch.from_numpy(values) for key, values in tensors(load("mae_vit_tiny")).items()}
-    torch.save({"model": state}, out)
+    torch.save(state, out)
     return out.getvalue()

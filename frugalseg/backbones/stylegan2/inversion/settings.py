@@ -30,6 +30,11 @@ class GANInversionOptions:
     )
     precision: Precision = option("fp32", "The number format of the networks.")
 
+    @property
+    def passes(self) -> int:
+        """About how often an image goes through the networks."""
+        return 1 + 3 * self.refine
+
     def __post_init__(self) -> None:
         check_ranges(self)
         sides = self.resolutions
