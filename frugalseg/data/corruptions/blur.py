@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
-from scipy.signal import oaconvolve
 
 from frugalseg.data.corruptions.arrays import Values, gaussian, streaked, zoomed
 
@@ -28,7 +27,10 @@ def defocus_blur(image: Values, severity: int, generator: np.random.Generator) -
     kernel = disk(*DEFOCUS[severity - 1])
     margin = kernel.shape[0] // 2
     padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
-    blurred: Values = oaconvolve(padded, kernel[..., None], mode="valid", axes=(0, 1)).astype(np.float32)
+    size = padded.shape[:2]
+    spectrum = np.fft.rfft2(padded, axes=(0, 1)) * np.fft.rfft2(kernel, size)[..., None]
+    # The first rows and columns have come around from the other side.
+    blurred: Values = np.fft.irfft2(spectrum, size, axes=(0, 1))[2 * margin :, 2 * margin :]
     return blurred
 
 
