@@ -185,10 +185,10 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
     readings = [*(part for part in sweep.parts if sweep.taps or sweep.pictures.taps)]
     readings += [ground.backbone] if studies.subjects else []
     stored = max(stored_bytes(each.taps, networks, each.map_sizes) for each in readings)
-    swept = sweep.seconds() if sweep.taps or sweep.pictures.taps else 0.0
+    seconds = studies.seconds() + (sweep.seconds() if sweep.taps or sweep.pictures.taps else 0.0)
     taps = f"{count(len(sweep.taps), 'tap')} alone, " if sweep.taps else ""
     return (
-        f"{taps}{count(len(ground.sizes), 'image')}: about {time_text(swept + studies.seconds())} on two CPU cores with nothing else to "
+        f"{taps}{count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
         f"do, and up to {size_text(stored)} of disk for the maps"
     )
 
