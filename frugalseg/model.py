@@ -292,6 +292,11 @@ def saved_config(folder: Path, newest: int) -> dict[str, Any]:
     path = folder / "config.json"
     config = read_json(path)
     written = config.get("format") if isinstance(config, dict) else None
+    if isinstance(config, dict) and "family" in config and not {"format", "classes"} & config.keys():
+        raise InputError(
+            f"{folder}: a {brief(config['family'], 40)} network, not a fitted model; fit one on annotated images with "
+            f"fit DATA --checkpoint {folder} (generate --for-annotation needs the network alone)"
+        )
     if type(written) is not int or written < 1:
         raise DamagedError(path, "a damaged model (it names no format)", "fit it again")
     if written > newest:

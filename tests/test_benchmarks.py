@@ -71,6 +71,7 @@ def test_layouts_are_those_of_the_published_networks(name):
     assert all(size > 0 for pair in layout.small().maps for size in pair)
 
 
+@pytest.mark.slow  # it draws the images twice
 def test_samplers(run, tiny_ddpm, tmp_path):
     write_toy_folder(tmp_path / "photos", 24, seed=1, masks=False)
     arguments = ("--checkpoint", tiny_ddpm, "--images", tmp_path / "photos", "--keep", tmp_path / "drawn")

@@ -46,6 +46,11 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
         InputError: there is no such file, or it is of another family.
     """
     path = folder / CONFIG
+    if not path.is_file() and (folder / "training").is_dir():
+        raise InputError(
+            f"{folder}: this training has not saved a network yet; run the same frugalseg pretrain "
+            f"{training_of(family)} again to go on"
+        )
     if not path.is_file():
         raise InputError(
             f"{folder}: no {CONFIG} in this folder; give a folder of `frugalseg pretrain {training_of(family)}`, "

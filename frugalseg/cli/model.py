@@ -10,7 +10,7 @@ from frugalseg.backbones.registry import FAMILIES, Family, family_named, family_
 from frugalseg.cli.arguments import BatchSize, Channels, Data, Device, Model, Overwrite, Percentiles, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import channel_choice, parse_size, values, within
-from frugalseg.cli.output import print_findings, print_metrics
+from frugalseg.cli.output import print_findings, print_metrics, shell_line
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.ranges import MEMBERS, SHARE
 from frugalseg.support.text import count as counted
@@ -173,7 +173,16 @@ def fit(
         )
     for estimate in estimates:
         typer.echo(str(estimate))
-    typer.echo(f"model in {out}; next: frugalseg predict {out} IMAGES -o MASKS")
+    typer.echo(f"model in {out}; next: {after_fit(family, out)}")
+
+
+def after_fit(family: str, model: Path) -> str:
+    """What to do with a fitted model: predict, or where its family reads no images, generate."""
+    from frugalseg.backbones import backbone_class
+
+    if family == AUTO or backbone_class(family).reads_images:
+        return shell_line("predict", model, "IMAGES", "-o", "MASKS")
+    return shell_line("generate", model, "-n", 1000, "-o", "SET")
 
 
 def evaluate(

@@ -3,13 +3,20 @@
 All text from users is printed as `Text`: in a plain string rich would take square brackets for its own markup.
 """
 
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frugalseg.data.check import Finding
 
 COLORS = {"error": "red", "warning": "yellow", "info": "dim"}
+
+
+def shell_line(*words: str | int | Path) -> str:
+    """A command of this program as it can be pasted into a shell, whatever characters its paths have."""
+    return shlex.join(["frugalseg", *map(str, words)])
 
 
 def print_findings(findings: Iterable["Finding"], *, result: bool = False) -> None:

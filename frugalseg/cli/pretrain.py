@@ -11,6 +11,7 @@ from frugalseg.backbones.registry import Family, pretrainable
 from frugalseg.cli.arguments import Device, Overwrite
 from frugalseg.cli.families import built, named
 from frugalseg.cli.options import accepting, flags_of, values, within
+from frugalseg.cli.output import shell_line
 from frugalseg.support.ranges import DEVICES, MINUTES, SIDE, WIDTH, WORKERS
 
 
@@ -106,7 +107,7 @@ def pretrain_command(family: Family) -> Callable[..., None]:
         )
         with bars() as progress:
             finished = pretrain(family.name, images, out, settings, options, progress)
-        after = f"finished; next: frugalseg {next_command(family, out)}"
+        after = f"finished; next: {next_command(family, out)}"
         if is_first_process():  # with several devices each process comes here
             typer.echo(f"{out}: {after if finished else 'time is up; run the same command again to go on'}")
 
@@ -116,8 +117,8 @@ def pretrain_command(family: Family) -> Callable[..., None]:
 def next_command(family: Family, run: Path) -> str:
     """What to do with a network that has been trained: fit a model, or draw the images to annotate for one."""
     if family.load("backbone", family.backbone).reads_images:
-        return f"fit DATA --backbone {family.name} --checkpoint {run} -o MODEL"
-    return f"generate {run} --for-annotation 40 -o TO_ANNOTATE"
+        return shell_line("fit", "DATA", "--backbone", family.name, "--checkpoint", run, "-o", "MODEL")
+    return shell_line("generate", run, "--for-annotation", 40, "-o", "TO_ANNOTATE")
 
 
 def convert(

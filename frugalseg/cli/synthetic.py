@@ -10,7 +10,7 @@ from frugalseg.backbones.registry import FAMILIES, Family, family_in, family_tol
 from frugalseg.cli.arguments import Device, Overwrite, Seed
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.options import flags_of, values, within
-from frugalseg.cli.output import print_metrics
+from frugalseg.cli.output import print_metrics, shell_line
 from frugalseg.students.settings import StudentSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.ranges import BATCH, COUNT, SHARE, SIDE, WORKERS
@@ -114,8 +114,10 @@ def generate(
     if for_annotation is not None:
         with bars() as progress:
             written = annotation_folder(request, out, overwrite=overwrite, progress=progress)
+        there = "" if written == for_annotation else f", which has {for_annotation} or more now"
         typer.echo(
-            f"{counted(written, 'image')} written to {out}; see {out / 'README.txt'}; next: frugalseg check {out}"
+            f"{counted(written, 'image')} written to {out}{there}; see {out / 'README.txt'}; "
+            f"next: {shell_line('check', out)}"
         )
         return
     with bars() as progress:
@@ -129,7 +131,8 @@ def generate(
         verb, them = ("is", "it") if missing == 1 else ("are", "them")
         which = f"{missing} of {counted(total, 'photograph')} could not be read and {verb} left out"
         typer.echo(f"{which}; {out / 'generate.log'} names {them}")
-    typer.echo(f"next: frugalseg distill {out} --validation DATA --test DATA -o STUDENT")
+    words = ("--validation", "VALIDATION_DATA", "--test", "TEST_DATA", "-o", "STUDENT")
+    typer.echo(f"next: {shell_line('distill', out, *words)}")
 
 
 def distill(
@@ -189,4 +192,4 @@ def distill(
     if result is not None:
         print_metrics(result.metrics())
         typer.echo(f"page: {out / 'index.html'}")
-    typer.echo(f"student in {out}; next: frugalseg predict {out} IMAGES -o MASKS")
+    typer.echo(f"student in {out}; next: {shell_line('predict', out, 'IMAGES', '-o', 'MASKS')}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Place = tuple[tuple[str, int | float], ...]
+Place = tuple[tuple[str, int | float | str], ...]
 """Options of a family with a value each: ``(("timesteps", 50), ("blocks", 6))``."""
 
 

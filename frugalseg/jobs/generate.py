@@ -1,6 +1,7 @@
 """Thousands of labelled images from a model: drawn by its own network, or photographs that nobody annotated."""
 
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,10 @@ from frugalseg.students.student import Student
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import spare_inputs
+from frugalseg.support.marks import RECORD
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.records import plain
+from frugalseg.support.records import Record, plain
 from frugalseg.support.runs import open_run
 from frugalseg.support.share import own_device, share_of_environment
 from frugalseg.synthetic.generation import record_of, write_shards
@@ -30,7 +32,7 @@ from frugalseg.synthetic.npz_writer import require_npz, write_npz
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.record import SHARD_SIZE
 from frugalseg.synthetic.set_folder import LOG, finish, open_set
-from frugalseg.synthetic.sources import GeneratedImages, Photographs, Source, generator_of
+from frugalseg.synthetic.sources import FOR_ANNOTATION, GeneratedImages, Photographs, Source, generator_of
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +166,9 @@ def annotation_folder(
         raise InputError(f"--overwrite: would delete masks that somebody has painted; delete {out} yourself")
     spare_inputs(out, request.model, request.classes)
     backbone, own, network = network_and_classes(request)
-    source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed)
+    # Folders of earlier versions, whose records do not name the place, go on with the images they began with.
+    first = FOR_ANNOTATION if Record(out / RECORD).knows("first") else 0
+    source = GeneratedImages(generator_of(backbone, request.options), request.for_annotation, request.seed, first)
     table = own if request.classes is None else ClassTable.from_json(request.classes)
     drawn_by = Origins(backbone.family, digests.network(backbone), plain(source.generator.settings()))
     command = {"command": "generate --for-annotation", "network": drawn_by.network, **source.settings()}
@@ -188,7 +192,7 @@ def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable 
 
 def fit_options(family: str, checkpoint: str | Path) -> str:
     """The options of the command ``fit`` that name a network."""
-    return f"--backbone {family} --checkpoint {checkpoint}"
+    return f"--backbone {family} --checkpoint {shlex.quote(str(checkpoint))}"
 
 
 def a_student(request: GenerateRequest) -> InputError:

@@ -72,11 +72,11 @@ def predict_folder(
     """
     extras = extras or Extras()
     spare_inputs(out, model, images)
+    folder = model_folder(model)  # first, for model and images are easily exchanged
     paths = list_images(images)
-    report_other_files(images)
     require_distinct_stems(paths)
-    folder = model_folder(model)
     predictor = load_model(folder, device=device)
+    report_other_files(images)
     predictor.require_reading()
     require_stored(paths, predictor.channels)
     command = {

@@ -17,6 +17,7 @@ from frugalseg.training.alarm import Alarm
 from frugalseg.training.averaging import AveragedWeights
 from frugalseg.training.batches import StepBatches
 from frugalseg.training.compute import FlopCount
+from frugalseg.training.interrupt import StopAfterStep
 from frugalseg.training.run_folder import RunFolder
 from frugalseg.training.state import saved_state
 from frugalseg.training.trainer import train
@@ -77,7 +78,7 @@ def callbacks_of(
     options: RunOptions,
     progress: Progress,
     notes: Sequence[str] = (),
-) -> list[AveragedWeights | FlopCount | RunLog | Pictures | Checkpoints]:
+) -> list[AveragedWeights | FlopCount | RunLog | Pictures | Checkpoints | StopAfterStep]:
     """What happens after each step of a run, in this order."""
     settings, before = module.settings, run.last_progress()
     averaging = AveragedWeights(module.averaging_decay())
@@ -101,7 +102,8 @@ def callbacks_of(
         lambda average, step: average.draw(run, step, examples),
     )
     often = Alarm(options.checkpoint_steps, options.checkpoint_minutes)
-    return [averaging, compute, log, pictures, Checkpoints(run, averaging, log, often, options.max_minutes)]
+    checkpoints = Checkpoints(run, averaging, log, often, options.max_minutes)
+    return [averaging, compute, log, pictures, checkpoints, StopAfterStep(checkpoints.save)]
 
 
 def example_images(images: TrainingImages, count: int = EXAMPLES) -> Tensor:

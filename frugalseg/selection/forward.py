@@ -55,7 +55,8 @@ def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
     for name in every:
         if given.get(name) is None:
             among = every[name][:: THINNED if name == backbone.passes else 1]
-            every[name] = tuple(sorted({*own[name], *among}))
+            more = [value for value in own[name] if value not in among]
+            every[name] = tuple(sorted([*among, *more])) if more else among
     if all(len(values) < 2 for values in every.values()):
         raise InputError(f"{words(every)} is all there is to choose from; give several values, or leave --choose out")
     return every

@@ -24,6 +24,14 @@ def places_of(taps: Iterable[Tap]) -> Places:
     return {name: tuple(values) for name, values in found.items()}
 
 
+def is_grid(taps: Sequence[Tap]) -> bool:
+    """Whether two options choose each tap, such as the steps and the blocks of a diffusion model.
+
+    The options of a combination, or of an encoder and a decoder, choose taps of their own instead.
+    """
+    return len(places_of(taps)) == 2 and all(len(tap.at) == 2 for tap in taps)
+
+
 def every_place(backbone: Backbone, given: Mapping[str, Any]) -> Places:
     """The values to look at: those that the user gives, and where none are given all that the network has.
 

@@ -122,5 +122,9 @@ class StateKeeper(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Save where it is due."""
         if self.alarm.due(trainer) or self.schedule.round_ended(trainer.global_step):
-            self.training_log.require_finite(trainer)
-            save_state(trainer, self.path)
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write the state; raises `WorkError` where the loss is no longer finite."""
+        self.training_log.require_finite(trainer)
+        save_state(trainer, self.path)

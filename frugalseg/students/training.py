@@ -21,6 +21,7 @@ from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.progress import Progress, silent
 from frugalseg.training.batches import StepBatches
 from frugalseg.training.hardware import Hardware, check_hardware
+from frugalseg.training.interrupt import StopAfterStep
 from frugalseg.training.log import TrainingLog
 from frugalseg.training.state import saved_state
 from frugalseg.training.trainer import train
@@ -94,6 +95,7 @@ def train_student(
     training_log = TrainingLog("train", settings.batch_size, line_due(schedule), log.info, progress)
     with TemporaryDirectory() if work is None else nullcontext(work) as place:
         state = Path(place) / STATE
+        keeper = StateKeeper(state, schedule, checkpoint_minutes, training_log)
         train(
             Lesson(network, settings, schedule.steps),
             StepBatches(stream_of(student, samples, settings, schedule), workers),
@@ -101,7 +103,7 @@ def train_student(
             hardware=Hardware(device),
             precision=settings.precision or "fp32",
             steps=schedule.steps,
-            callbacks=[training_log, rounds, StateKeeper(state, schedule, checkpoint_minutes, training_log)],
+            callbacks=[training_log, rounds, keeper, StopAfterStep(keeper.save)],
             state=saved_state(state, whole=Path(place)),
         )
     network.load_state_dict(rounds.best)

@@ -1,5 +1,6 @@
 """Generated images ready for annotators: a data folder whose masks are still empty (DatasetDDPM's first step)."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,4 +106,6 @@ def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> s
         entries = zip(classes.ids, classes.names, classes.colors, strict=True)
         lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
     ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
-    return README.format(count=count, classes=lines, ignore=ignore, origins=ORIGINS, folder=out.name, network=network)
+    return README.format(
+        count=count, classes=lines, ignore=ignore, origins=ORIGINS, folder=shlex.quote(str(out)), network=network
+    )

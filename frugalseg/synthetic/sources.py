@@ -22,6 +22,9 @@ from frugalseg.support.files import FileError
 
 __all__ = ["GeneratedImages", "Photographs", "Picture", "Source", "generator_of", "seed_of"]
 
+FOR_ANNOTATION = 2**31
+"""The first image for annotators: far behind those of any labeled set, so that no set repeats annotated ones."""
+
 log = logging.getLogger(__name__)
 
 
@@ -65,25 +68,27 @@ class Source(Protocol):
 
 
 class GeneratedImages:
-    """The first images of the endless set that a generator draws from one seed.
+    """Consecutive images of the endless set that a generator draws from one seed.
 
     Args:
         generator: see `Backbone.generator`.
         count: how many.
         seed: of the whole set.
+        first: the place of the first image in the endless set.
     """
 
-    def __init__(self, generator: ImageGenerator, count: int, seed: int = 0) -> None:
+    def __init__(self, generator: ImageGenerator, count: int, seed: int = 0, first: int = 0) -> None:
         if count < 1 or seed < 0:
             raise InputError(f"{count} images from seed {seed}: at least one image, and a seed from 0")
-        self.generator, self.count, self.seed = generator, count, seed
+        self.generator, self.count, self.seed, self.first = generator, count, seed, first
 
     def __len__(self) -> int:
         return self.count
 
     def settings(self) -> dict[str, Any]:
         """See `Source`."""
-        return {"kind": "generated", "seed": self.seed, **self.generator.settings()}
+        place = {"first": self.first} if self.first else {}
+        return {"kind": "generated", "seed": self.seed, **place, **self.generator.settings()}
 
     def sizes(self) -> set[tuple[int, int]]:
         """See `Source`."""
@@ -100,7 +105,7 @@ class GeneratedImages:
 
     def pictures(self, numbers: range) -> list[Picture]:
         """See `Source`; the numbers are one batch of the network."""
-        seeds = [seed_of(self.seed, number) for number in numbers]
+        seeds = [seed_of(self.seed, self.first + number) for number in numbers]
         drawn = self.generator.draw(seeds)
         pixels = pixels_of(drawn.images)
         maps = [None] * len(seeds) if drawn.maps is None else [drawn.maps[place] for place in range(len(seeds))]

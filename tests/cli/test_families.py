@@ -108,10 +108,10 @@ def test_a_family_may_be_registered_at_any_time(stripes):
 
 
 def test_pretrain_ends_with_a_command_that_the_family_can_run():
-    run = Path("run")
-    assert next_command(FAMILIES["gan_encoder"], run) == "fit DATA --backbone gan_encoder --checkpoint run -o MODEL"
+    fit = "frugalseg fit DATA --backbone gan_encoder --checkpoint 'my run' -o MODEL"
+    assert next_command(FAMILIES["gan_encoder"], Path("my run")) == fit
     # StyleGAN2 alone reads no photographs: its models are fitted to annotated images that it has drawn.
-    assert next_command(FAMILIES["stylegan2"], run) == "generate run --for-annotation 40 -o TO_ANNOTATE"
+    assert next_command(FAMILIES["stylegan2"], Path("run")) == "frugalseg generate run --for-annotation 40 -o TO_ANNOTATE"
 
 
 def test_pretrain_knows_a_training_by_its_own_name(monkeypatch, capsys):

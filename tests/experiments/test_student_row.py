@@ -31,6 +31,7 @@ def recipe(checkpoint: Path, *students: dict[str, Any], **changes: Any) -> Recip
     return parse_recipe({**content, **changes})
 
 
+@pytest.mark.slow  # four students
 def test_every_source(tiny_ddpm: Path, tmp_path: Path) -> None:
     rows = [
         DRAWN,

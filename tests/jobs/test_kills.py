@@ -69,6 +69,7 @@ def test_predict_goes_on_after_a_kill_in_any_of_its_writes(moment, model, data, 
     assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "classes.json", "run.json"]
 
 
+@pytest.mark.slow  # two commands
 def test_a_fit_that_is_complete_says_so(data, request_, tmp_path):
     """Killed once the model stands, before what was under way is deleted."""
     out = tmp_path / "model"

@@ -1,5 +1,6 @@
 """A run from its command: whose it is, from which folders; what the run itself does is tested with each family."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family, stored_settings
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
+from tests.pretraining.battery import progress
 
 
 def test_a_run_of_another_family_is_not_taken_over(tmp_path: Path) -> None:
@@ -65,4 +67,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         finally:
             run.kill()
     assert run.returncode == 130
+    assert "this step is finished and saved first" in said
     assert "stopped; run the same command again to go on" in said and "Traceback" not in said
+    reached = re.search(r"ended by KeyboardInterrupt in step (\d+); continues from step (\d+)", log.read_text())
+    assert reached is not None and int(reached[1]) >= 1
+    assert reached[1] == reached[2] == str(progress(tmp_path / "run")["step"])  # nothing is lost
+    assert (tmp_path / "run" / "unet" / "config.json").is_file()

@@ -155,6 +155,7 @@ class PretrainingChecks:
             for place, kept in moments.items():
                 assert all(torch.equal(torch.as_tensor(kept[k]), torch.as_tensor(others[place][k])) for k in kept)
 
+    @pytest.mark.slow  # in a process of its own; the run stopped by the clock is the same without the kill
     def test_a_killed_run_continues_to_the_same_weights(self, photos: Path, straight: Path, tmp_path: Path) -> None:
         out = tmp_path / "run"
         died = self.run_script(DIES, tmp_path, photos, out)

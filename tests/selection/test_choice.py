@@ -58,6 +58,7 @@ def test_the_candidate_that_sees_most_wins(halves, tmp_path):
     assert choice_of(dataset, [BLIND, SEEING], work=tmp_path).best == 0
 
 
+@pytest.mark.slow  # two whole choices
 def test_little_time_is_enough_for_some_of_the_images(halves):
     found = choose(
         [SEEING], (dataset := SegmentationFolder(halves)), dataset.classes, ChoiceSettings(minutes=1e-6), SETTINGS

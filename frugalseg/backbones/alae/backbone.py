@@ -1,5 +1,7 @@
 """The paper's ALAE features: activations of the generator for the code that the encoder finds for an image."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,7 +43,9 @@ class ALAEBackbone(Backbone):
             raise InputError(f"blocks {', '.join(map(str, beyond))}: this network has blocks 0 to {shape.layers - 1}")
         self.noise, self.precision = options.noise, options.precision
         self.network = network.to(dtype_of(options.precision))
-        self.taps = tuple(Tap(f"block{n}", shape.channels(n), shape.size // shape.side(n)) for n in self.blocks)
+        self.taps = tuple(
+            Tap(f"block{n}", shape.channels(n), shape.size // shape.side(n), (("blocks", n),)) for n in self.blocks
+        )
         self.stride = shape.size // shape.side(0)
         self.native_size = self.fixed_size = (shape.size, shape.size)
 
@@ -100,11 +104,26 @@ class ALAEBackbone(Backbone):
         """See `Backbone.from_saved`."""
         return cls(load_network(folder), from_json(ALAEOptions, config))
 
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all blocks."""
+        return {"blocks": tuple(range(self.network.shape.layers))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"blocks"}:
+            return super().reading(**where)
+        options = replace(self.options, blocks=tuple(where["blocks"]))
+        return type(self)(self.network, options).eval().requires_grad_(False)
+
+    @property
+    def options(self) -> ALAEOptions:
+        """What is read, complete."""
+        return ALAEOptions(self.blocks, self.noise, self.precision)
+
     def reinitialised(self, seed: int) -> Self:
         """The same networks and taps with random weights, as a baseline."""
         network = random_network(self.network.shape, seed)
-        options = ALAEOptions(self.blocks, self.noise, self.precision)
-        return type(self)(network.to(self.device), options).eval().requires_grad_(False)
+        return type(self)(network.to(self.device), self.options).eval().requires_grad_(False)
 
     def generator(self, options: ALAEGeneration | None = None) -> ALAEGenerator:
         """See `Backbone.generator`."""

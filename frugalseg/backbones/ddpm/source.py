@@ -50,7 +50,10 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
     if guided:
         raise InputError(f"{', '.join(guided)}: only for published .pt files; {checkpoint} brings its own settings")
     if path.is_dir() and not (path / "unet" / "config.json").is_file():
-        raise InputError(f"{path}: not a diffusers pipeline folder (no unet/config.json in it)")
+        raise InputError(
+            f"{path}: not a diffusers pipeline folder (no unet/config.json in it); give the folder of a trained "
+            "diffusion model, or name another family with --backbone"
+        )
     if not path.is_dir() and not is_hub_id(checkpoint):
         raise InputError(f"{checkpoint}: no such file or folder")
     return load_pipeline(str(path))

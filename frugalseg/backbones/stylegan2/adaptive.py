@@ -27,7 +27,7 @@ class AdaptiveProbability(nn.Module):
 
     @property
     def probability(self) -> float:
-        """The current p, from 0 on; above 1 it is as 1."""
+        """The current p, in [0, 1]."""
         return float(self.get_buffer("p"))
 
     @torch.no_grad()
@@ -44,6 +44,6 @@ class AdaptiveProbability(nn.Module):
         if int(steps) < INTERVAL:
             return
         change = (signs / steps - self.target).sign() * (batch_size * INTERVAL / self.images)
-        p.copy_((p + change).clamp(min=0))
+        p.copy_((p + change).clamp(0, 1))  # without the upper end it would take long to come back
         signs.zero_()
         steps.zero_()

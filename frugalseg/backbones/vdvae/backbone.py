@@ -1,6 +1,6 @@
 """The paper's VDVAE features: activations of the encoder, and the decoder's states for the image's own latents."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +39,7 @@ class VDVAEBackbone(Backbone):
         self.precision = options.precision or "fp32"
         self.network = network.to(dtype_of(self.precision))
         self.taps = (
-            *(Tap(f"encoder{rows}", shape.width(rows), shape.stride(rows)) for rows in self.encoder_resolutions),
+            *(encoder_tap(shape, rows) for rows in self.encoder_resolutions),
             *(decoder_tap(shape, number) for number in self.decoder_blocks),
         )
         self.stride = shape.stride(shape.resolutions[-1])
@@ -101,6 +101,21 @@ class VDVAEBackbone(Backbone):
         """See `Backbone.from_saved`."""
         return cls(load_network(folder), from_json(VDVAEOptions, config))
 
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: the maps larger than 1 x 1 of what is read, encoder or decoder or both."""
+        shape = self.network.shape
+        resolutions = tuple(rows for rows in shape.resolutions if shape.grid(rows) != (1, 1))
+        blocks = [n for n, place in enumerate(shape.decoder_places) if shape.grid(place.resolution) != (1, 1)]
+        every = {"encoder_resolutions": resolutions, "decoder_blocks": tuple(blocks)}
+        return {name: values for name, values in every.items() if getattr(self, name)}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if not where or not where.keys() <= self.readable().keys():
+            return super().reading(**where)
+        options = from_json(VDVAEOptions, {**self.config(), **{name: list(values) for name, values in where.items()}})
+        return type(self)(self.network, options).eval().requires_grad_(False)
+
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline."""
         network = random_network(self.network.shape, self.network.pixels, seed)
@@ -112,10 +127,15 @@ class VDVAEBackbone(Backbone):
         return VDVAEGenerator(self, options or VDVAEGeneration())
 
 
+def encoder_tap(shape: VDVAEShape, rows: int) -> Tap:
+    """The tap behind the last block of the encoder at a resolution."""
+    return Tap(f"encoder{rows}", shape.width(rows), shape.stride(rows), (("encoder_resolutions", rows),))
+
+
 def decoder_tap(shape: VDVAEShape, number: int) -> Tap:
     """The tap behind a block of the decoder."""
     rows = shape.decoder_places[number].resolution
-    return Tap(f"block{number}", shape.width(rows), shape.stride(rows))
+    return Tap(f"block{number}", shape.width(rows), shape.stride(rows), (("decoder_blocks", number),))
 
 
 def chosen_places(shape: VDVAEShape, options: VDVAEOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -17,7 +17,7 @@ from frugalseg.report.curve_plots import band, heat_grid, intervals, ordered_lin
 from frugalseg.report.page import Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture
 from frugalseg.report.plots import LIGHT, Plot
-from frugalseg.selection.places import places_of
+from frugalseg.selection.places import is_grid, places_of
 from frugalseg.support.files import atomic_path
 from frugalseg.support.text import count
 
@@ -72,7 +72,7 @@ class ExplorationPage:
             "class."
         )
         places = places_of(score.tap for score in taps)
-        if len(places) == 2 and len(taps) == np.prod([len(values) for values in places.values()]):
+        if is_grid([score.tap for score in taps]):
             self._grid(taps, places)
         else:
             self._line(taps, places)
@@ -109,12 +109,10 @@ class ExplorationPage:
             "compared between taps."
         )
         places = places_of(pictures.taps)
-        first = next(iter(places), None)
-        groups = (
-            [[tap for tap in pictures.taps if dict(tap.at).get(first) == v] for v in places[first]]
-            if (first is not None and len(places) > 1)
-            else [list(pictures.taps)]
-        )
+        groups = [list(pictures.taps)]
+        if is_grid(pictures.taps):
+            first, values = next(iter(places.items()))
+            groups = [[tap for tap in pictures.taps if dict(tap.at)[first] == value] for value in values]
         for kind in pictures.kinds:
             self.page.heading("principal components" if kind == COMPONENTS else f"{kind[1:]} clusters", level=3)
             for group in groups:

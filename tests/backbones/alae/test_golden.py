@@ -11,11 +11,13 @@ from frugalseg.backbones.alae.checkpoint import load_network
 from frugalseg.backbones.alae.mappings import MappingD, MappingF
 from frugalseg.backbones.alae.network import ALAE
 from frugalseg.backbones.alae.noise import expected_noise, given_noise, without_noise
+from frugalseg.backbones.stylegan2.encoder.exact import exact_convolutions
 from tests.backbones.alae.published import models_of, save_published
 from tests.golden import golden
 
 BOUND = 2e-5
 """Of the expected standard deviation."""
+LARGE = "alae_ffhq_256ish"
 
 
 @cache
@@ -32,6 +34,14 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def given():
     return {name: torch.from_numpy(value) for name, value in golden.inputs(expected()).items()}
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The network of the published size, and its inputs."""
+    path = save_published(tmp_path_factory.mktemp("large") / "model.pth", models_of(expected(LARGE)))
+    inputs = golden.inputs(expected(LARGE))
+    return load_network(path).eval(), {name: torch.from_numpy(value) for name, value in inputs.items()}
 
 
 def encoded(network, images):
@@ -216,18 +226,43 @@ def test_blending_bites(name, image, blend, network, given):
     assert golden.difference(codes[:, None], expected()["expected"][f"{name}.encode.w"]) > 5 * BOUND
 
 
+ROUNDED = {"generator.block5": 3e-5, "generator_zero_noise.block5": 2.3e-5, "generator_zero_noise.block3": 2.1e-5}
+"""Limits at 256 pixels where the file is rounded by more than the bound.
+
+It holds the official code's answers in float32. By its own account that code in float64 is 2.9e-5 off in the first of
+these, and so is ours: no network comes nearer but by chance.
+"""
+ROUNDED_TWICE = 4e-5
+"""Limit for our own float32. It is below the bound on one processor (1.8e-5), but with the official order of
+multiplications and additions it is 3.4e-5 off on the same one: chance decides."""
+
+
 @pytest.mark.slow
-def test_every_output_at_256_pixels(tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_every_output_at_256_pixels(dtype, large):
     """The published size, fused layers among them.
 
-    The expected values are those of float32. As the file says, float64 shows them to be off by up to 2.9e-5; float32
-    on other processors is off by as much and more. Deliberate mistakes give 1e-4 and above.
+    Convolutions leave oneDNN aside: with AVX2 its sums of thousands of products are five times as rough in float32, and
+    make up to 8e-5.
     """
-    name = "alae_ffhq_256ish"
-    network = load_network(save_published(tmp_path / "model.pth", models_of(expected(name)))).eval()
-    given = {key: torch.from_numpy(value) for key, value in golden.inputs(expected(name)).items()}
-    for dtype, bound in ((torch.float32, 1e-4), (torch.float64, 3e-5)):
-        exact = {key: value.to(dtype) for key, value in given.items()}
-        found = differences(answers(network.to(dtype), exact), name)
-        assert len(found) == 43
-        assert max(found.values()) < bound, found
+    network, inputs = large
+    given = {key: value.to(dtype) for key, value in inputs.items()}
+    with exact_convolutions():
+        found = differences(answers(network.to(dtype), given), LARGE)
+    assert len(found) == 43
+    for name, difference in found.items():
+        limit = ROUNDED.get(name, BOUND) if dtype == torch.float64 else ROUNDED_TWICE
+        assert difference < limit, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", ["eps of the generator", "mirroring blur", "scale without one"])
+def test_parity_bites_where_the_file_is_rounded(mistake, large, monkeypatch):
+    network, given = large
+    network.float()
+    with torch.inference_mode():
+        styles = network.styles(network.discriminator(given["image"]))
+        monkeypatch.setattr(*MISTAKES[mistake])
+        found = generated(network, styles, given)
+    for name in ROUNDED:
+        assert golden.difference(found[name], expected(LARGE)["expected"][name]) > 5 * ROUNDED_TWICE, name

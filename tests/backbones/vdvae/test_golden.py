@@ -20,8 +20,9 @@ from frugalseg.backbones.vdvae.settings import VDVAEOptions
 from tests.golden import golden
 
 BOUND = 2e-5
-DIVERGENCE_BOUND = 2.1e-5
-"""Of the divergences in the large file: by its own account, they are rounded by up to 2.05e-5."""
+ROUNDED = {"decoder.block5.kl": 2.1e-5}
+"""Limit where the large file's float32 is rounded by as much as the bound: by its own account the official code in
+float64 is 2e-5 off there, and ours is 2.05e-5. Numbers near 1 are added, and about 0.01 is left of them."""
 
 
 @dataclass
@@ -164,8 +165,11 @@ def test_tiny(tiny: Official) -> None:
         assert golden.difference(values.detach(), tiny.described["expected"][name]) < BOUND, name
 
 
-def in_double_precision(this: Official) -> dict[str, torch.Tensor]:
-    """The divergences of the latents: small differences, whose rounding differs from processor to processor."""
+def in_double_precision(this: Official) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The divergences of the latents: small differences, whose rounding differs from processor to processor.
+
+    Behind each is that of the prior from the posterior, as a mistake would have it.
+    """
     network = this.network.double()
     inputs = network.pixels.inputs(this.pixels.double() / 255)
     found = {}
@@ -173,7 +177,7 @@ def in_double_precision(this: Official) -> dict[str, torch.Tensor]:
         for step in network.decoder.walk(len(inputs), network.encoder(inputs), posterior_mean):
             name = f"decoder.block{step.number}.kl"
             if name in this.described["expected"]:
-                found[name] = divergence(step.posterior, step.prior)
+                found[name] = divergence(step.posterior, step.prior), divergence(step.prior, step.posterior)
     return found
 
 
@@ -186,10 +190,12 @@ def test_ffhq_256(tmp_path: Any) -> None:
     assert found.keys() == this.described["expected"].keys()
     difference, name = this.worst({name: values for name, values in found.items() if not name.endswith(".kl")})
     assert difference < BOUND, name
-    found = in_double_precision(this)
-    assert len(found) == 8
-    difference, name = this.worst(found)
-    assert difference < DIVERGENCE_BOUND, name
+    divergences = in_double_precision(this)
+    assert len(divergences) == 8
+    for name, (values, swapped) in divergences.items():
+        limit, expected = ROUNDED.get(name, BOUND), this.described["expected"][name]
+        assert golden.difference(values, expected) < limit, name
+        assert golden.difference(swapped, expected) > 50 * limit, name
 
 
 def tanh_gelu(this: Official, patch: pytest.MonkeyPatch) -> None:

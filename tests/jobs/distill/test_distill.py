@@ -88,6 +88,7 @@ def test_another_request_begins_anew_and_a_finished_one_is_not_overwritten(reque
     assert same_weights(out, finished[0])
 
 
+@pytest.mark.slow  # two trainings
 def test_what_the_training_does_not_depend_on_may_change(request_, finished, tmp_path, monkeypatch):
     def export_onnx(student, path):
         path.touch()
@@ -117,6 +118,7 @@ def test_a_device_may_change_where_it_does_not_choose_the_precision(request_):
     assert described(None, "cpu") == described("fp32", "cpu") != described(None, "cuda")
 
 
+@pytest.mark.slow  # two trainings
 def test_another_precision_begins_anew(request_, tmp_path, caplog):
     """What was begun on a GPU, in its bf16, is not taken up in fp32."""
     begun = replace(request_, settings=replace(QUICK, precision="bf16"))
@@ -132,6 +134,7 @@ def test_a_student_within_its_data_is_refused(request_, folders, tmp_path):
     assert not list(data.glob("student*"))
 
 
+@pytest.mark.slow  # four trainings
 def test_a_set_is_known_by_its_checksums(request_, finished, folders, tmp_path):
     photographs = Photographs(folders / "samples" / "images")
     generate(Student.from_pretrained(finished[0]), photographs, tmp_path / "set", batch_size=2, shard_size=2)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
@@ -187,7 +188,6 @@ def test_what_is_only_half_there(filled: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_cache_is_where_the_platform_keeps_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pooch = pytest.importorskip("pooch")
     from frugalseg.data.catalogue.store import cache_folder
 
     monkeypatch.delenv("FRUGALSEG_CACHE", raising=False)

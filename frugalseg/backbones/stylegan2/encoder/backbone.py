@@ -1,5 +1,7 @@
 """The paper's GAN Encoder: the activations of an e4e encoder, which was trained to find codes for a generator."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,10 +85,26 @@ class GANEncoderBackbone(Backbone):
         found = load_trunk(folder)
         return cls(found.trunk, found.image_size, from_json(GANEncoderOptions, config))
 
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all units and levels."""
+        return {"layers": tuple(taps_of(self.trunk.shape))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"layers"}:
+            return super().reading(**where)
+        options = replace(self.options, layers=tuple(where["layers"]))
+        return type(self)(self.trunk, self.native_size, options).eval().requires_grad_(False)
+
+    @property
+    def options(self) -> GANEncoderOptions:
+        """What is read, complete."""
+        return GANEncoderOptions(self.layers, self.precision)
+
     def reinitialised(self, seed: int) -> Self:
         """The same network and taps with random weights, as a baseline."""
         trunk = random_network(Trunk, self.trunk.shape, seed=seed).to(self.device)
-        backbone = type(self)(trunk, self.native_size, GANEncoderOptions(self.layers, self.precision))
+        backbone = type(self)(trunk, self.native_size, self.options)
         return backbone.eval().requires_grad_(False)
 
 
@@ -94,9 +112,10 @@ def taps_of(shape: TrunkShape) -> dict[str, Tap]:
     """Everything that can be read, by its name, in the order in which it is computed."""
     sizes = zip(shape.units, shape.widths, shape.strides, strict=True)
     every = [(width, stride) for units, width, stride in sizes for _ in range(units)]
-    body = {f"body{unit}": Tap(f"body{unit}", *size) for unit, size in enumerate(every)}
+    sized = {f"body{unit}": size for unit, size in enumerate(every)}
     levels = zip(LEVELS, (shape.strides[2], shape.strides[1]), strict=True)
-    return body | {name: Tap(name, shape.widths[3], stride) for name, stride in levels}
+    sized |= {name: (shape.widths[3], stride) for name, stride in levels}
+    return {name: Tap(name, *size, (("layers", name),)) for name, size in sized.items()}
 
 
 def default_layers(shape: TrunkShape) -> tuple[str, ...]:

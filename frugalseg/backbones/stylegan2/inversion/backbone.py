@@ -1,5 +1,7 @@
 """The paper's GAN Inversion: an encoder finds the code of an image; the features are what the generator computes."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,6 +16,8 @@ from frugalseg.backbones.stylegan2.encoder.network import in_range
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, random_inverter, save_inverter
 from frugalseg.backbones.stylegan2.inversion.refine import refined
 from frugalseg.backbones.stylegan2.inversion.settings import GANInversionOptions
+from frugalseg.backbones.stylegan2.settings import Layers
+from frugalseg.features.taps import Tap
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import dtype_of
@@ -44,7 +48,7 @@ class GANInversionBackbone(Backbone):
             )
         self.refine, self.precision = options.refine, options.precision
         self.network = network.in_format(dtype_of(self.precision))
-        self.taps = taps_of(network.generator, self.resolutions, self.layers)
+        self.taps = inversion_taps(network, self.resolutions, self.layers)
         if not self.taps:
             raise InputError("resolutions 4 with layers conv0: the block of 4 x 4 has conv1 alone")
         self.fixed_size = self.native_size = network.frame
@@ -109,11 +113,33 @@ class GANInversionBackbone(Backbone):
         """See `Backbone.from_saved`."""
         return cls(load_inverter(folder), from_json(GANInversionOptions, config))
 
+    def readable(self) -> dict[str, tuple[Any, ...]]:
+        """See `Backbone.readable`: all resolutions that have convolutions of the kind that is read."""
+        every = inversion_taps(self.network, resolutions_of(self.network), self.layers)
+        return {"resolutions": tuple(dict.fromkeys(side for tap in every for _, side in tap.at))}
+
+    def reading(self, **where: Sequence[Any]) -> Backbone:
+        """See `Backbone.reading`."""
+        if where.keys() != {"resolutions"}:
+            return super().reading(**where)
+        options = replace(self.options, resolutions=tuple(where["resolutions"]))
+        return type(self)(self.network, options).eval().requires_grad_(False)
+
+    @property
+    def options(self) -> GANInversionOptions:
+        """What is read, complete."""
+        return GANInversionOptions(self.resolutions, self.layers, self.refine, self.precision)
+
     def reinitialised(self, seed: int) -> Self:
         """The same networks and taps with random weights, as a baseline."""
         network = random_inverter(self.network, seed).to(self.device)
-        options = GANInversionOptions(self.resolutions, self.layers, self.refine, self.precision)
-        return type(self)(network, options).eval().requires_grad_(False)
+        return type(self)(network, self.options).eval().requires_grad_(False)
+
+
+def inversion_taps(network: Inverter, resolutions: tuple[int, ...], layers: Layers) -> tuple[Tap, ...]:
+    """The convolutions of some resolutions of the generator, each with the resolution that chooses it."""
+    whole, every = network.generator.shape.resolution, taps_of(network.generator, resolutions, layers)
+    return tuple(replace(tap, at=(("resolutions", whole // tap.stride),)) for tap in every)
 
 
 def resolutions_of(network: Inverter) -> tuple[int, ...]:
