@@ -274,6 +274,7 @@ def smaller(words: list[str]) -> list[str]:
         drawing = ""
     if "--for-annotation" in rest:
         drawing = f"{sampling} --for-annotation 2"
+    reading = "--scales 1" if "filters" in rest else "--timesteps 50 --blocks 1,2"
     choosing = " --timesteps 50,150 --blocks 1,2" if "--choose" in rest else ""
     more = {
         "toy": "-n 3",
@@ -282,7 +283,8 @@ def smaller(words: list[str]) -> list[str]:
         + choosing
         + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
         "evaluate": "--overwrite",
-        "explore": "--members 1 --folds 2 --runs 1 --sizes 1 --timesteps 50 --blocks 1,2 --pictures 1 --overwrite",
+        "explore": "--members 1 --folds 2 --runs 1 --sizes 1 --pictures 1 --corruptions fog --severities 1 --overwrite "
+        + reading,
         "predict": "--overwrite",
         "generate": drawing,
         "distill": STUDENT,

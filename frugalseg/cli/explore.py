@@ -9,7 +9,7 @@ from frugalseg.backbones.registry import FAMILIES, family_named, family_of_check
 from frugalseg.cli.arguments import Channels, Data, Device, Overwrite, Percentiles, Seed
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.model import default_family, fit_options
-from frugalseg.cli.options import Flag, accepting, channel_choice, parse_size, values
+from frugalseg.cli.options import Flag, accepting, channel_choice, named_folders, parse_size, values
 from frugalseg.cli.output import print_findings
 from frugalseg.jobs.explore.request import ExploreSettings
 from frugalseg.support.options import options_of
@@ -35,6 +35,14 @@ def explore(
         Path | None,
         typer.Option(help="A data folder to test on. Without it, the images of DATA are cross-validated."),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For source, with --test: another folder of annotated images to learn from, by a name of your choice; "
+            "may be given several times.",
+            metavar="NAME=FOLDER",
+        ),
+    ] = None,
     protocol: Annotated[str, typer.Option(help="How to train the classifiers: default, or paper.")] = "default",
     tile: Annotated[
         bool, typer.Option("--tile", help="Slide windows over larger images instead of resizing the images.")
@@ -55,12 +63,14 @@ def explore(
     By default, this measures every tap of the network alone (each step and block of a diffusion network, each block or
     layer of others) and draws k-means clusters and principal components of some. --what images shows how many
     annotated images are needed, --what members how many members of the ensemble, and --what uncertainty whether the
-    uncertainty finds the mistakes. The results are a page with plots, and CSV files. A run that was interrupted
-    continues when you run the same command again.
+    uncertainty finds the mistakes. --what corruptions tests on spoiled images, and --what source compares folders to
+    learn from, such as photographs and generated images. The results are a page with plots, and CSV files. A run that
+    was interrupted continues when you run the same command again.
     """
     family = family_named(backbone or family_of_checkpoint(checkpoint))
     options = values(EXPLORE_OPTIONS.flags(family), given)
     wanted = ExploreSettings(seed=seed, **values(EXPLORE_FLAGS, given))  # refuses wrong ones before torch is loaded
+    sources = named_folders("--source", source or ())
     network_size, choice = size and parse_size(size), channel_choice(channels, percentiles)
     from frugalseg.jobs.explore.folder import explore_folder
     from frugalseg.jobs.explore.request import ExploreRequest
@@ -72,7 +82,11 @@ def explore(
     fit = FitRequest(data, family.name, checkpoint, options, settings, choose_device(device), channels=choice)
     with bars() as progress:
         found = explore_folder(
-            ExploreRequest(fit, wanted, test), out, overwrite=overwrite, findings=print_findings, progress=progress
+            ExploreRequest(fit, wanted, test, sources),
+            out,
+            overwrite=overwrite,
+            findings=print_findings,
+            progress=progress,
         )
     for words in found.summary():
         typer.echo(words)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
@@ -191,6 +192,23 @@ def channel_choice(channels: str | None, percentiles: str | None) -> "ChannelCho
         return None
     ends = PERCENTILES if percentiles is None else decimals("--percentiles", percentiles)
     return ChannelChoice(numbers("--channels", channels), (*ends[:1], *ends[1:]))  # type: ignore[arg-type]
+
+
+def named_folders(option: str, given: Iterable[str]) -> dict[str, Path]:
+    """``ddpm=FOLDER`` and the like as folders by their names.
+
+    Raises:
+        InputError: no name or no folder, or a name that is given twice.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, _, folder = text.partition("=")
+        if not name or not folder:
+            raise InputError(f"{option} {shortened(text, 80)}: give NAME=FOLDER, such as ddpm=generated")
+        if name in found:
+            raise InputError(f"{option} {shortened(name, 80)}: is given twice; give each folder a name of its own")
+        found[name] = Path(folder)
+    return found
 
 
 def parse_size(text: str) -> tuple[int, int]:

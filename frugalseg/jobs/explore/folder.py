@@ -2,10 +2,12 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from frugalseg.data.chain import Chain
 from frugalseg.data.check import Finding
@@ -18,6 +20,7 @@ from frugalseg.jobs.explore.ground import Ground
 from frugalseg.jobs.explore.models import Found, ModelStudies
 from frugalseg.jobs.explore.page import ExplorationPage, curve_text
 from frugalseg.jobs.explore.request import ExploreRequest
+from frugalseg.jobs.explore.sources import open_sources, with_sources
 from frugalseg.jobs.explore.tables import write_tables
 from frugalseg.jobs.explore.taps import TapScore, TapSweep
 from frugalseg.jobs.fit import checked, steady
@@ -68,6 +71,14 @@ class Exploration:
                 f"wrong pixels: {100 * risk.error:.1f} %; {100 * float(risk.risk(KEPT_SHARE)):.1f} % among the "
                 f"{100 * KEPT_SHARE:.0f} % most certain"
             )
+        if found.corruptions is not None:
+            means = [float(np.mean(each)) for each in (found.corruptions.table, found.corruptions.drops)]
+            said.append(
+                f"corrupted images: mIoU {100 * means[0]:.1f} on average, {100 * found.corruptions.clean:.1f} without "
+                f"corruption; a relative drop of {100 * means[1]:.1f} %"
+            )
+        if found.source is not None:
+            said.append(f"mIoU by training source: {', '.join(map(str, found.source))}")
         return said
 
 
@@ -98,7 +109,7 @@ def explore_folder(
     fit = request.fit
     if fit.family == AUTO:
         raise InputError("--backbone auto: name one backbone to explore")
-    spare_inputs(out, fit.data, request.test, *fit.places)
+    spare_inputs(out, fit.data, request.test, *request.sources.values(), *fit.places)
     if not (out / RECORD).is_file():
         require_new(out, overwrite)  # before the network, which may have to be fetched
     settings = Settings.of(fit.settings)
@@ -109,17 +120,19 @@ def explore_folder(
     train = checked(opened, settings.small_region, findings)
     test = folder_to_test(request, train, progress)
     ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
-    sweep, studies = TapSweep(ground), ModelStudies(ground)
-    command = describe(request, segmenter, train, test)
+    sources = open_sources(request.sources, train, fit.data.name, progress) if request.sources else {}
+    sweep = TapSweep(ground)
+    studies = ModelStudies(with_sources(ground, sources, train) if sources else ground)
+    command = describe(request, segmenter, train, [*([test] if test else []), *sources.values()])
     require_ready(out, command, overwrite)
     with own_folder(out, command, overwrite) as resumed, logged(out / "explore.log") as log:
         log.info("%s %s", "going on with" if resumed else "exploring", request)
-        announced = announcement(ground, sweep, studies)
+        announced = announcement(studies.ground, sweep, studies)
         log.info("%s", announced)
         line(progress, announced)
         taps, found = sweep.run(), studies.run()
         write_tables(out, taps, found, ground.classes)
-        page = ExplorationPage(ground, f"{fit.family} on {fit.data.name}").save(sweep, taps, found)
+        page = ExplorationPage(ground, f"{fit.family} on {fit.data.name}").save(sweep, studies, taps, found)
         shutil.rmtree(out / "maps", ignore_errors=True)
     return Exploration(taps, found, page)
 
@@ -172,7 +185,7 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
     readings = [*(part for part in sweep.parts if sweep.taps or sweep.pictures.taps)]
     readings += [ground.backbone] if studies.subjects else []
     stored = max(stored_bytes(each.taps, networks, each.map_sizes) for each in readings)
-    seconds = sweep.seconds() * bool(sweep.taps or sweep.pictures.taps) + studies.seconds()
+    seconds = studies.seconds() + (sweep.seconds() if sweep.taps or sweep.pictures.taps else 0.0)
     taps = f"{count(len(sweep.taps), 'tap')} alone, " if sweep.taps else ""
     return (
         f"{taps}{count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
@@ -181,20 +194,22 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
 
 
 def describe(
-    request: ExploreRequest, segmenter: Segmenter, train: SegmentationFolder, test: SegmentationFolder | None
+    request: ExploreRequest, segmenter: Segmenter, train: SegmentationFolder, others: Sequence[SegmentationFolder]
 ) -> dict[str, Any]:
     """What an exploration depends on, as JSON values."""
     fit = request.fit
     read = [path for place in fit.places for path in files_read(place)]
-    files = [*train.files, *(test.files if test is not None else []), *read]
+    files = [*train.files, *(file for each in others if each is not train for file in each.files), *read]
+    sources = {"sources": list(request.sources)} if request.sources else {}  # earlier versions had none
     return plain(
         {
+            **sources,
             "command": "explore",
             "family": fit.family,
             "checkpoint": fit.checkpoint,
             "backbone": {**fit.backbone, **segmenter.backbone.config()},
             "settings": dict(fit.settings),
-            "explore": asdict(request.explore),
+            "explore": request.explore.recorded(),
             "classes": asdict(train.classes),
             "channels": None if fit.channels is None else asdict(fit.channels),
             "files": stamps(files),

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,14 @@ class Ground:
         settings: what is looked at.
         model: settings of a `Segmenter`.
         device: where everything runs.
-        dataset: the annotated images, and after them those of the test folder.
-        annotated: how many of them are not of the test folder.
+        dataset: the annotated images, and after them those of the test folder and of further sources.
+        annotated: how many of them are not of other folders.
         targets: (H, W) uint8 class positions of each image.
         splits: what is learned from, and what is tested.
         classes: of all.
         out: the output folder.
         progress: told of each step.
+        sources: what is learned from each source, and tested, where sources are compared.
     """
 
     backbone: Backbone
@@ -54,6 +55,7 @@ class Ground:
     classes: ClassTable
     out: Path
     progress: Progress
+    sources: Mapping[str, Split] = field(default_factory=dict)
 
     @property
     def tested(self) -> int:

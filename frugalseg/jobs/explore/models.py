@@ -1,4 +1,4 @@
-"""What becomes of a model as `fit` makes it: with fewer images, with fewer members, and where it is uncertain."""
+"""What becomes of a model as `fit` makes it: with fewer images or members, from other sources, and where it errs."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from frugalseg.classifier.voting import image_uncertainty
+from frugalseg.jobs.explore.corruptions import CorruptionStudy, Robustness
 from frugalseg.jobs.explore.ground import Ground
+from frugalseg.jobs.explore.sources import SourceScore, SourceStudy
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.metrics.evaluation import ImageScore
 from frugalseg.metrics.risk import RiskCoverage
@@ -19,7 +21,7 @@ from frugalseg.selection.curves import members_up_to, most_images, sizes_up_to, 
 from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
 
-SUBJECTS = ("images", "members", "uncertainty")
+SUBJECTS = ("images", "members", "uncertainty", "corruptions", "source")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Found:
     images: list[Point] | None = None
     members: list[Point] | None = None
     uncertainty: Doubt | None = None
+    corruptions: Robustness | None = None
+    source: list[SourceScore] | None = None
 
 
 class ModelStudies:
@@ -67,9 +71,10 @@ class ModelStudies:
 
     Attributes:
         subjects: those of them that are wanted.
+        corruptions: the study of them, if it is wanted.
 
     Raises:
-        InputError: a number of images that is not there.
+        InputError: a number of images that is not there; corruptions for a backbone that reads no images.
     """
 
     def __init__(self, ground: Ground) -> None:
@@ -78,6 +83,7 @@ class ModelStudies:
         most = most_images(ground.targets, ground.splits)
         self.sizes = sizes_up_to(most, ground.settings.sizes if "images" in self.subjects else None)
         self.numbers = members_up_to(ground.settings.members_for("members"))
+        self.corruptions = CorruptionStudy(ground) if "corruptions" in self.subjects else None
 
     def seconds(self) -> float:
         """What they take, on two CPU cores."""
@@ -90,9 +96,12 @@ class ModelStudies:
             "images": settings.runs * len(self.sizes) * settings.members_for("images"),
             "members": settings.runs * (members + sum(self.numbers)),
             "uncertainty": settings.members_for("uncertainty"),
+            "corruptions": settings.members_for("corruptions"),
+            "source": settings.runs * len(ground.sources) * settings.members_for("source"),
         }
         features = len(ground.sizes) * seconds_an_image(ground.segmenter(), ground.sizes)
-        return features + one * sum(tries[name] for name in self.subjects)
+        tested = self.corruptions.seconds() if self.corruptions else 0.0
+        return features + tested + one * sum(tries[name] for name in self.subjects)
 
     def run(self) -> Found:
         """All that is wanted; the maps are computed once something is missing."""
@@ -155,6 +164,14 @@ class ModelStudies:
             name = self.ground.dataset[image].name
             images.append((name, None if np.isnan(miou) else miou, image_uncertainty(found.uncertainty)))
         return {"risk": risk.to_json(), "images": images}
+
+    def _corruptions(self) -> Robustness | None:
+        """mIoU by corruption and severity."""
+        return self.corruptions.run(partial(self.trial, "corruptions")) if self.corruptions else None
+
+    def _source(self) -> list[SourceScore]:
+        """mIoU by training source."""
+        return SourceStudy(self.ground).run(partial(self.trial, "source"))
 
     def _curve(self, subject: str, numbers: Sequence[int], score: Callable[[int, int], float]) -> list[Point]:
         """A point for each number and run; `score` gives its mIoU from the number and the seed."""

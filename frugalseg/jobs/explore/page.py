@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from frugalseg.jobs.explore.clusters import COMPONENTS, ClusterPictures
+from frugalseg.jobs.explore.corruptions_page import add_robustness
 from frugalseg.jobs.explore.ground import Ground
-from frugalseg.jobs.explore.models import Doubt, Found, Point
+from frugalseg.jobs.explore.models import Doubt, Found, ModelStudies, Point
+from frugalseg.jobs.explore.sources import add_sources
 from frugalseg.jobs.explore.tables import COVERAGE
 from frugalseg.jobs.explore.taps import TapScore, TapSweep
 from frugalseg.report.curve_plots import band, heat_grid, intervals, ordered_lines, risk_curves, scatter
@@ -36,7 +38,7 @@ class ExplorationPage:
         self.ground = ground
         self.page = Page(title, lead=lead_of(ground))
 
-    def save(self, sweep: TapSweep, taps: Sequence[TapScore], found: Found) -> Path:
+    def save(self, sweep: TapSweep, studies: ModelStudies, taps: Sequence[TapScore], found: Found) -> Path:
         """Write ``index.html`` and ``plots``."""
         if taps:
             self.taps(taps)
@@ -47,6 +49,10 @@ class ExplorationPage:
                 add(points)
         if found.uncertainty is not None:
             self.uncertainty(found.uncertainty)
+        if found.corruptions is not None and studies.corruptions is not None:
+            add_robustness(self.page, self.plot, found.corruptions, studies.corruptions.strips())
+        if found.source is not None:
+            add_sources(self.page, self.plot, found.source)
         return self.page.save(self.ground.out / "index.html")
 
     def plot(self, name: str, plot: Plot) -> None:

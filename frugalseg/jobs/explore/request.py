@@ -1,10 +1,11 @@
 """What a call of ``explore`` asks for; light, for the command line reads it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalseg.data.corruptions.names import CORRUPTIONS, SEVERITIES, SEVERITY, require_corruptions
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option, ranged
 from frugalseg.support.ranges import COUNT, MEMBERS, RUNS, SEED, Range
@@ -18,8 +19,13 @@ SUBJECTS = {
     "images": "mIoU with fewer annotated images",
     "members": "mIoU with fewer members in the ensemble",
     "uncertainty": "whether the uncertainty finds the mistakes",
+    "corruptions": "mIoU on corrupted test images",
+    "source": "mIoU by the source of the annotated images",
 }
 """What can be explored."""
+
+EXTRA = ("corruptions", "source")
+"""Those that `all` leaves out: one takes a hundred predictions for each image, the other one more folders."""
 
 FEW, USUAL = 3, 10
 """Members of the classifier of a single tap, of which there are many, and of the others, as `fit` has them."""
@@ -33,16 +39,20 @@ class ExploreSettings:
         what: keys of `SUBJECTS`.
         folds: parts of the images, each predicted by a classifier of the others; not used with test images.
         members: of each classifier; of `members`, the largest number. None: 3 for single taps, 10 for the others.
-        runs: of `images` and `members`, with different seeds.
+        runs: of `images`, `members` and `source`, with different seeds.
         sizes: the numbers of images of `images`; None: 1, 2, 4 and so on.
         taps: that `clusters` shows; None: some that are spread over all.
         clusters: numbers of clusters, k.
         pictures: images that `clusters` shows.
+        corruptions: of the test images; None: all.
+        severities: of these.
         seed: of everything random.
     """
 
     what: tuple[str, ...] = option(
-        ("taps", "clusters"), f"What to find out: any of {', '.join(SUBJECTS)}, separated by commas; or all."
+        ("taps", "clusters"),
+        f"What to find out: any of {', '.join(SUBJECTS)}, separated by commas; or all, "
+        f"which leaves {' and '.join(EXTRA)} out.",
     )
     folds: int = option(
         3,
@@ -55,7 +65,7 @@ class ExploreSettings:
         "the others.",
         within=MEMBERS,
     )
-    runs: int = option(3, "For images and members: the number of runs with different seeds.", within=RUNS)
+    runs: int = option(3, "For images, members and source: the number of runs with different seeds.", within=RUNS)
     sizes: tuple[int, ...] | None = option(
         None, "For images: the numbers of images to learn from. By default 1, 2, 4 and so on.", within=COUNT
     )
@@ -66,22 +76,35 @@ class ExploreSettings:
         (5,), "For clusters: the number of clusters, or several of them.", within=Range(2, 254)
     )
     pictures: int = option(4, "For clusters: the number of images to show.", within=Range(1, 100))
+    corruptions: tuple[str, ...] | None = option(
+        None, f"For corruptions: which of them. By default all: {', '.join(CORRUPTIONS)}."
+    )
+    severities: tuple[int, ...] = option(SEVERITIES, "For corruptions: how severe they are.", within=SEVERITY)
     seed: int = ranged(0, SEED)
 
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.what == ("all",):
-            object.__setattr__(self, "what", tuple(SUBJECTS))
+            object.__setattr__(self, "what", tuple(name for name in SUBJECTS if name not in EXTRA))
         wrong = [name for name in self.what if name not in SUBJECTS]
         if wrong or not self.what:
             named = ", ".join(wrong) or "empty"
             raise InputError(f"--what {named}: give any of {', '.join(SUBJECTS)}, separated by commas; or all")
         if not self.clusters:
             raise InputError("--clusters empty: give a number, or several, such as 5,10")
+        if self.corruptions is not None:
+            require_corruptions(self.corruptions, "--corruptions")
+        if not self.severities:
+            raise InputError("--severities empty: give a number, or several, such as 1,3,5")
 
     def members_for(self, subject: str) -> int:
         """Of the classifiers of a subject."""
         return self.members or (FEW if subject == "taps" else USUAL)
+
+    def recorded(self) -> dict[str, Any]:
+        """What a record says of them; what only corruptions need is left out without them, as by earlier versions."""
+        later = () if "corruptions" in self.what else ("corruptions", "severities")
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
 
 @dataclass(frozen=True)
@@ -92,11 +115,24 @@ class ExploreRequest:
         fit: the annotated images, the backbone and the settings of a model, as `fit` takes them.
         explore: what is looked at.
         test: a folder of other annotated images to test on; None: cross-validation.
+        sources: further folders of annotated images to learn from, by their names; only for `source`, with `test`.
     """
 
     fit: "FitRequest"
     explore: ExploreSettings
     test: Path | None = None
+    sources: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wanted = "source" in self.explore.what
+        if wanted and not self.sources:
+            raise InputError(
+                "--what source: give one --source NAME=FOLDER or more to compare with the annotated images"
+            )
+        if wanted and self.test is None:
+            raise InputError("--what source: give --test FOLDER, annotated images to test all sources on")
+        if self.sources and not wanted:
+            raise InputError("--source: is for --what source; add that, or leave it out")
 
     @property
     def given(self) -> Mapping[str, Any]:

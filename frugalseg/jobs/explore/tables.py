@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.jobs.explore.corruptions_page import corruption_table
 from frugalseg.jobs.explore.models import Doubt, Found
 from frugalseg.jobs.explore.taps import TapScore
 from frugalseg.selection.places import places_of
@@ -28,6 +29,11 @@ def write_tables(out: Path, taps: Sequence[TapScore], found: Found, classes: Cla
         write_csv(out / "uncertainty.csv", *risk_table(found.uncertainty))
         rows = [(score.name, score.uncertainty, score.miou) for score in found.uncertainty.images]
         write_csv(out / "uncertainty_images.csv", ("image", "uncertainty", "miou"), rows)
+    if found.corruptions is not None:
+        write_csv(out / "corruptions.csv", *corruption_table(found.corruptions, classes))
+    if found.source is not None:
+        runs = [(s.name, s.images, run, miou) for s in found.source for run, miou in enumerate(s.mious)]
+        write_csv(out / "source.csv", ("source", "images", "run", "miou"), runs)
 
 
 def tap_table(taps: Sequence[TapScore], classes: ClassTable) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
