@@ -26,7 +26,7 @@ masks/    indexed PNG files of the same size. A pixel's value is the id of its c
 {classes}
 How to annotate
 ---------------
-- Open a mask over its image in any editor that keeps indexed colours, paint the classes, and save it under its name as
+- Open a mask over its image in any editor that keeps indexed colors, paint the classes, and save it under its name as
   indexed or grey PNG: without smoothing, without resizing.
 - Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
   class in every image are worth more than a few images painted to the last pixel.
@@ -104,7 +104,7 @@ def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> s
         lines += '    {"classes": [{"id": 0, "name": "background"}, {"id": 1, "name": "..."}]}\n'
     else:
         entries = zip(classes.ids, classes.names, classes.colors, strict=True)
-        lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (colour {color})\n" for i, name, color in entries)
+        lines = "\n  id  class\n" + "".join(f"{i:4}  {name} (color {color})\n" for i, name, color in entries)
     ignore = NOT_ANNOTATED if classes is None else classes.ignore_index
     return README.format(
         count=count, classes=lines, ignore=ignore, origins=ORIGINS, folder=shlex.quote(str(out)), network=network
