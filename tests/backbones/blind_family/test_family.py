@@ -132,8 +132,9 @@ def test_a_model_knows_new_drawings(model, tmp_path):
     )
     found = generate_folder(request, tmp_path / "set")
     rule = [sample.image.mean(2) > 127 for sample in found]
-    assert 0.02 < np.mean(rule) < 0.98
-    assert np.mean([(sample.target == light).mean() for sample, light in zip(found, rule, strict=True)]) > 0.9
+    right = np.mean([(sample.target == light).mean() for sample, light in zip(found, rule, strict=True)])
+    guessed = max(np.mean(rule), 1 - np.mean(rule))  # the more frequent class everywhere
+    assert 1 - right < (1 - guessed) / 2
     assert (found.uncertainties > 0).any()
     with np.load(tmp_path / "set.npz") as arrays:
         assert list(arrays) == ["arr_0", "arr_1", "arr_2", "arr_3"]
