@@ -114,7 +114,7 @@ def test_taps_to_be_pictured_are_spread_over_all(tiny_ddpm):
 
 
 MISTAKES = [
-    ("--what tap", "--what tap: give any of taps, clusters, images, members, uncertainty, corruptions, source, separated"),
+    ("--what tap", "--what tap: give any of taps, clusters, images, members, uncertainty, corruptions, source"),
     ("--what images --sizes 3", "--sizes 3: there are 2 annotated images to learn from; give numbers from 1 to 2"),
     ("--folds 5", "5 folds of 4 annotated images; give from 2 to 4 folds"),
     ("--taps scale9", "--taps scale9: no such tap; there are scale0.7"),
