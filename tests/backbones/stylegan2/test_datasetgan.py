@@ -45,7 +45,7 @@ def test_the_chain(done, capsys):
     write_toy_folder(Path("IMAGES"), 4, seed=1, masks=False, size=16)
     done(f"pretrain stylegan2 IMAGES --size 16x16 --steps 3 --batch-size 4 {NETWORK} -o GENERATOR")
     CLASSES.to_json(Path("classes.json"))
-    done("generate GENERATOR --for-annotation 6 --classes classes.json --truncation 0.9 -o TO_ANNOTATE")
+    done("generate GENERATOR --for-annotation 12 --classes classes.json --truncation 0.9 -o TO_ANNOTATE")
     annotate(Path("TO_ANNOTATE"))
     fit = "fit TO_ANNOTATE --checkpoint GENERATOR --members 2 --small-regions 0"
     assert "mIoU" in done(f"{fit} --folds 2 -o MODEL")
@@ -54,13 +54,13 @@ def test_the_chain(done, capsys):
     labelled = SyntheticSet("SET")
     middle = np.median([sample.image.mean(2) for sample in labelled])
     right = [(sample.target == (sample.image.mean(2) > middle)).mean() for sample in labelled]
-    assert np.mean(right) > 0.8
+    assert np.mean(right) > 0.75  # half the errors of guessing, by which half of the pixels are right
     with np.load("SET.npz") as arrays:
         z = load_backbone("stylegan2", "GENERATOR").generator(None).latents([sample.origin for sample in labelled])
         assert (arrays["arr_2"] == z.numpy()).all() and arrays["arr_3"].shape == (10,)
     done("distill SET --validation TO_ANNOTATE --drop 0.2 -o STUDENT", *STUDENT.split())
     done("predict STUDENT TO_ANNOTATE/images -o MASKS")
-    assert len(list(Path("MASKS").glob("*.png"))) == 6
+    assert len(list(Path("MASKS").glob("*.png"))) == 12
     line = mistake("predict", "MODEL", "TO_ANNOTATE/images", "-o", "NONE", "--device", "cpu", capsys=capsys)
     assert "frugalseg distill" in line and "gan_inversion" in line and not Path("NONE").exists()
 
