@@ -294,8 +294,8 @@ def saved_config(folder: Path, newest: int) -> dict[str, Any]:
     written = config.get("format") if isinstance(config, dict) else None
     if isinstance(config, dict) and "family" in config and not {"format", "classes"} & config.keys():
         raise InputError(
-            f"{folder}: a {brief(config['family'], 40)} network, not a fitted model; fit one on annotated images with "
-            f"fit DATA --checkpoint {folder} (generate --for-annotation needs the network alone)"
+            f"{folder}: a trained {brief(config['family'], 40)} network, not a fitted model; give the folder that fit "
+            f"wrote, after frugalseg fit DATA --checkpoint {folder} -o MODEL"
         )
     if type(written) is not int or written < 1:
         raise DamagedError(path, "a damaged model (it names no format)", "fit it again")

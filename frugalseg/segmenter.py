@@ -23,7 +23,7 @@ from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, 
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
 from frugalseg.classifier.smoothing import MOST_RADIUS, smoothed
-from frugalseg.classifier.tiling import blend, joined, side_by_side, told_of_rows, told_of_windows
+from frugalseg.classifier.tiling import tiled_rows, told_of_rows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
@@ -313,7 +313,7 @@ class Segmenter(Model):
             seen: list[Callable[[Window], FeatureMaps]] = [partial(self._window_maps, image) for image in batch]
         else:
             maps = self.features([cut(image, self.windows(size)[0]) for image in batch])
-            seen = [partial(_the_same, maps[place]) for place in range(len(batch))]
+            seen = [partial(_the_only, maps[place]) for place in range(len(batch))]
         yield from (self.rows_of_members(size, each, predictor, wanted, progress) for each in seen)
 
     def _window_maps(self, image: NDArray[np.uint8], window: Window) -> FeatureMaps:
@@ -337,18 +337,11 @@ class Segmenter(Model):
             progress: see `predict_rows`.
         """
         every = self.windows(size)
-        if not self.tiled:
-            return told_of_rows(predictor.rows(maps(every[0]).on(size), wanted), size, progress)
-
-        def alike(window: Window) -> PixelRows:
-            return joined(list(predictor.rows(maps(window), wanted)))
-
-        def members(window: Window) -> Tensor:
-            return predictor.member_probabilities(maps(window))
-
-        if self.backbone.own_resolution:
-            return side_by_side(every, size, told_of_windows(alike, len(every), progress))
-        return blend(every, size, told_of_windows(members, len(every), progress))
+        if self.tiled:
+            return tiled_rows(
+                every, size, maps, predictor, wanted, alike=self.backbone.own_resolution, progress=progress
+            )
+        return told_of_rows(predictor.rows(maps(every[0]).on(size), wanted), size, progress)
 
     def wanted_of_members(self, wanted: Wanted) -> Wanted:
         """What the members must give for an answer with what is `wanted`."""
@@ -461,6 +454,6 @@ class Segmenter(Model):
         return model.moved(device)
 
 
-def _the_same(maps: FeatureMaps, _: Window) -> FeatureMaps:
+def _the_only(maps: FeatureMaps, _: Window) -> FeatureMaps:
     """The maps of an image's only window."""
     return maps

@@ -274,6 +274,10 @@ def test_models_that_are_none(tmp_path, fitted):
         Segmenter.from_pretrained(tmp_path / "nothing")
     with pytest.raises(InputError, match="not a frugalseg model"):
         Segmenter.from_pretrained(tmp_path)
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "config.json").write_text('{"family": "alae", "latent": 8}')
+    with pytest.raises(InputError, match="a trained alae network, not a fitted model"):
+        Segmenter.from_pretrained(tmp_path / "network")
     fitted.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "classifier.safetensors"
     file.write_bytes(file.read_bytes()[:100])

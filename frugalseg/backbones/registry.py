@@ -41,6 +41,7 @@ class Family:
         pretrain_settings: its `CommonSettings` in ``settings.py``.
         generation: the dataclass in ``settings.py`` that says how the family draws images, where it can.
         pretrain_name: what ``frugalseg pretrain`` calls the training; without it the name of the family.
+        trained_by: the family whose training makes the networks of this one, too; without it the family itself.
         package: absolute name of the package that holds these modules; without it ``frugalseg.backbones.NAME``.
             Families that share one network name the same package. A family may also live outside frugalseg.
         builtin: what may follow ``builtin:`` in the name of a checkpoint: networks that come with the set-up.
@@ -56,6 +57,7 @@ class Family:
     pretrain_settings: str | None = None
     generation: str | None = None
     pretrain_name: str = ""
+    trained_by: str = ""
     package: str = ""
     builtin: tuple[str, ...] = ()
     checkpoint: Literal["needed", "possible", "none"] = "possible"
@@ -186,9 +188,14 @@ def family_with(tensors: Collection[str]) -> str | None:
     return next((each.name for each in FAMILIES.values() if any(name in tensors for name in each.known_by)), None)
 
 
+def trainer_of(family: Family) -> Family:
+    """The family whose training makes the networks of a family: mostly its own."""
+    return FAMILIES[family.trained_by or family.name]
+
+
 def training_of(name: str) -> str:
     """What ``frugalseg pretrain`` calls the training of a family, by the family's name; also of an unknown one."""
-    return FAMILIES[name].pretrain_name if name in FAMILIES else name
+    return trainer_of(FAMILIES[name]).pretrain_name if name in FAMILIES else name
 
 
 def generating() -> list[Family]:
@@ -272,6 +279,7 @@ register(
         "gan_inversion",
         "GANInversionBackbone",
         "GANInversionOptions",
+        trained_by="gan_encoder",
         package="frugalseg.backbones.stylegan2.inversion",
         checkpoint="needed",
     )

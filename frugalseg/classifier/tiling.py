@@ -8,7 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from frugalseg.classifier.prediction import PixelRows, known, vote_rows
+from frugalseg.classifier.prediction import EnsemblePredictor, PixelRows, known, vote_rows
+from frugalseg.classifier.voting import Wanted
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, blend_weights, lines
 from frugalseg.support.progress import Progress
 
@@ -67,6 +69,39 @@ def side_by_side(
                 for window, right in zip(line, rights, strict=True)
             ]
         )
+
+
+def tiled_rows(
+    every: list[Window],
+    size: tuple[int, int],
+    maps: Callable[[Window], FeatureMaps],
+    predictor: EnsemblePredictor,
+    wanted: Wanted,
+    *,
+    alike: bool,
+    progress: Progress,
+) -> Iterator[PixelRows]:
+    """What the members of an ensemble say of an image that is seen through several windows, its rows from the top.
+
+    Args:
+        every: the image's windows.
+        size: (H, W) of the image.
+        maps: gives those of a window.
+        predictor: the members.
+        wanted: what is needed beside the labels.
+        alike: windows see a pixel alike, see `side_by_side`; otherwise their members are blended, see `blend`.
+        progress: told of each window.
+    """
+
+    def predicted(window: Window) -> PixelRows:
+        return joined(list(predictor.rows(maps(window), wanted)))
+
+    def members(window: Window) -> Tensor:
+        return predictor.member_probabilities(maps(window))
+
+    if alike:
+        return side_by_side(every, size, told_of_windows(predicted, len(every), progress))
+    return blend(every, size, told_of_windows(members, len(every), progress))
 
 
 def _corner(piece: PixelRows, rows: int, columns: int) -> PixelRows:

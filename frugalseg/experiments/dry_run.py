@@ -1,12 +1,11 @@
 """`benchmark --dry-run`: what would run, what is missing and how to get it, and what all of it takes."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from textwrap import wrap
 
-from frugalseg.backbones.registry import FAMILIES
+from frugalseg.backbones.registry import FAMILIES, trainer_of
 from frugalseg.data.catalogue.items import DATASETS, ITEMS
 from frugalseg.data.catalogue.store import cache_folder
 from frugalseg.experiments.cost import Cost, cost_of, total
@@ -15,12 +14,11 @@ from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.results import text_table
 from frugalseg.experiments.rows import FeatureRow
+from frugalseg.support.files import FileError, read_json
 from frugalseg.support.text import count, listed
 
 WIDTH = 110
 RUNS, ABSENT, UNKNOWN = "runs", "–", "unknown size"
-TRAINED_AS = {"gan_inversion": "gan_encoder"}
-"""Families whose networks come from the training of another one."""
 MEANINGS = {
     RUNS: "everything is here",
     DOWNLOAD: "runs after a download, see below",
@@ -135,7 +133,7 @@ def networks(plans: list[Plan]) -> str:
 
 def training(family: str) -> str:
     """The command that trains a network of a family; networks that it needs itself are options."""
-    trained = FAMILIES[TRAINED_AS.get(family, family)]
+    trained = trainer_of(FAMILIES[family])
     given = "".join(f" --{name} {name.upper()}" for name in trained.settings_class().given_networks)
     return f"frugalseg pretrain {trained.pretrain_name} IMAGES{given} -o FOLDER"
 
@@ -201,8 +199,8 @@ def finished(plans: Mapping[str, Plan], place: Path, out: Path) -> str:
 
 def run_seconds(record: Path) -> list[float]:
     """What a finished run took; nothing where there is no readable record."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        values = json.loads(record.read_text(encoding="utf-8"))
+    with suppress(FileError, ValueError, KeyError, TypeError):
+        values = read_json(record)
         return [float(values["fit_seconds"]) + float(values["evaluate_seconds"])]
     return []
 

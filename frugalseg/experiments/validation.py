@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -38,8 +39,9 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
         InputError: a key is unknown, a value has the wrong type, or `cls` refuses it. The key is named.
     """
     _refuse_booleans(cls, values, place)
+    key: Any = cls  # mypy takes a class for one of its objects, which need not be hashable
     try:
-        found: T = _holder(cls)(value=dict(values)).value
+        found: T = _holder(key)(value=dict(values)).value
     except ValidationError as error:
         problem = error.errors()[0]
         names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
@@ -47,15 +49,10 @@ def checked(cls: type[T], values: Mapping[str, Any], place: str) -> T:
     return found
 
 
+@cache
 def _holder(cls: type) -> Any:
     """A strict model around a dataclass, which takes over the model's strictness; each takes a moment to make."""
-    if cls not in _HOLDERS:
-        _HOLDERS[cls] = create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
-    return _HOLDERS[cls]
-
-
-_HOLDERS: dict[type, Any] = {}
-"""Those that were made, by the dataclass."""
+    return create_model(f"Checked{cls.__name__}", __base__=Strict, value=(cls, ...))
 
 
 def _refuse_booleans(cls: type, values: Mapping[str, Any], place: str) -> None:

@@ -47,6 +47,12 @@ def test_folders_of_something_else(content, message, tmp_path):
         saved.read_config(tmp_path, "toy")
 
 
+def test_a_training_that_has_saved_nothing_yet(tmp_path):
+    (tmp_path / "training").mkdir()
+    with pytest.raises(InputError, match="run the same frugalseg pretrain e4e again to go on"):
+        saved.read_config(tmp_path, "gan_inversion")
+
+
 def test_the_family_that_a_folder_names(tmp_path, tiny_ddpm):
     assert family_in(tmp_path) is None
     assert family_in(tiny_ddpm) is None

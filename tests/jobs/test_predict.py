@@ -73,6 +73,12 @@ def test_strict_stops_at_the_first_broken_image(model, images, tmp_path, capsys)
     assert "000001.png: not an image" in said
 
 
+def test_exchanged_arguments_are_told_by_the_model(model, images, tmp_path, capsys):
+    line = mistake("predict", images, model, "-o", tmp_path / "out", "--device", "cpu", capsys=capsys)
+    assert "not a frugalseg model (no config.json)" in line and str(images) in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_that_vanish_under_way_are_listed_and_many_failures_shown_in_part(model, images, tmp_path, caplog):
     for number in range(SHOWN + 5):
         (images / f"broken{number:02}.png").touch()
