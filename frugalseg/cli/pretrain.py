@@ -27,7 +27,7 @@ class PretrainGroup(TyperGroup):
         known = {family.pretrain_name: family for family in pretrainable()}
         family = named(cmd_name, known, "backbone family that can be trained from scratch")
         text = (
-            f"Train a {family.pretrain_name} backbone from scratch on unlabeled images.\n\nA run that was killed or "
+            f"Train {family.pretrain_name} from scratch on unlabeled images.\n\nA run that was killed or "
             "ran out of time continues when you run the same command again. The result is the same as without the "
             "interruption."
         )

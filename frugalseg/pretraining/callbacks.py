@@ -16,6 +16,8 @@ from frugalseg.training.log import Reading, TrainingLog
 from frugalseg.training.run_folder import RunFolder
 from frugalseg.training.state import save_state
 
+UNLIKE = "Later steps do other work than these, so the rate will change."
+
 
 class RunLog(TrainingLog):
     """The log of a run: in its folder, with what it trains on and how much arithmetic a step is.
@@ -80,7 +82,8 @@ class RunLog(TrainingLog):
             self._foreseen = True
             line(self.progress, self.reading.line())
             if self.reading.step < self.reading.steps:
-                self.announce(self.foresee(self.reading))
+                unlike = f" {UNLIKE}" if self.compute.others_ahead else ""
+                self.announce(self.foresee(self.reading) + unlike)
 
     def announce(self, words: str) -> None:
         """Write a line into the log, and show it to whoever is shown the progress."""

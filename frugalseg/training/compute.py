@@ -45,8 +45,14 @@ class FlopCount(Callback):
         self._of_kind: dict[Hashable, int] = {} if known is None else {None: known}
         self._steps, self._total = (0, 0) if known is None else (steps_before, known * steps_before)
         self._planned: Counter[Hashable] = Counter()
+        self._seen: set[Hashable] = set()
         self._counter: Any = None
         self._counting = ExitStack()
+
+    @property
+    def others_ahead(self) -> bool:
+        """Whether steps of a kind that has not come yet are planned, so that the time of a step will change."""
+        return not self._planned.keys() <= self._seen
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look ahead at the kinds of all steps."""
@@ -55,6 +61,7 @@ class FlopCount(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Begin to count in the first step of a kind."""
         self._current = self.kind(trainer.global_step)
+        self._seen.add(self._current)
         if self.enabled and self._current not in self._of_kind:
             self._counter = self._counting.enter_context(flop_counter())
 

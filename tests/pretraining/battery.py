@@ -104,6 +104,8 @@ class PretrainingChecks:
     """Of the first of six photos, 16 wide; each is a pixel taller than the one before."""
     stops = 2
     """How often the clock stops a run, each time after one step."""
+    unlike_steps = False
+    """Whether steps after the third do other work than the first three."""
 
     @staticmethod
     def told(name: str, value: torch.Tensor) -> Any:
@@ -199,6 +201,7 @@ class PretrainingChecks:
     def test_the_run_folder_tells_what_happened(self, straight: Path) -> None:
         said = log(straight)
         assert "At this rate, the remaining 9 steps take" in said
+        assert ("Later steps do other work than these" in said) == self.unlike_steps
         assert "6 images" in said and "cropped at the centre" in said
         assert "step 12/12" in said and "images/s" in said and "left" in said
         assert {p.name for p in (straight / "pictures").iterdir()} == {

@@ -35,6 +35,7 @@ TINY = ALAEPretrainSettings(
 class TestALAEPretraining(PretrainingChecks):
     family = "alae"
     tiny = TINY
+    unlike_steps = True
     pictures = ("reconstructions", "samples")
     wrong = (
         ({"precision": "fp16"}, "fp16 trains one optimizer only"),

@@ -32,6 +32,7 @@ TINY = StyleGAN2PretrainSettings(
 class TestStyleGAN2Pretraining(PretrainingChecks):
     family = "stylegan2"
     tiny = TINY
+    unlike_steps = True
     pictures = ("samples",)
     network = "generator"
     wrong = (
