@@ -98,6 +98,7 @@ def test_memory(run):
     assert len(run("memory", "--fit", "2", "--members", "2")["rows"]) == 1
 
 
+@pytest.mark.slow  # it fits eight models
 def test_improvements(run, tmp_path):
     write_toy_folder(tmp_path / "train", 2, seed=1)
     write_toy_folder(tmp_path / "validation", 2, seed=2)

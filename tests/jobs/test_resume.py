@@ -237,7 +237,7 @@ else:
 """
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize("command", ["predict", pytest.param("evaluate", marks=pytest.mark.slow)])
 def test_killed_in_its_first_write_a_command_can_be_run_again(command, model, toy_test, tmp_path):
     out = tmp_path / "out"
     arguments = [sys.executable, "-c", KILLED, str(model), str(toy_test), str(out), command]

@@ -95,6 +95,7 @@ def test_a_model_of_an_earlier_version_runs_in_float32(backbone, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(backbone(images()).maps, again(images()).maps, strict=True))
 
 
+@pytest.mark.slow  # dynamo traces 17 graphs
 def test_every_kind_of_block_is_compiled():
     """Dynamo gives up on a function after 8 versions of it, unless it is told otherwise."""
     from diffusers import DDPMScheduler, UNet2DModel
