@@ -253,7 +253,9 @@ def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, sma
     """The error for a folder that training has fewer than two classes of."""
     names = dict(zip(classes.ids, classes.names, strict=True))
     kept = [names[i] for i in classes.ids if any(scan.pixels.get(i, 0) >= max(small, 1) for scan in scans)]
-    if scans and len(kept) < 2:
+    if scans and not any(scan.pixels.get(i) for scan in scans for i in classes.ids):
+        yield Finding("error", where, "no pixel of any mask is annotated", "annotate at least two classes")
+    elif scans and len(kept) < 2:
         found = f"only one class ({kept[0]})" if kept else "no class"
         message = f"{found} has enough annotated pixels to train on"
         yield Finding("error", where, message, "annotate at least two classes, or lower --small-regions")

@@ -84,6 +84,9 @@ def _no_images(folder: Path) -> FileError:
     """The error for a folder without images; it names the folders below it that have some."""
     below = (path for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(pattern))
     inside = sorted(str(path.relative_to(folder)) for path in below if path.is_dir() and images_in(path))
+    # Masks beside annotated images are pictures, too, but nobody means them.
+    annotated = {str(Path(name).with_name("masks")) for name in inside if Path(name).name == "images"}
+    inside = [name for name in inside if name not in annotated]
     if inside:
         return FileError(folder, "no images in this folder itself", f"name the folder that has them: {listing(inside)}")
     suffixes = " ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))

@@ -17,7 +17,7 @@ from frugalseg.experiments.validation import Positive, Runs, Strict, checked, ex
 from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
-from frugalseg.support.text import quoted
+from frugalseg.support.text import listed, quoted
 
 
 class NetworkRecipe(Strict):
@@ -96,6 +96,10 @@ class Recipe(Strict):
         return {name: figure for name, figure in found.items() if figure is not None}
 
 
+REQUIRED = [name for name, field in Recipe.model_fields.items() if field.is_required()]
+"""Keys that every recipe has."""
+
+
 def load_recipe(
     path: str | Path,
     *,
@@ -121,6 +125,8 @@ def load_recipe(
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no keys; expected {', '.join(Recipe.model_fields)}")
+    if not content.keys() & REQUIRED:
+        raise InputError(f"{path}: this is no recipe; it has none of the keys {listed(REQUIRED)}")
     try:
         recipe = parse_recipe(content if preset is None else {**content, "preset": known_preset(preset)})
     except InputError as error:

@@ -148,7 +148,9 @@ class Fit:
             require_new(self.place, overwrite)  # another run may have finished it meanwhile
             resumed = scratch(work, command)
             with logged(work / "fit.log") as log:
-                log.info("%s %s images, %s", "going on with" if resumed else "fitting", len(self.dataset), request)
+                log.info(
+                    "%s %s: %s", "going on with" if resumed else "fitting", count(len(self.dataset), "image"), request
+                )
                 estimate = estimate_fit(segmenter, self.dataset)
                 log.info("%s", estimate)
                 planned(estimate)

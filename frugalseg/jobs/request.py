@@ -11,6 +11,7 @@ from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.data.channels import ChannelChoice
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.settings import AUTO
+from frugalseg.support.text import assigned
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class FitRequest:
     folds: int | None = None
     channels: ChannelChoice | None = None
     choose: bool = False
+
+    def __str__(self) -> str:
+        """What a log says of it: the network, the images, and the options that were given."""
+        network = self.family + (f" ({self.checkpoint})" if self.checkpoint is not None else "")
+        further = {"folds": self.folds, "channels": self.channels, "choose": self.choose or None}
+        return f"{network} on {self.data}, {self.device}; {assigned({**self.backbone, **self.settings, **further})}"
 
     @property
     def places(self) -> list[Path]:

@@ -1,6 +1,6 @@
 """Words of messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def listing(items: Sequence[object], limit: int = 10) -> str:
@@ -12,6 +12,11 @@ def listing(items: Sequence[object], limit: int = 10) -> str:
 def listed(items: Sequence[str]) -> str:
     """All items in a sentence: ``a, b and c``."""
     return " and ".join([*filter(None, [", ".join(items[:-1])]), *items[-1:]])
+
+
+def assigned(values: Mapping[str, object]) -> str:
+    """``name=value, name=value``, without those that are None."""
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
 
 
 def count(number: int, noun: str) -> str:

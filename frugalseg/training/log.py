@@ -14,6 +14,8 @@ from frugalseg.support.progress import Progress, note
 
 FIRST_LINE, FIRST_SECONDS = 10, 20.0
 """The first line comes after so many steps, or with the first step after so many seconds: a rate is soon known."""
+NOTED_SECONDS = 10.0
+"""Between two notes beside the progress bar, where lines of the log are further apart."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,12 @@ class Reading:
 
     def note(self) -> str:
         """What stands beside the progress bar."""
-        return f"{self.images_per_second:.1f} images/s, loss {self.loss:.4f}"
+        return noted(self.images_per_second, self.loss)
+
+
+def noted(images_per_second: float, loss: float) -> str:
+    """What stands beside the progress bar."""
+    return f"{images_per_second:.1f} images/s, loss {loss:.4f}"
 
 
 class TrainingLog(Callback):
@@ -83,7 +90,7 @@ class TrainingLog(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
-        self.start = self._line_time = time.monotonic()
+        self.start = self._line_time = self._noted = time.monotonic()
         self.first_step = self._line_step = trainer.global_step
         if trainer.is_global_zero:
             self.say(f"begin at step {trainer.global_step} of {trainer.max_steps}, {trainer.world_size} process(es)")
@@ -99,6 +106,7 @@ class TrainingLog(Callback):
             # The first step also sets things up: it would make the first rate too low.
             self._line_time, self._line_step = time.monotonic(), step
         if trainer.is_global_zero:
+            self._note(step)
             self.progress(self.stage, step, trainer.max_steps)
 
     def _first_due(self, trainer: Trainer) -> bool:
@@ -120,6 +128,15 @@ class TrainingLog(Callback):
                 f"the loss is no longer finite at step {trainer.global_step}; "
                 "begin again with a lower learning rate, or with bf16 or fp32 instead of fp16"
             )
+
+    def _note(self, step: int) -> None:
+        """Note the speed and the loss of this process since the last line, now and then."""
+        now, done = time.monotonic(), step - self._line_step
+        if now - max(self._noted, self._line_time) < NOTED_SECONDS or done < 1 or not self._losses:
+            return
+        self._noted = now
+        loss = float(torch.stack(self._losses).float().mean())
+        note(self.progress, self.stage, noted(self.batch_size * done / (now - self._line_time), loss))
 
     def _write(self, trainer: Trainer) -> None:
         self.require_finite(trainer)

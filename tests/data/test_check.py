@@ -56,6 +56,13 @@ def test_masks_of_0_and_255(tmp_path: Path) -> None:
     assert find(findings, "only one class (class 0) has enough annotated pixels to train on").level == "error"
 
 
+def test_masks_that_nobody_painted(tmp_path: Path) -> None:
+    folder = data_folder(tmp_path, [halves(255, 255)] * 2)
+    (folder / "classes.json").write_text('{"classes": [{"id": 0, "name": "cell"}, {"id": 1, "name": "wall"}]}')
+    (error,) = (f for f in check_folder(folder) if f.level == "error")
+    assert (error.message, error.remedy) == ("no pixel of any mask is annotated", "annotate at least two classes")
+
+
 def test_spread_grey_levels(tmp_path: Path) -> None:
     findings = check_folder(data_folder(tmp_path, [halves(0, 85), halves(170, 255)]))
     assert find(findings, "0, 85, 170, 255 look as if made for viewing")

@@ -252,10 +252,10 @@ def test_formats_of_cameras_and_tools(tmp_path: Path, suffix: str, exact: bool) 
 
 
 def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None:
-    for name in ("unlabeled", "train/images"):
+    for name in ("unlabeled", "train/images", "train/masks", "masks"):
         save_image(tmp_path / name / "a.png", picture(0))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match="name the folder that has them: train/images, unlabeled"):
+    with pytest.raises(FileError, match=r"name the folder that has them: masks, train/images, unlabeled$"):
         list_images(tmp_path)
 
 

@@ -88,6 +88,7 @@ def test_a_mistake_is_named_in_one_line(path: str, value: Any, said: str) -> Non
     [
         ("a: [", "not YAML"),
         ("- 1", "holds no keys"),
+        ("classes: [cat]", "no recipe; it has none of the keys title, data and rows"),
         ("", "holds no keys"),
         ("!!python/object:os.system {}", "not YAML"),
     ],

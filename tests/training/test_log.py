@@ -35,6 +35,19 @@ class Line(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.25)
 
 
+class Notes:
+    """A progress that remembers what stands beside the bar."""
+
+    def __init__(self):
+        self.notes = []
+
+    def __call__(self, stage, done, total):
+        pass
+
+    def note(self, stage, words):
+        self.notes.append(words)
+
+
 def logged(steps, every, folder):
     lines, reports = [], []
     log = TrainingLog("learn", 2, lambda step: step % every == 0, lines.append, lambda *report: reports.append(report))
@@ -56,6 +69,22 @@ def test_lines_tell_the_mean_loss_since_the_line_before(tmp_path):
 def test_the_first_line_comes_within_ten_steps(tmp_path):
     lines, _, _ = logged(40, 30, tmp_path)
     assert [line.split("/")[0] for line in lines[1:]] == ["step 10", "step 30", "step 40"]
+
+
+def test_the_loss_beside_the_bar_is_that_of_the_steps_since_the_last_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("frugalseg.training.log.NOTED_SECONDS", 0.0)
+    shown = Notes()
+    log = TrainingLog("learn", 2, lambda step: False, lambda line: None, shown)
+    train(
+        Line(),
+        StepBatches(Numbers(6), 0),
+        callbacks=[log],
+        folder=tmp_path,
+        hardware=Hardware("cpu"),
+        precision="fp32",
+        steps=6,
+    )
+    assert [words.split(", ")[1] for words in shown.notes] == [f"loss {n:.4f}" for n in (0.5, 1, 1.5, 2, 2.5)]
 
 
 def test_durations_read_well():

@@ -126,7 +126,7 @@ def explore_folder(
     command = describe(request, segmenter, train, [*([test] if test else []), *sources.values()])
     require_ready(out, command, overwrite)
     with own_folder(out, command, overwrite) as resumed, logged(out / "explore.log") as log:
-        log.info("%s %s", "going on with" if resumed else "exploring", request)
+        log.info("%s: %s", "going on" if resumed else "exploring", request)
         announced = announcement(studies.ground, sweep, studies)
         log.info("%s", announced)
         line(progress, announced)

@@ -9,6 +9,7 @@ from frugalseg.data.corruptions.names import CORRUPTIONS, SEVERITIES, SEVERITY, 
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option, ranged
 from frugalseg.support.ranges import COUNT, MEMBERS, RUNS, SEED, Range
+from frugalseg.support.text import assigned
 
 if TYPE_CHECKING:
     from frugalseg.jobs.request import FitRequest
@@ -133,6 +134,10 @@ class ExploreRequest:
             raise InputError("--what source: give --test FOLDER, annotated images to test all sources on")
         if self.sources and not wanted:
             raise InputError("--source: is for --what source; add that, or leave it out")
+
+    def __str__(self) -> str:
+        """What a log says of it."""
+        return f"{self.fit}; {assigned({**asdict(self.explore), 'test': self.test, **self.sources})}"
 
     @property
     def given(self) -> Mapping[str, Any]:
