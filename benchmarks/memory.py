@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.predict import Extras, predict_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.precision import dtype_of
+
+Result = TypeVar("Result")
 
 MIB = 2**20
 LARGE_CLASSES = 15
@@ -190,7 +192,7 @@ def fit_row(options: argparse.Namespace) -> dict[str, Any]:
     return row(f"fit, {options.fit} images of {height}x{width}, timm", literal, apart(fit_images, options))
 
 
-def apart(function: Callable[..., int], *arguments: Any, **named: Any) -> int:
+def apart(function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
     """Run in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments, named)

@@ -16,6 +16,7 @@ SIDE = 192
 SCRIPTS = {
     "fit": (("--members", "2", "--steps", "3"), 5),
     "alternatives": (("textures", "--members", "1"), 9),
+    "explore": (("--steps", "2"), 3),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
     "pipeline": ((), 2),
