@@ -11,7 +11,6 @@ seconds of a choice include the maps of all places.
 import argparse
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from benchmarks.alternatives import Data
@@ -33,6 +32,14 @@ def last_place(backbone: Backbone) -> Places:
     return {**places_of(backbone.taps), **{name: every[name][-1:] for name in deepest}}
 
 
+def unfitted(backbone: Backbone, seed: int, options: argparse.Namespace) -> Segmenter:
+    """A model with the default settings."""
+    protocol = PROTOCOLS["default"]
+    if options.quick:
+        protocol = replace(protocol, steps=3)
+    return Segmenter(backbone, device=options.device, members=options.members, protocol=protocol, seed=seed)
+
+
 def tested(segmenter: Segmenter, data: Data) -> float:
     """mIoU on the test images of a model that learns from the training images."""
     segmenter.fit(data.train, classes=data.classes)
@@ -45,18 +52,13 @@ def tested(segmenter: Segmenter, data: Data) -> float:
 def rows(data: Data, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each seed and way."""
     backbone = load_backbone(options.backbone or family_of_checkpoint(options.checkpoint), options.checkpoint)
-    protocol = PROTOCOLS["default"]
-    if options.quick:
-        protocol = replace(protocol, steps=3)
-    settings = {"device": options.device, "members": options.members, "protocol": protocol}
     for seed in range(options.seeds):
-        model = partial(Segmenter, seed=seed, **settings)
         clock = Clock()
-        choice = choose_places(model(backbone), data.train, classes=data.classes)
+        choice = choose_places(unfitted(backbone, seed, options), data.train, classes=data.classes)
         _, seconds = clock.read()
         ways = {"preset": places_of(backbone.taps), "last alone": last_place(backbone), "chosen": choice.places}
         for name, places in ways.items():
-            miou = tested(model(backbone.reading(**places)), data)
+            miou = tested(unfitted(backbone.reading(**places), seed, options), data)
             known = {"seed": seed, "way": name, "mIoU": 100 * miou, "places": words(places)}
             yield {**known, "choice, CPU s": seconds if name == "chosen" else None}
             print(known, flush=True)
