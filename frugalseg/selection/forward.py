@@ -1,10 +1,12 @@
 """Which steps, blocks or layers suit the annotated images: a greedy forward choice under cross-validation.
 
 It begins with the best single place, and adds whatever improves the score most until nothing does. In the end, what it
-has found and the family's own preset are compared once more, on other folds: the best of many scores is partly luck.
+has found and the family's own preset are compared once more, on other folds, and the preset stays unless the choice is
+surely better: the best of many scores is partly luck.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.choice import FOLDS, MEMBERS, Score, sample
 from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_try
-from frugalseg.selection.cross_validation import every_window, tested
+from frugalseg.selection.cross_validation import CrossValidation, certainty, every_window, tested
 from frugalseg.selection.folds import FEWEST, splits_of
 from frugalseg.selection.places import InPasses, Places, every_place, passes_of, places_of, taps_at
 from frugalseg.selection.tap_choice import Step, TapChoice, words
@@ -139,11 +141,23 @@ class TapChooser:
         steps = list(self._steps(trial, progress))
         preset = self._score(trial, self.preset)
         found = steps[-1].places
-        final = self._score(trial, found, again=True), self._score(trial, self.preset, again=True)
-        better = final[0].miou > final[1].miou
-        return TapChoice(
-            found if better else self.preset, tuple(steps), preset, final, (len(self.images), self.labelled)
-        )
+        final = self._finally(trial, found)
+        scores = Score(**final["found"]), Score(**final["preset"])
+        images = len(self.images), self.labelled
+        choice = TapChoice(found, tuple(steps), preset, scores, final["certainty"], images)
+        return choice if choice.improves else replace(choice, places=self.preset)
+
+    def _finally(self, trial: Trial, found: Places) -> dict[str, Any]:
+        """What was found and the preset on the other folds, as JSON values."""
+
+        def compared() -> dict[str, Any]:
+            both = [self._compared(trial, places, again=True) for places in (found, self.preset)]
+            scores = [scored(places, each) for places, each in zip((found, self.preset), both, strict=True)]
+            return {"found": vars(scores[0]), "preset": vars(scores[1]), "certainty": certainty(*both)}
+
+        if self.work is None:
+            return compared()
+        return kept(self.work / f"final-{digests.values(sorted(found.items()))}.json", compared)
 
     def _steps(self, trial: Trial, progress: Progress) -> Iterator[Step]:
         """The best single place, then what is added to it."""
@@ -179,27 +193,26 @@ class TapChooser:
         wanted = {*places[name], value}
         return {**places, name: tuple(each for each in self.candidates[name] if each in wanted)}
 
-    def _score(self, trial: Trial, places: Places, progress: Progress = silent, *, again: bool = False) -> Score:
+    def _score(self, trial: Trial, places: Places, progress: Progress = silent) -> Score:
         """The cross-validated score of some places, which an interrupted choice has written."""
-        name = digests.values([sorted(places.items()), again])
+        name = digests.values([sorted(places.items()), False])
         if name not in self._scores:
             progress("compare", len(self._scores), len(self._scores) + 1)
 
             def compared() -> dict[str, Any]:
-                return vars(self._compared(trial, places, again=again))
+                return vars(scored(places, self._compared(trial, places)))
 
             file = self.work and self.work / f"score-{name}.json"
             self._scores[name] = Score(**(compared() if file is None else kept(file, compared)))
         return self._scores[name]
 
-    def _compared(self, trial: Trial, places: Places, *, again: bool) -> Score:
-        """The score of some places on the folds, or on the other folds."""
+    def _compared(self, trial: Trial, places: Places, *, again: bool = False) -> CrossValidation:
+        """What some places are worth on the folds, or on the other folds."""
         taps = taps_at(self.wide.backbone.taps, places)
         one = trial.reading(taps)
         if again:
             one.seed = self.other_seed
-        found = tested(one, self.splits[again], self.classes)
-        return Score(words(places), found.miou, *found.interval())
+        return tested(one, self.splits[again], self.classes)
 
 
 def choose_places(
@@ -226,6 +239,11 @@ def choose_places(
     """
     chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, work)
     return chooser.choose(chooser.extraction(), progress)
+
+
+def scored(places: Places, found: CrossValidation) -> Score:
+    """A line of the table."""
+    return Score(words(places), found.miou, *found.interval())
 
 
 def middle(values: Sequence[Any]) -> tuple[Any, ...]:

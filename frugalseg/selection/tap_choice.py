@@ -9,6 +9,8 @@ from frugalseg.selection.places import Places
 
 WITHOUT = "without choosing"
 """What the backbone reads by itself, for tables."""
+SURE = 0.95
+"""Certainty from which on a choice replaces the preset: of many scores of few images, the best one is partly luck."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class TapChoice:
         steps: how they were found.
         preset: the score of the family's own choice on the same folds.
         final: the scores of what was found and of the preset, on other folds.
+        certainty: how sure it is, in [0, 1], that what was found is better than the preset; see `SURE`.
         images: how many annotated images were compared, and of how many.
     """
 
@@ -42,19 +45,20 @@ class TapChoice:
     steps: tuple[Step, ...]
     preset: Score
     final: tuple[Score, Score]
+    certainty: float
     images: tuple[int, int]
 
     @property
     def improves(self) -> bool:
-        """Whether what was found is better than the preset, which is used otherwise."""
-        return self.final[0].miou > self.final[1].miou
+        """Whether what was found is surely better than the preset, which is used otherwise."""
+        return self.certainty >= SURE
 
     def __str__(self) -> str:
         rows = [*((step.what, step.score) for step in self.steps), (WITHOUT, self.preset)]
         rows += [("chosen, on other folds", self.final[0]), (f"{WITHOUT}, on other folds", self.final[1])]
         width = max(len(name) for name, _ in rows)
         table = [f"{name:{width}}  mIoU {100 * score.miou:5.1f}" for name, score in rows]
-        which = words(self.places) + ("" if self.improves else f", as {WITHOUT}: nothing was better")
+        which = words(self.places) + ("" if self.improves else f", as {WITHOUT}: nothing was surely better")
         compared = "all" if self.images[0] == self.images[1] else f"{self.images[0]} of {self.images[1]}"
         return "\n".join([*table, f"chosen: {which} ({compared} annotated images compared)"])
 
@@ -64,6 +68,7 @@ class TapChoice:
             "options": {name: list(values) for name, values in self.places.items()},
             "improves": self.improves,
             "steps": [{"what": s.what, **vars(s.score)} for s in self.steps],
+            "certainty": self.certainty,
             "preset": vars(self.preset),
             "final": [vars(score) for score in self.final],
             "images": list(self.images),

@@ -10,7 +10,7 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.metrics.confusion import ConfusionMatrix
-from frugalseg.selection.cross_validation import CrossValidation, cross_validate
+from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate
 from frugalseg.selection.folds import folds_of
 
 
@@ -74,3 +74,17 @@ def test_the_interval_holds_the_estimate_and_is_a_point_where_images_are_alike()
     mixed = CrossValidation(alike.classes, 2, tuple(matrix(9 - n, 1 + n) for n in range(6)))
     low, high = mixed.interval()
     assert low < mixed.miou < high and mixed.interval() == (low, high)
+
+
+def test_the_certainty_that_one_model_is_better_is_that_of_the_same_images_drawn_for_both():
+    """Each of two models has one wrong pixel, in another of three images: one is better where its own is drawn less."""
+
+    def model(mistaken):
+        target = np.array([0, 0, 1, 1])
+        images = [ConfusionMatrix(2).update(target, [image == mistaken, 0, 1, 1]) for image in range(3)]
+        return CrossValidation(ClassTable.from_ids([0, 1]), 3, tuple(images))
+
+    # Of 27 draws of three images, 7 hold both of two images equally often; the rest are halved.
+    assert certainty(model(1), model(0)) == pytest.approx(10 / 27, abs=3 * (10 / 27 * 17 / 27 / 2000) ** 0.5)
+    assert certainty(model(0), model(0)) == 0
+    assert certainty(model(None), model(0)) == pytest.approx(19 / 27, abs=3 * (19 / 27 * 8 / 27 / 2000) ** 0.5)

@@ -83,6 +83,7 @@ def test_the_choice_adds_what_helps_and_a_kill_changes_nothing(tmp_path):
     scores = [step.score.miou for step in choice.steps]
     assert all(later >= earlier + 0.003 for earlier, later in pairwise(scores))
     assert choice.places == (choice.steps[-1].places if choice.improves else given)
+    assert choice.improves == (choice.certainty >= 0.95)
     assert f"chosen: {words(choice.places)}" in str(choice) and "on other folds" in str(choice)
     assert json.loads(json.dumps(choice.to_json()))["images"] == [6, 6]
     # Scores that are there already are not computed again, and lead to the same choice.
