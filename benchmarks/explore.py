@@ -13,6 +13,7 @@ The literal way holds float32 vectors of all pixels of the widest block (that pr
 import argparse
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def passes(options: argparse.Namespace) -> dict[str, float]:
     backbone = lsun_backbone(device, torch.float32, quick=options.quick)
     every = backbone.reading(timesteps=steps_of(options)[:1], blocks=backbone.readable()["blocks"])
     assert isinstance(every, DDPMBackbone)
-    batch, published = images(1, every), nn.Module.to(every.unet, memory_format=torch.contiguous_format)
-    literal, literal_cpu, _ = timed(lambda: literal_maps(every, published, batch), options.literal_images, device)
-    every = backbone.reading(timesteps=steps_of(options)[:1], blocks=backbone.readable()["blocks"])
+    batch = images(1, every)
     once, once_cpu, maps = timed(lambda: every(batch), options.literal_images, device)
+    published = nn.Module.to(every.unet, memory_format=torch.contiguous_format)
+    literal, literal_cpu, _ = timed(partial(literal_maps, every, published, batch), options.literal_images, device)
     times, blocks = options.images * options.steps, len(maps.maps)
     pixels = options.images * batch.shape[2] * batch.shape[3]
     return {

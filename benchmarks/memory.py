@@ -186,10 +186,11 @@ def fit_images(options: argparse.Namespace) -> int:
 
 
 def fit_row(options: argparse.Namespace) -> dict[str, Any]:
-    """What the command fit takes, of a network of 496 features a pixel."""
+    """What the command fit takes."""
     height, width = FITTED
-    literal = 4 * 496 * options.fit * height * width
-    return row(f"fit, {options.fit} images of {height}x{width}, timm", literal, apart(fit_images, options))
+    features = sum(tap.channels for tap in load_backbone("timm").taps)
+    what = f"fit, {options.fit} images of {height}x{width}, {features} features a pixel"
+    return row(what, 4 * features * options.fit * height * width, apart(fit_images, options))
 
 
 def apart(function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:

@@ -16,7 +16,7 @@ SIDE = 192
 SCRIPTS = {
     "fit": (("--members", "2", "--steps", "3"), 5),
     "alternatives": (("textures", "--members", "1"), 9),
-    "explore": (("--steps", "2"), 3),
+    "choice": (("toy", "--images", "4", "--backbone", "filters", "--members", "1", "--seeds", "1"), 3),
     "generate": (("--members", "2", "--batch", "2", "--sampling-steps", "2", "--literal-steps", "1"), 3),
     "load": (("--members", "2", "--busy", "1"), 3),
     "pipeline": ((), 2),
@@ -97,6 +97,12 @@ def test_memory(run):
     assert len(result["rows"]) == 3
     assert len(run("memory", "--large", "64x96", "--members", "2")["rows"]) == 4
     assert len(run("memory", "--fit", "2", "--members", "2")["rows"]) == 1
+
+
+@pytest.mark.slow  # it starts two processes
+def test_explore(run):
+    passes, ours, literal = run("explore", "--images", "3")["rows"]
+    assert passes["CPU s"] < ours["CPU s"] and passes["CPU s"] < literal["CPU s"]
 
 
 @pytest.mark.slow  # it fits eight models
