@@ -17,6 +17,7 @@ from frugalseg.classifier.training import PROTOCOLS, train_ensemble
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import cut
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.support.precision import dtype_of
@@ -455,8 +456,9 @@ def test_features_that_are_no_numbers_are_refused():
 
     def damaged(images):
         maps = model.features(images)
-        maps.maps[-1][..., -1, -1] = torch.nan
-        return maps
+        last = maps.maps[-1].clone()
+        last[..., -1, -1] = torch.nan
+        return FeatureMaps([*maps.maps[:-1], last], maps.size)
 
     with pytest.raises(InputError, match=r"image '.*': some features of the network are no numbers \(NaN\)"):
         model.extraction([example], None, "").compute(damaged)
