@@ -142,7 +142,7 @@ class ModelStudies:
         """Uncertainty and mistakes, split by split."""
         ground = self.ground
         greatest = ground.segmenter(members=ground.settings.members_for("uncertainty")).greatest_uncertainty
-        total, images = RiskCoverage(greatest), []
+        total, images = RiskCoverage(greatest), list[ImageScore]()
         for number, split in enumerate(ground.splits):
             ground.progress("uncertainty", number, len(ground.splits))
             found = ground.kept(
