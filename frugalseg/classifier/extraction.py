@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from frugalseg.features.windows import Window, cut, owned
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.text import quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +140,9 @@ class Extraction:
         Args:
             network: maps of images (3, h, w), for those that are not `drawn`.
             progress: told of each window.
+
+        Raises:
+            InputError: a value of the maps is no number.
         """
         total = len(self.windows)
         rest = range(self.filled.done, total)
@@ -146,8 +151,24 @@ class Extraction:
             for place in places:
                 progress("features", place, total)
                 window = cut(example.image, self.windows[place].window)
-                self.filled.put(place, network([window]) if self.drawn is None else self.drawn(example))
+                maps = network([window]) if self.drawn is None else self.drawn(example)
+                require_numbers(maps, example.name)
+                self.filled.put(place, maps)
         progress("features", total, total)
+
+
+def require_numbers(maps: FeatureMaps, name: str) -> None:
+    """`InputError` where features of an image are no numbers (NaN), as those of a damaged network are.
+
+    A model would train on them without a word, and learn nothing.
+    """
+    for each in maps.maps:
+        # A sum is no finite number if a value is none; it takes less time and memory than a look at each.
+        if not each.sum(dtype=torch.float32).isfinite() and each.isnan().any():
+            raise InputError(
+                f"image {quoted(name)}: some features of the network are no numbers (NaN); is its checkpoint damaged, "
+                "or did its training fail? give another one, or try precision fp32"
+            )
 
 
 def maps_digest(network: Any, windows: Sequence[LabelledWindow], dataset: Sequence[Example]) -> str:

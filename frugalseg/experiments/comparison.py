@@ -52,8 +52,12 @@ def run_comparison(
         for row in recipe.rows:
             # Built once and thrown away: a mistake in the last row is found before the first one runs.
             build(row, 0, context)
+        training_facts(recipe)  # so is a run folder that was damaged, and a record below
         records = records_of(recipe, data, context)
-        runs = {row.name: runs_of(row, recipe.runs, records[row.name], data, context, progress) for row in recipe.rows}
+        done = {row.name: [records[row.name].load(seed) for seed in range(recipe.runs)] for row in recipe.rows}
+        runs = {
+            row.name: runs_of(row, done[row.name], records[row.name], data, context, progress) for row in recipe.rows
+        }
         page, published = folder / "index.html", plan.recipe.published()
         result = Comparison(recipe.title, data.train.classes, runs, page, published, left_out)
         write_results(result, recipe, data, records, folder)
@@ -62,22 +66,29 @@ def run_comparison(
 
 def records_of(recipe: Recipe, data: Datasets, context: Context) -> dict[str, Records]:
     """Where the runs of each row are kept, by the name of the row."""
-    further, pictures = data.further_digests(), min(recipe.pictures, len(data.test))
+    further = data.further_digests()
+    pictures = tuple(data.test.size(number) for number in range(min(recipe.pictures, len(data.test))))
     tests = {"tests": further} if further else {}
     return {
-        row.name: Records(context.folder / "runs" / folder_name(row.name), {**row.key(context), **tests}, pictures)
+        row.name: Records(
+            context.folder / "runs" / folder_name(row.name),
+            len(data.train.classes),
+            {**row.key(context), **tests},
+            pictures,
+        )
         for row in recipe.rows
     }
 
 
-def runs_of(row: Row, count: int, records: Records, data: Datasets, context: Context, progress: Progress) -> list[Run]:
-    """All runs of a row: what an earlier process found, or else done now and kept."""
+def runs_of(
+    row: Row, done: list[Run | None], records: Records, data: Datasets, context: Context, progress: Progress
+) -> list[Run]:
+    """All runs of a row: those that are done, and the others done now and kept."""
     runs = []
-    for seed in range(count):
-        advance = of_row(progress, row.name, seed, count)
-        run = records.load(seed)
+    for seed, run in enumerate(done):
+        advance = of_row(progress, row.name, seed, len(done))
         if run is None:
-            run, predictions = one_run(build(row, seed, context), row.name, seed, data, records.pictures, advance)
+            run, predictions = one_run(build(row, seed, context), row.name, seed, data, len(records.pictures), advance)
             records.save(run, predictions)
         advance("evaluate", 1, 1)
         runs.append(run)

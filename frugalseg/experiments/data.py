@@ -86,7 +86,7 @@ class FolderData(Strict):
     """
 
     kind: Literal["folder"]
-    path: str
+    path: Annotated[str, Field(min_length=1)]
     train: str = "train"
     test: str = "test"
     tests: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)

@@ -14,7 +14,8 @@ from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.results import text_table
 from frugalseg.experiments.rows import FeatureRow
-from frugalseg.support.files import FileError, read_json
+from frugalseg.support.files import FileError
+from frugalseg.support.records import not_negative, understood
 from frugalseg.support.text import count, listed
 
 WIDTH = 110
@@ -199,9 +200,8 @@ def finished(plans: Mapping[str, Plan], place: Path, out: Path) -> str:
 
 def run_seconds(record: Path) -> list[float]:
     """What a finished run took; nothing where there is no readable record."""
-    with suppress(FileError, ValueError, KeyError, TypeError):
-        values = read_json(record)
-        return [float(values["fit_seconds"]) + float(values["evaluate_seconds"])]
+    with suppress(FileError):
+        return [understood(record, lambda values: not_negative(values["fit_seconds"] + values["evaluate_seconds"]))]
     return []
 
 

@@ -27,6 +27,8 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
         InputError: it is not clear which rows are meant.
     """
     key, equals, place = given.partition("=")
+    if not given:
+        raise InputError("checkpoint is empty; give a file or a folder, such as ddpm=FOLDER")
     takers = [row for row in rows if row.get("checkpoint") is not None or row.get("needs")]
     named = [row for row in takers if equals and row.get("name") == key]
     family: str | None = key if equals and key in FAMILIES else None
@@ -34,6 +36,8 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
         named = [row for row in takers if family in families_of(row)]
     elif not named:
         place, family, named = given, only_family(takers, given), takers
+    if not place:
+        raise InputError(f"checkpoint {given}: names no file and no folder; give one, such as ddpm=FOLDER")
     if not named:
         raise NobodyTakes(f"checkpoint {given}: no row of this recipe takes it; leave it out")
     for row in named:

@@ -11,11 +11,12 @@ from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
 from frugalseg.experiments.rows import checkpoint_of
 from frugalseg.jobs.pretrain import images_of, pretrain
 from frugalseg.pretraining.settings import CommonSettings, RunOptions
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import read_json
 from frugalseg.support.folders import require_writable
 from frugalseg.support.progress import Progress, silent
-from frugalseg.training.run_folder import RunFolder
+from frugalseg.support.ranges import SIZE, check_range
+from frugalseg.training.run_folder import AFRESH, RunFolder
 
 
 def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", progress: Progress = silent) -> Recipe:
@@ -98,29 +99,36 @@ class TrainingFacts:
 
     @classmethod
     def of(cls, checkpoint: str | None) -> Self | None:
-        """The facts of a folder that pretraining wrote; None for any other checkpoint."""
+        """The facts of a folder that pretraining wrote; None for any other checkpoint.
+
+        Raises:
+            DamagedError: a file in the folder was damaged or changed.
+        """
         run = RunFolder(Path(checkpoint)) if checkpoint is not None else None
         if run is None or not run.progress.is_file():
             return None
-        settings, progress = read_json(run.settings), run.last_progress()
+        stored, progress = run.stored_settings(), run.last_progress()
+        with refused_where_damaged(run.settings, "run", AFRESH):
+            family, needed = str(stored["family"]), needed_by(stored)
+            check_range("image_size is", size := tuple(stored["image_size"]), SIZE)
         flops = progress.get("step_flops")
         return cls(
             place=run.path.name,
-            family=settings["family"],
-            size=(settings["image_size"][0], settings["image_size"][1]),
+            family=family,
+            size=size,
             images=progress["images"],
             weights=sum(weights_in(path) for path in sorted(run.path.rglob("*.safetensors"))),
             flops=None if flops is None else flops * progress["step"],
             seconds=progress["seconds"],
-            needed=needed_by(settings),
+            needed=needed,
         )
 
 
 def weights_in(path: Path) -> int:
-    """Numbers in a safetensors file, from its header."""
+    """Numbers in a safetensors file, from its header; raises `DamagedError` where it has none."""
     from safetensors import safe_open
 
-    with safe_open(path, framework="pt") as file:
+    with refused_where_damaged(path, "network", AFRESH), safe_open(path, framework="pt") as file:
         names = file.keys()
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
 

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.text import quoted
 
 MOST_BYTES = 2**18
 MOST_VALUES = 10_000
@@ -17,18 +18,40 @@ class TooMuch(Exception):
     """A file holds more than a recipe can."""
 
 
+class Twice(Exception):
+    """A key stands twice in one place."""
+
+
+class Once(yaml.SafeLoader):
+    """Reads plain values, and refuses a key that stands twice in one place, of which YAML keeps the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        """A mapping as it is written."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+            if name in seen:
+                raise Twice(f"the key {quoted(key.value)} stands there again at line {key.start_mark.line + 1}")
+            seen.add(name)
+        return node
+
+
 def read_yaml(path: Path) -> Any:
     """The value in a YAML file; nothing but dates and plain values is ever made.
 
     Raises:
-        InputError: no such file, not YAML, or more than `MOST_BYTES`, `MOST_VALUES` or `DEEPEST` allow.
+        InputError: no such file, not YAML, a key that stands twice, or more than `MOST_BYTES`, `MOST_VALUES` or
+            `DEEPEST` allow.
     """
     text = read_text(path)
     try:
         check_extent(yaml.parse(text, yaml.SafeLoader))
-        return yaml.safe_load(text)
+        return yaml.load(text, Once)
     except TooMuch as error:
         raise InputError(f"{path}: {error}; compare it with the recipes in recipes/") from None
+    except Twice as error:
+        raise InputError(f"{path}: {error}; leave one of the two out") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark is not None else ""

@@ -78,4 +78,7 @@ def data_obstacle(data: ToyData | FolderData) -> Obstacle | None:
     benchmark = benchmark_of(data.path)
     if benchmark and not as_path(data.path, "data folder").exists():
         return item_obstacle(ITEMS[benchmark])
-    return None if data.root.is_dir() else Obstacle(PATH, f"there is no {data.path}; give another place with --data")
+    if not data.root.is_dir():
+        return Obstacle(PATH, f"there is no {data.path}; give another place with --data")
+    missing = [place for place in data.inputs([]) if not place.is_dir()]
+    return Obstacle(PATH, f"there is no {missing[0]}; add that folder, or correct the recipe") if missing else None

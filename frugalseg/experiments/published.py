@@ -10,7 +10,7 @@ from pydantic import PlainSerializer, PlainValidator
 from frugalseg.backbones.ddpm.settings import PRESETS
 from frugalseg.support.text import quoted
 
-FORM = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?(?:±|\+-) ?(\d{1,3}(?:\.\d{1,9})?)")
+FORM = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?(?:±|\+-) ?(\d{1,3}(?:\.\d{1,9})?)", re.ASCII)
 EXAMPLE = "53.7 ± 3.3"
 
 EXPLANATION = (

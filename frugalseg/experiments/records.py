@@ -1,18 +1,23 @@
 """The finished runs of a comparison on disk: what they depend on, their results, and their pictures."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from frugalseg.experiments.data import MAIN
 from frugalseg.experiments.results import Run
 from frugalseg.experiments.rows import KINDS
-from frugalseg.support.files import atomic_path, read_json, write_json
+from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.files import atomic_path, write_json
+from frugalseg.support.records import AGAIN, understood
 
 if TYPE_CHECKING:
     from frugalseg.classifier.prediction import PixelPrediction
@@ -27,22 +32,37 @@ class Records:
 
     Attributes:
         folder: gets ``seed-N.json`` for each run, and ``pictures.npz`` for the first.
+        classes: of the data.
         key: what the results depend on except the seed: `frugalseg.experiments.rows.Row.key`, and ``tests``, the
             digests of the further test sets by name, where there are any.
-        pictures: test images whose predictions are wanted.
+        pictures: (H, W) of the test images whose predictions are wanted.
     """
 
     folder: Path
+    classes: int
     key: dict[str, Any]
-    pictures: int
+    pictures: tuple[tuple[int, int], ...]
 
     def load(self, seed: int) -> Run | None:
-        """The run of an earlier process; None if it did not finish, or if something has changed since."""
+        """The run of an earlier process; None if it did not finish, or if something has changed since.
+
+        Raises:
+            DamagedError: a file of it was damaged or changed.
+        """
         path = self._path(seed)
-        if not path.is_file() or (seed == 0 and self._drawn() < self.pictures):
+        if not path.is_file() or (seed == 0 and self._drawn() is None):
             return None
-        known = read_json(path)
-        return Run.from_json(known) if completed(known.get("key")) == completed(self.key) else None
+        return understood(path, partial(self._run, seed))
+
+    def _run(self, seed: int, known: dict[str, Any]) -> Run | None:
+        """The run that a record tells of; None where it is of something else."""
+        if completed(known["key"]) != completed(self.key):
+            return None
+        run = Run.from_json(known)
+        same = run.seed == seed and {*run.confusions} == {MAIN, *self.key.get("tests", ())}
+        if not same or any(each.num_classes != self.classes for each in run.confusions.values()):
+            raise ValueError("of another run")
+        return run
 
     def save(self, run: Run, predictions: Iterable["PixelPrediction"]) -> None:
         """Keep a run; of the first one also the predictions for the first test images."""
@@ -52,21 +72,36 @@ class Records:
         write_json(self._path(run.seed), {**run.to_json(), "key": self.key})
 
     def load_pictures(self) -> Drawn:
-        """The predictions of the run with seed 0."""
-        with np.load(self.folder / "pictures.npz", allow_pickle=False) as archive:
-            count = min(self.pictures, len(archive.files) // 2)
-            return [(archive[f"mask{n}"], archive[f"heat{n}"].astype(np.float32)) for n in range(count)]
+        """The predictions of the run with seed 0; errors are those of `load`."""
+        drawn = self._drawn()
+        assert drawn is not None  # the run is there
+        return drawn
 
     def _path(self, seed: int) -> Path:
         return self.folder / f"seed-{seed}.json"
 
-    def _drawn(self) -> int:
-        """How many images there are pictures of; -1 without a file of them."""
+    def _drawn(self) -> Drawn | None:
+        """What `load_pictures` gives; None where there are too few."""
         path = self.folder / "pictures.npz"
         if not path.is_file():
-            return -1
-        with np.load(path, allow_pickle=False) as archive:
-            return len(archive.files) // 2
+            return None
+        with (
+            refused_where_damaged(path, "part of a result", AGAIN),
+            ZipFile(path),  # what is no archive, NumPy takes for a pickle, and says so
+            np.load(path, allow_pickle=False) as archive,
+        ):
+            if len(archive.files) < 2 * len(self.pictures):
+                return None
+            return [self._picture(archive, number, size) for number, size in enumerate(self.pictures)]
+
+    def _picture(
+        self, archive: Mapping[str, NDArray[Any]], number: int, size: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """One of them; raises `ValueError` where it is none of an image of this size."""
+        mask, heat = archive[f"mask{number}"], archive[f"heat{number}"]
+        if mask.shape != size or heat.shape != size or mask.dtype != np.uint8 or mask.max() >= self.classes:
+            raise ValueError(f"no prediction for an image of {size}")
+        return mask, heat.astype(np.float32)
 
     def _save_pictures(self, predictions: Iterable["PixelPrediction"]) -> None:
         arrays: dict[str, NDArray[Any]] = {}

@@ -11,6 +11,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.experiments.data import MAIN
 from frugalseg.experiments.published import PublishedFigure, compared, said
 from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.support.records import not_negative
 
 MEASURES = {
     "miou": "mIoU",
@@ -63,18 +64,11 @@ class Run:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; raises anything for what is no such value."""
         tests = {MAIN: value, **value.get("tests", {})}
-        confusions = {name: confusion_of(test["counts"]) for name, test in tests.items()}
-        return cls(value["row"], value["seed"], confusions, value["fit_seconds"], value["evaluate_seconds"])
-
-
-def confusion_of(counts: list[list[int]]) -> ConfusionMatrix:
-    """The matrix with these counts, (K + 1) rows of K numbers."""
-    values = np.asarray(counts, dtype=np.int64)
-    confusion = ConfusionMatrix(values.shape[1])
-    confusion.counts += values
-    return confusion
+        confusions = {name: ConfusionMatrix.of(test["counts"]) for name, test in tests.items()}
+        seconds = [not_negative(value[name]) for name in ("fit_seconds", "evaluate_seconds")]
+        return cls(value["row"], value["seed"], confusions, *seconds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ class MapFiles:
         self.record = folder / "progress.json"
         self.paths = [folder / f"{number:03d}-{tap.name}.f16" for number, tap in enumerate(taps)]
         layout = json.dumps([[(t.name, t.channels, t.stride) for t in taps], [list(size) for size in networks]])
+        self.images = len(networks)
         self.key = {"key": layout} | ({"made_from": made_from} if made_from else {})
 
     def open(self, shapes: Sequence[tuple[int, int]]) -> tuple[list[Tensor], int]:
@@ -71,7 +72,8 @@ class MapFiles:
         whole = all(
             path.is_file() and path.stat().st_size == size for path, size in zip(self.paths, sizes, strict=True)
         )
-        return int(done) if noted == self.key and whole else 0
+        known = type(done) is int and 0 <= done <= self.images
+        return done if known and noted == self.key and whole else 0
 
     def _clear(self) -> None:
         """Delete all maps in the folder. The record goes first: without it they are nobody's."""

@@ -1,7 +1,7 @@
 """Segmentation scores, all from one confusion matrix, in the paper's convention of mIoU and in the usual one."""
 
 import math
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 Convention = Literal["usual", "paper"]
 
 IGNORED = 255
+MOST_PIXELS = 2**48
+"""No count is larger; sums of these are far from overflowing."""
 
 
 class ConfusionMatrix:
@@ -23,6 +25,18 @@ class ConfusionMatrix:
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.counts: NDArray[np.int64] = np.zeros((num_classes + 1, num_classes), np.int64)
+
+    @classmethod
+    def of(cls, counts: Any) -> Self:
+        """The matrix with some counts, as lists of lists or an array; raises `ValueError` where they can be none."""
+        values = np.asarray(counts)
+        if values.ndim != 2 or values.shape[0] != values.shape[1] + 1 or values.dtype.kind != "i":
+            raise ValueError("the counts of K classes are K + 1 rows of K whole numbers")
+        if values.min() < 0 or values.max() > MOST_PIXELS:
+            raise ValueError(f"counts are from 0 to {MOST_PIXELS}")
+        found = cls(values.shape[1])
+        found.counts += values
+        return found
 
     def update(self, target: ArrayLike, prediction: ArrayLike) -> Self:
         """Count the pixels of one image or of many.

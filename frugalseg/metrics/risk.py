@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frugalseg.metrics.confusion import IGNORED
+from frugalseg.metrics.confusion import IGNORED, MOST_PIXELS
 
 BINS = 4096
 POWER = 0.25
@@ -96,9 +96,11 @@ class RiskCoverage:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        found = cls(values["greatest"])
-        found.counts += np.asarray(values["counts"], np.int64)
+        """The inverse of `to_json`; raises `ValueError` where they can be no counts."""
+        found, counts = cls(values["greatest"]), np.asarray(values["counts"])
+        if counts.shape != (2, BINS) or counts.dtype.kind != "i" or counts.min() < 0 or counts.max() > MOST_PIXELS:
+            raise ValueError(f"the counts are two rows of {BINS} whole numbers from 0 to {MOST_PIXELS}")
+        found.counts += counts
         return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from frugalseg.selection.cost import seconds_an_image, seconds_once
 from frugalseg.selection.cross_validation import cross_validate
 from frugalseg.selection.folds import FEWEST, folds_of
 from frugalseg.selection.settings import ChoiceSettings
-from frugalseg.support.files import read_json, write_json
+from frugalseg.support.files import write_json
 from frugalseg.support.progress import Progress, line, silent
+from frugalseg.support.records import share, understood
 
 FOLDS = 3
 """Parts of the images, each predicted by a classifier of the others."""
@@ -43,6 +44,11 @@ class Score:
     miou: float
     low: float
     high: float
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`; raises anything for what is no such value."""
+        return cls(str(values["name"]), *(share(values[name]) for name in ("miou", "low", "high")))
 
     def __str__(self) -> str:
         return f"{self.name}: mIoU {100 * self.miou:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f})"
@@ -150,4 +156,4 @@ def scored(
 
 def known(place: Path | None) -> Score | None:
     """The score that an interrupted comparison has written."""
-    return Score(**read_json(place)) if place is not None and place.is_file() else None
+    return understood(place, Score.from_json) if place is not None and place.is_file() else None

@@ -64,5 +64,5 @@ def operations(segmenter: Segmenter, network: Size) -> int:
     """Operations of the network for an image that it sees at (h, w)."""
     height, width = (side + 2 * segmenter.backbone.margin for side in network)
     with flop_counter() as counter:
-        segmenter.features([torch.zeros(3, height, width)])
+        segmenter.features([torch.zeros(segmenter.backbone.in_channels, height, width)])
     return int(counter.get_total_flops())

@@ -28,8 +28,10 @@ from frugalseg.selection.tap_choice import Step, TapChoice, words
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, line, silent
-from frugalseg.support.records import kept
+from frugalseg.support.records import kept, share
+from frugalseg.support.text import listed, quoted
 
 GAIN = 0.003
 """Of mIoU, which an addition has to bring: less is within the noise of a score."""
@@ -141,23 +143,25 @@ class TapChooser:
         steps = list(self._steps(trial, progress))
         preset = self._score(trial, self.preset)
         found = steps[-1].places
-        final = self._finally(trial, found)
-        scores = Score(**final["found"]), Score(**final["preset"])
-        images = len(self.images), self.labelled
-        choice = TapChoice(found, tuple(steps), preset, scores, final["certainty"], images)
+        scores, sure = self._finally(trial, found)
+        choice = TapChoice(found, tuple(steps), preset, scores, sure, (len(self.images), self.labelled))
         return choice if choice.improves else replace(choice, places=self.preset)
 
-    def _finally(self, trial: Trial, found: Places) -> dict[str, Any]:
-        """What was found and the preset on the other folds, as JSON values."""
+    def _finally(self, trial: Trial, found: Places) -> tuple[tuple[Score, Score], float]:
+        """The scores of what was found and of the preset on the other folds, and how sure the difference is."""
 
         def compared() -> dict[str, Any]:
-            both = [self._compared(trial, places, again=True) for places in (found, self.preset)]
-            scores = [scored(places, each) for places, each in zip((found, self.preset), both, strict=True)]
-            return {"found": vars(scores[0]), "preset": vars(scores[1]), "certainty": certainty(*both)}
+            one, other = (self._compared(trial, places, again=True) for places in (found, self.preset))
+            scores = {"found": vars(scored(found, one)), "preset": vars(scored(self.preset, other))}
+            return {**scores, "certainty": certainty(one, other)}
+
+        def read(values: dict[str, Any]) -> tuple[tuple[Score, Score], float]:
+            scores = Score.from_json(values["found"]), Score.from_json(values["preset"])
+            return scores, share(values["certainty"])
 
         if self.work is None:
-            return compared()
-        return kept(self.work / f"final-{digests.values(sorted(found.items()))}.json", compared)
+            return read(compared())
+        return kept(self.work / f"final-{digests.values(sorted(found.items()))}.json", compared, read)
 
     def _steps(self, trial: Trial, progress: Progress) -> Iterator[Step]:
         """The best single place, then what is added to it."""
@@ -203,7 +207,7 @@ class TapChooser:
                 return vars(scored(places, self._compared(trial, places)))
 
             file = self.work and self.work / f"score-{name}.json"
-            self._scores[name] = Score(**(compared() if file is None else kept(file, compared)))
+            self._scores[name] = Score(**compared()) if file is None else kept(file, compared, Score.from_json)
         return self._scores[name]
 
     def _compared(self, trial: Trial, places: Places, *, again: bool = False) -> CrossValidation:
@@ -221,7 +225,7 @@ def choose_places(
     *,
     classes: ClassTable | None = None,
     given: Mapping[str, Any] | None = None,
-    work: Path | None = None,
+    work: str | Path | None = None,
     progress: Progress = silent,
 ) -> TapChoice:
     """Choose where the backbone of a model is read; ``backbone.reading(**choice.places)`` reads there.
@@ -235,15 +239,41 @@ def choose_places(
         progress: told of each step.
 
     Raises:
-        InputError: too few annotated images, or nothing to choose among.
+        InputError: too few annotated images, nothing to choose among, or `given` are not what the backbone reads.
     """
-    chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, work)
+    if not isinstance(segmenter, Segmenter):
+        raise InputError(f"{quoted(segmenter)} is no Segmenter; give Segmenter(backbone)")
+    if not isinstance(classes, ClassTable | None):
+        raise InputError(f"classes {quoted(classes)}: give a ClassTable")
+    require_read(segmenter.backbone, given or {})
+    place = None if work is None else as_path(work, "work folder")
+    chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, place)
     return chooser.choose(chooser.extraction(), progress)
 
 
 def scored(places: Places, found: CrossValidation) -> Score:
     """A line of the table."""
     return Score(words(places), found.miou, *found.interval())
+
+
+def require_read(backbone: Backbone, given: Mapping[str, Any]) -> None:
+    """`InputError` for candidates of an option that chooses no taps, or for others than the backbone reads."""
+    own, known = places_of(backbone.taps), backbone.readable()
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"given {quoted(given)}: give values by the name of their option, such as {{'blocks': (5, 6)}}"
+        )
+    for name, values in given.items():
+        if name not in known:
+            there = f"it has {listed([*known])}" if known else "it has none"
+            raise InputError(f"given {quoted(name)}: no option by which taps of {backbone.family} are chosen; {there}")
+        read, several = own[name], isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+        wanted = list(values) if several else [values]
+        if values is not None and (len(wanted) != len(read) or any(each not in read for each in wanted)):
+            raise InputError(
+                f"given {name} {quoted(values)}: the backbone reads {words({name: read})}; load it with the values to "
+                "compare"
+            )
 
 
 def middle(values: Sequence[Any]) -> tuple[Any, ...]:

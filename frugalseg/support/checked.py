@@ -28,7 +28,11 @@ def from_json(cls: type[T], values: Any) -> T:
     if not isinstance(values, Mapping):
         raise InputError(f"{brief(repr(values), 40)} stands where an object in braces is expected")
     try:
-        found: T = _holder(cast(Any, cls)).model_validate_json(json.dumps({"value": dict(values)})).value
+        text = json.dumps({"value": dict(values)}, default=repr)
+    except (TypeError, ValueError, RecursionError) as error:  # keys that are no texts, a list within itself
+        raise InputError(f"{brief(repr(values), 40)}: no values as JSON has them ({brief(error, 60)})") from None
+    try:
+        found: T = _holder(cast(Any, cls)).model_validate_json(text).value
     except ValidationError as error:
         raise InputError(_explained(error.errors(include_url=False)[0])) from None
     return found
@@ -55,7 +59,7 @@ def _plain(value: Any, wanted: Any) -> Any:
     if several and isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(each, None) for each in value]
     if several and value is not None and not isinstance(value, str):
-        return [value]
+        return [_plain(value, None)]
     return value if isinstance(value, str | int | float | list | tuple | dict | None) else repr(value)
 
 

@@ -1,14 +1,18 @@
 """Whether this is the same work as before: a record of what it was begun with, and in what it differs, in words."""
 
 import json
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.files import FileError, read_json, write_json
 
+T = TypeVar("T")
+AGAIN = "delete it, and run the same command again"
 LONGEST = 40
 """Characters up to which a list is shown in a difference; longer ones are only named."""
 
@@ -57,11 +61,42 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """The JSON value in a file; where there is none, what `make` gives is written there. A kill costs one value."""
+def kept(path: Path, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    """What `read` makes of the JSON value in a file; where there is none, what `make` gives is written there.
+
+    A kill costs one value. Errors are those of `understood`.
+    """
     if not path.is_file():
         write_json(path, make())
-    return read_json(path)
+    return understood(path, read)
+
+
+def understood(path: Path, read: Callable[[Any], T]) -> T:
+    """What `read` makes of the JSON value in a file that a part of the work was kept in.
+
+    Args:
+        path: of the file.
+        read: raises whatever it likes for a value that is none of ours.
+
+    Raises:
+        DamagedError: the file was damaged or changed.
+    """
+    with refused_where_damaged(path, "part of a result", AGAIN):
+        return read(read_json(path))
+
+
+def share(value: Any) -> float:
+    """A JSON number from 0 to 1; raises `ValueError` for anything else."""
+    if not_negative(value) > 1:
+        raise ValueError("more than 1")
+    return float(value)
+
+
+def not_negative(value: Any) -> float:
+    """A JSON number from 0; raises `ValueError` for anything else, also for infinity and what is no number."""
+    if type(value) not in (int, float) or not 0 <= value < math.inf:
+        raise ValueError("no number from 0")
+    return float(value)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], words: Mapping[str, str] | None = None) -> list[str]:

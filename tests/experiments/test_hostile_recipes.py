@@ -65,6 +65,8 @@ def multiplied(levels: int, times: int) -> str:
         (GOOD.replace("title: t", "title: !!python/name:os.system"), "not YAML"),
         (GOOD.replace("title: t", "? [a, [b]]\n: t"), "not YAML"),
         (GOOD.replace("name: c", "name: [c]"), "name: "),
+        (GOOD + "runs: 2\nruns: 3\n", "the key 'runs' stands there again at line "),
+        (GOOD.replace("name: c", "name: c, name: d"), "the key 'name' stands there again"),
         (GOOD.replace("kind: features", "kind: " + "x" * 50_000), "no kind 'xxx"),
         (GOOD + f"? {'k' * 50_000}\n: 1", "unknown key"),
         (GOOD + f"note: {'n' * 300_000}", "larger than 256 KiB"),

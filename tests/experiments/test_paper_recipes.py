@@ -245,3 +245,18 @@ def test_mistakes(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert words in mistake("benchmark", *arguments, capsys=capsys)
     assert not (empty / "out").exists()
+
+
+@pytest.mark.parametrize("given", ["", "ddpm=", "DDPM=", "cat_15/ddpm="])
+def test_a_checkpoint_that_names_nothing(given: str) -> None:
+    """An empty path would be the folder that the command runs in."""
+    with pytest.raises(InputError, match=r"^checkpoint .*; give (a file or a folder|one), such as ddpm=FOLDER$"):
+        load_recipes(PAPER, checkpoint=[given])
+
+
+def test_a_data_folder_that_is_half_there(tmp_path: Path) -> None:
+    (tmp_path / "data" / "real" / "train").mkdir(parents=True)
+    recipe = load_recipe(PAPER / "cat_15.yaml", data=tmp_path / "data")
+    found = Plan.of(recipe).data
+    assert found is not None and not found.left_out
+    assert found.words == f"there is no {tmp_path / 'data' / 'real' / 'test'}; add that folder, or correct the recipe"

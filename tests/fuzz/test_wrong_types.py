@@ -93,3 +93,9 @@ def test_one_line_for_each(
 def test_settings_of_wrong_types_are_not_taken_for_others(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Segmenter(load_backbone("colour"), **settings)
+
+
+@pytest.mark.parametrize("value", [Path("x"), [Path("x")], [[object()]], {(1, 2): 3}, {1.0}, b"x"])
+def test_options_of_types_that_json_lacks(value: Any) -> None:
+    with pytest.raises(InputError, match="scales"):
+        load_backbone("filters", scales=value)

@@ -13,7 +13,7 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.jobs.fit import FitRequest, fit_folder
-from frugalseg.selection.forward import TapChooser, candidate_places
+from frugalseg.selection.forward import TapChooser, candidate_places, choose_places
 from frugalseg.selection.places import InPasses, every_place, passes_of, places_of, taps_at
 from frugalseg.selection.tap_choice import words
 from frugalseg.support.errors import InputError
@@ -126,6 +126,41 @@ def test_a_model_with_the_chosen_options_is_fitted_on_the_maps_of_the_choice(toy
     by_hand = Segmenter(load_backbone("ddpm", tiny_ddpm, **choice.places), **SETTINGS)
     by_hand.fit(SegmentationFolder(toy_train))
     assert torch.allclose(by_hand.classifier.linear1.weight, again.classifier.linear1.weight, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"segmenter": None}, "None is no Segmenter"),
+        ({"classes": 5}, "classes 5: give a ClassTable"),
+        ({"work": 5}, "is no work folder"),
+        ({"given": [1]}, r"given \[1\]: give values by the name of their option"),
+        ({"given": {"scalez": (1.0,)}}, "given 'scalez': no option by which taps of filters are chosen; it has scales"),
+        ({"given": {"scales": (5.0,)}}, r"the backbone reads scales 0.7,8.0; load it with the values to compare"),
+        ({"given": {"scales": "0.7"}}, "given scales '0.7'"),
+    ],
+)
+def test_wrong_arguments_of_choose_places(wrong, line):
+    segmenter = Segmenter(load_backbone("filters", scales=(0.7, 8.0)), **SETTINGS)
+    data = [toy_example(3, index, 16) for index in range(2)]
+    with pytest.raises(InputError, match=line):
+        choose_places(**{"segmenter": segmenter, "dataset": data, "classes": TOY_CLASSES, **wrong})
+
+
+def test_a_changed_score_is_named(tmp_path):
+    given = {"scales": (0.7, 8.0)}
+    chooser = chooser_of(load_backbone("filters", **given), given, tmp_path, count=2)
+    chooser.choose(chooser.extraction())
+    for file in tmp_path.glob("score-*.json"):
+        file.write_text('{"name": "x", "miou": 1.5, "low": 0, "high": 1}')
+    chooser = chooser_of(load_backbone("filters", **given), given, tmp_path, count=2)
+    with pytest.raises(InputError, match=r"score-.*\.json: a damaged part of a result"):
+        chooser.choose(chooser.extraction())
+
+
+def test_the_time_is_told_for_images_of_any_number_of_channels():
+    given = {"scales": (0.7, 8.0)}
+    assert chooser_of(load_backbone("filters", **given).seeing(1), given).seconds() > 0
 
 
 @pytest.mark.parametrize(

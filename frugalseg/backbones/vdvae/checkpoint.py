@@ -27,6 +27,8 @@ from frugalseg.support.text import brief
 
 WRAPPED = "module."
 """How the names begin in files that were saved from several processes."""
+FOR_FILES = ("trained_on", "encoder_layout", "decoder_layout")
+"""Options that say of published files what is not in them."""
 NEEDED = (
     "encoder.in_conv.weight",
     "encoder.enc_blocks.0.c1.weight",
@@ -61,10 +63,14 @@ def load_network(path: str | Path, options: VDVAEOptions | None = None) -> VDVAE
         options: say of a published file what its tensors do not.
 
     Raises:
-        InputError: nothing there, a damaged file, or the checkpoint of another network.
+        InputError: nothing there, a damaged file, the checkpoint of another network, or options for a folder, which
+            says all of itself.
     """
     path, layout = Path(path), None
     if path.is_dir():
+        given = [name for name in FOR_FILES if options is not None and getattr(options, name) is not None]
+        if given:
+            raise InputError(f"{given[0]}: is for published files, and {path} is a folder; leave it out")
         layout, path = read_layout(path), path / saved.WEIGHTS
     tensors = unwrapped(read_tensors(path))
     missing = [name for name in NEEDED if name not in tensors]

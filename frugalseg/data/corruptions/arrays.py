@@ -9,6 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 Values = NDArray[np.floating[Any]]
 """(H, W, C), an image in [0, 1]; results may lie outside, and are cut off in the end. Also (H, W): a single plane."""
+WIDEST = 8192
+"""Pixels of a side of the clouds, a power of 2; their heights take half a gigabyte."""
 
 
 def gaussian(values: Values, sigma: float) -> Values:
@@ -67,12 +69,14 @@ def _enlarged(values: Values, factor: float, axis: int) -> Values:
 def clouds(size: tuple[int, int], decay: float, generator: np.random.Generator) -> Values:
     """(H, W) from 0 to 1: a plasma fractal, by the diamond-square algorithm on a torus.
 
+    Longer sides than `WIDEST` go around the torus: its area is the square of the longer side, however short the other.
+
     Args:
         size: (H, W).
         decay: by how much smaller details are weaker.
         generator: draws it.
     """
-    side = max(2, 2 ** math.ceil(math.log2(max(size))))
+    side = min(WIDEST, max(2, 2 ** math.ceil(math.log2(max(size)))))
     heights, step, swing = np.zeros((side, side)), side, 100.0
     while step >= 2:
         half = step // 2
@@ -87,7 +91,8 @@ def clouds(size: tuple[int, int], decay: float, generator: np.random.Generator) 
         heights[half::step, ::step] = _displaced(above, swing, generator)
         step, swing = half, swing / decay
     heights -= heights.min()
-    found: Values = (heights / heights.max())[: size[0], : size[1]].astype(np.float32)
+    rows, columns = (np.arange(wanted) % side for wanted in size)
+    found: Values = (heights[rows[:, None], columns] / heights.max()).astype(np.float32)
     return found
 
 

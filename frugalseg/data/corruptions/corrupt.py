@@ -12,7 +12,9 @@ from frugalseg.data.datasets import target_of
 from frugalseg.data.example import Example
 from frugalseg.data.view import View
 from frugalseg.support import digests
-from frugalseg.support.ranges import require_number
+from frugalseg.support.errors import InputError
+from frugalseg.support.ranges import SEED, require_number
+from frugalseg.support.text import quoted
 
 Corruption = Callable[[Values, int, np.random.Generator], Values]
 
@@ -39,13 +41,20 @@ def corrupted(
         (H, W, C) uint8.
 
     Raises:
-        InputError: an unknown corruption, or a severity out of range.
+        InputError: an unknown corruption, a severity out of range, or no such image.
     """
     require_corruptions((corruption,), "corruption")
     require_number("severity is", severity, SEVERITY)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or not image.size:
+        raise InputError(f"{described(image)} is no image to corrupt; give (H, W, C) uint8")
     values = FUNCTIONS[corruption](image.astype(np.float32) / 255, severity, generator)
     found: NDArray[np.uint8] = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     return found
+
+
+def described(image: object) -> str:
+    """What was given for an image, in words."""
+    return f"an array {image.shape} of {image.dtype}" if isinstance(image, np.ndarray) else quoted(image)
 
 
 def generator_for(name: str, corruption: str, seed: int = 0) -> np.random.Generator:
@@ -69,13 +78,16 @@ class Corrupted(View):
         seed: see `generator_for`.
 
     Raises:
-        InputError: an unknown corruption, or a severity out of range.
+        InputError: an unknown corruption, or a severity or seed out of range; for an example, that its image is none.
     """
 
     def __init__(self, dataset: Sequence[Example], corruption: str, severity: int, seed: int = 0) -> None:
         require_corruptions((corruption,), "corruption")
         require_number("severity is", severity, SEVERITY)
-        self.dataset, self.corruption, self.severity, self.seed = dataset, corruption, severity, seed
+        require_number("seed is", seed, SEED)
+        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+            raise InputError(f"{quoted(dataset)} is no dataset; give a SegmentationFolder or a sequence of examples")
+        self.dataset, self.corruption, self.severity, self.seed = dataset, corruption, int(severity), int(seed)
 
     def __len__(self) -> int:
         return len(self.dataset)

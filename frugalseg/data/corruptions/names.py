@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.ranges import Range
-from frugalseg.support.text import listing
+from frugalseg.support.text import listing, quoted
 
 KINDS = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
@@ -27,12 +27,13 @@ def require_corruptions(names: Sequence[str], what: str) -> None:
         names: that were given.
         what: they were given as, for the message.
     """
-    wrong = next((name for name in names if name not in CORRUPTIONS), None)
-    if wrong is None and names:
+    wrong = [name if isinstance(name, str) else quoted(name) for name in names if name not in CORRUPTIONS]
+    if names and not wrong:
         return
-    near = get_close_matches(wrong or "", CORRUPTIONS, 1)
+    told = wrong[0] if wrong else ""
+    near = get_close_matches(told, CORRUPTIONS, 1)
     meant = f"did you mean {near[0]}? " if near else ""
-    raise InputError(f"{what} {wrong or 'empty'}: {meant}give any of {listing(CORRUPTIONS, len(CORRUPTIONS))}")
+    raise InputError(f"{what} {told or 'empty'}: {meant}give any of {listing(CORRUPTIONS, len(CORRUPTIONS))}")
 
 
 def kind_of(corruption: str) -> str:

@@ -69,9 +69,19 @@ class ClusterPictures:
         missing = [
             tap
             for tap in self.taps
-            if not all(self.path(kind, tap, image).is_file() for kind in self.kinds for image in self.images)
+            if not all(self._is_there(kind, tap, image) for kind in self.kinds for image in self.images)
         ]
         return missing
+
+    def _is_there(self, kind: str, tap: Tap, image: int) -> bool:
+        """Whether a picture is there and sound; one that is not is drawn again."""
+        height, width = self.shape(image)
+        try:
+            with Image.open(self.path(kind, tap, image)) as found:
+                found.load()
+                return found.size == (width, height) and found.mode == ("RGB" if kind == COMPONENTS else "P")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # all that damage to a PNG ends in
+            return False
 
     def shape(self, image: int) -> tuple[int, int]:
         """(H, W) of the pictures of an image."""
@@ -111,10 +121,10 @@ class ClusterPictures:
         self, found: list[NDArray[np.uint8]], kind: str, tap: Tap, number: int
     ) -> list[NDArray[np.uint8]]:
         """Clusters numbered as those of the first tap are, where its pictures are there already."""
-        first = [self.path(kind, self.taps[0], image) for image in self.images]
-        if tap == self.taps[0] or not all(path.is_file() for path in first):
+        first = self.taps[0]
+        if tap == first or not all(self._is_there(kind, first, image) for image in self.images):
             return found
-        reference = [np.asarray(Image.open(path)) for path in first]
+        reference = [np.asarray(Image.open(self.path(kind, first, image))) for image in self.images]
         return renumbered(found, reference, number)
 
     def _write(self, kind: str, tap: Tap, found: list[NDArray[np.uint8]], colors: list[int] | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,10 +100,8 @@ class CorruptionStudy:
             for place, case in enumerate(self.cases):
                 ground.progress("corruptions", number * len(self.cases) + place, len(ground.splits) * len(self.cases))
                 name, severity = case
-                found = ConfusionMatrix(len(ground.classes))
                 counted = partial(self._counts, models, split, case)
-                found.counts += np.array(ground.kept("corruptions", f"{name}-{severity}-{number}", counted), np.int64)
-                total[case].merge(found)
+                total[case].merge(ground.kept("corruptions", f"{name}-{severity}-{number}", counted, self._read))
         ground.progress("corruptions", len(ground.splits) * len(self.cases), len(ground.splits) * len(self.cases))
         return Robustness(self.names, self.severities, total)
 
@@ -121,6 +120,10 @@ class CorruptionStudy:
             found.update(example.target, prediction.mask.cpu().numpy())
         counts: list[list[int]] = found.counts.tolist()
         return counts
+
+    def _read(self, counts: Any) -> ConfusionMatrix:
+        """The reverse of `_counts`."""
+        return ConfusionMatrix(len(self.ground.classes)).merge(ConfusionMatrix.of(counts))
 
     def images(self, numbers: Sequence[int], case: Case) -> Sequence[Example]:
         """Some images under a corruption, or as they are."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from frugalseg.selection.places import InPasses
 from frugalseg.selection.trial import Trial
 from frugalseg.support.progress import Progress
 from frugalseg.support.records import kept
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +99,9 @@ class Ground:
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
-    def kept(self, subject: str, name: str, make: Callable[[], Any]) -> Any:
-        """A JSON value that an interrupted run has written, or what `make` gives."""
-        return kept(self.score(subject, name), make)
+    def kept(self, subject: str, name: str, make: Callable[[], Any], read: Callable[[Any], T]) -> T:
+        """What `read` makes of a JSON value that an interrupted run has written, or that `make` gives."""
+        return kept(self.score(subject, name), make, read)
 
     def score(self, subject: str, name: str) -> Path:
         """The file of such a value."""

@@ -20,6 +20,7 @@ from frugalseg.selection.cost import seconds_an_image, seconds_to_try
 from frugalseg.selection.curves import members_up_to, most_images, sizes_up_to, with_images, with_members
 from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
+from frugalseg.support.records import not_negative, share
 
 SUBJECTS = ("images", "members", "uncertainty", "corruptions", "source")
 
@@ -141,14 +142,14 @@ class ModelStudies:
         """Uncertainty and mistakes, split by split."""
         ground = self.ground
         greatest = ground.segmenter(members=ground.settings.members_for("uncertainty")).greatest_uncertainty
-        total, images = RiskCoverage(greatest), []
+        total, images = RiskCoverage(greatest), list[ImageScore]()
         for number, split in enumerate(ground.splits):
             ground.progress("uncertainty", number, len(ground.splits))
-            values = ground.kept("uncertainty", str(number), partial(self._doubts, split, greatest))
-            total.merge(RiskCoverage.from_json(values["risk"]))
-            images += [
-                ImageScore(name, np.nan if miou is None else miou, high) for name, miou, high in values["images"]
-            ]
+            found = ground.kept(
+                "uncertainty", str(number), partial(self._doubts, split, greatest), partial(doubts_of, len(split.test))
+            )
+            total.merge(found.risk)
+            images += found.images
         ground.progress("uncertainty", len(ground.splits), len(ground.splits))
         return Doubt(total, tuple(images))
 
@@ -180,6 +181,19 @@ class ModelStudies:
         for place, (number, run) in enumerate(every):
             ground.progress(subject, place, len(every))
             seed = (ground.settings.seed + run) % 2**32
-            found.append(Point(number, run, ground.kept(subject, f"{number}-{run}", partial(score, number, seed))))
+            found.append(
+                Point(number, run, ground.kept(subject, f"{number}-{run}", partial(score, number, seed), share))
+            )
         ground.progress(subject, len(every), len(every))
         return found
+
+
+def doubts_of(tested: int, values: Any) -> Doubt:
+    """Those of one split with so many test images, of their JSON values."""
+    images = [
+        ImageScore(str(name), np.nan if miou is None else share(miou), not_negative(high))
+        for name, miou, high in values["images"]
+    ]
+    if len(images) != tested:
+        raise ValueError(f"{len(images)} images, not {tested}")
+    return Doubt(RiskCoverage.from_json(values["risk"]), tuple(images))

@@ -134,6 +134,19 @@ class ExploreRequest:
             raise InputError("--what source: give --test FOLDER, annotated images to test all sources on")
         if self.sources and not wanted:
             raise InputError("--source: is for --what source; add that, or leave it out")
+        self._require_apart()
+
+    def _require_apart(self) -> None:
+        """`InputError` where the images to test on are also learned from, which makes every figure too good."""
+        test = self.test and self.test.resolve()
+        if test is not None and test == self.fit.data.resolve():
+            raise InputError(
+                f"--test {self.test}: is the folder of the annotated images; leave --test out, and they are "
+                "cross-validated"
+            )
+        for name, path in self.sources.items():
+            if path.resolve() == test:
+                raise InputError(f"--source {name}: is the folder of --test; give images of other folders")
 
     def __str__(self) -> str:
         """What a log says of it."""

@@ -22,6 +22,7 @@ from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress
+from frugalseg.support.records import share
 from frugalseg.support.text import count
 
 
@@ -113,7 +114,7 @@ class SourceStudy:
             for run in range(self.runs):
                 ground.progress("source", number * self.runs + run, total)
                 score = partial(self._score, trial, split, (ground.settings.seed + run) % 2**32)
-                mious.append(ground.kept("source", f"{number}-{run}", score))
+                mious.append(ground.kept("source", f"{number}-{run}", score, share))
             found.append(SourceScore(name, len(learned_from(ground.targets, split)), tuple(mious)))
         ground.progress("source", total, total)
         return found

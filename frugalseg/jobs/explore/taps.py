@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from frugalseg.selection.cross_validation import tested
 from frugalseg.selection.places import every_place, passes_of, places_of, taps_at
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
+from frugalseg.support.records import share, understood
 from frugalseg.support.text import listing
 
 PICTURED = 4
@@ -109,12 +111,18 @@ class TapSweep:
             classes = [None if np.isnan(share) else share for share in shares]
             return {"miou": found.miou, "low": low, "high": high, "class_iou": classes}
 
-        ground.kept("taps", tap.name, compared)
+        ground.kept("taps", tap.name, compared, partial(self._read, tap))
 
     def _known(self, tap: Tap) -> TapScore:
         """A score that is written down."""
-        values = self.ground.kept("taps", tap.name, dict)
-        return TapScore(tap, values["miou"], values["low"], values["high"], tuple(values["class_iou"]))
+        return understood(self.ground.score("taps", tap.name), partial(self._read, tap))
+
+    def _read(self, tap: Tap, values: Any) -> TapScore:
+        """A score of its JSON values."""
+        classes = tuple(None if each is None else share(each) for each in values["class_iou"])
+        if len(classes) != len(self.ground.classes):
+            raise ValueError(f"{len(classes)} classes")
+        return TapScore(tap, share(values["miou"]), share(values["low"]), share(values["high"]), classes)
 
 
 def pictured_taps(taps: Sequence[Tap], names: Sequence[str] | None) -> tuple[Tap, ...]:

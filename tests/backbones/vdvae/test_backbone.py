@@ -184,6 +184,8 @@ def test_lower_precision_is_close_and_is_saved(folder: Path, tmp_path: Path) -> 
         ({"decoder_blocks": (), "encoder_resolutions": ()}, "give at least one"),
         ({"decoder_blocks": (-1,)}, "decoder_blocks is"),
         ({"trained_on": "lsun"}, "trained_on: should be"),
+        ({"trained_on": "cifar10"}, "trained_on: is for published files, and .* is a folder; leave it out"),
+        ({"encoder_layout": "8x1"}, "encoder_layout: is for published files"),
         ({"precision": "fp8"}, "precision: should be"),
     ],
 )

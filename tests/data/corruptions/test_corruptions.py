@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frugalseg.data.corruptions.arrays import clouds
 from frugalseg.data.corruptions.corrupt import FUNCTIONS, Corrupted, corrupted, generator_for
 from frugalseg.data.corruptions.names import CORRUPTIONS, KINDS, SEVERITIES
 from frugalseg.data.example import Example
@@ -133,3 +134,24 @@ def test_mistakes_name_what_is_near():
         corrupted(image, "gausian_noise", 1, np.random.default_rng(0))
     with pytest.raises(InputError, match=r"^severity is 6; give a whole number from 1 to 5$"):
         Corrupted([], "fog", 6)
+    for name in (None, 5, [], ["fog"], {}, b"fog", "", "x" * 10_000):
+        with pytest.raises(InputError, match=r"^corruption .*give any of gaussian_noise"):
+            Corrupted([], name, 1)
+    for arguments, said in (((True,), "severity is True"), ((1, -1), "seed is -1"), ((1, None), "seed is None")):
+        with pytest.raises(InputError, match=said):
+            Corrupted([], "fog", *arguments)
+    with pytest.raises(InputError, match="None is no dataset"):
+        Corrupted(None, "fog", 1)
+    # A float image in [0, 1] would come out all but black.
+    for wrong in (image / 255.0, image[..., 0], image.astype(np.uint16), image[:0], None, [[1]]):
+        with pytest.raises(InputError, match=r"is no image to corrupt; give \(H, W, C\) uint8"):
+            Corrupted([Example("a", wrong, image[..., 0])], "fog", 1)[0]
+
+
+def test_clouds_of_long_images_take_bounded_memory(monkeypatch):
+    usual = clouds((3, 60), 2.0, np.random.default_rng(0))
+    monkeypatch.setattr("frugalseg.data.corruptions.arrays.WIDEST", 16)
+    found = clouds((3, 60), 2.0, np.random.default_rng(0))
+    assert found.shape == usual.shape and found.min() >= 0 and found.max() <= 1
+    assert np.array_equal(found[:, :44], found[:, 16:]) and not np.array_equal(found, usual)
+    assert np.array_equal(clouds((3, 16), 2.0, np.random.default_rng(0)), found[:, :16])

@@ -143,6 +143,8 @@ MISTAKES = [
     ("--what source --source a=nowhere --test {test}", "nowhere"),
     ("--what source --source a={others} --test {test}", "has classes that the model lacks: sky"),
     ("--test {empty}", "no images"),
+    ("--test {data}", "is the folder of the annotated images; leave --test out"),
+    ("--what source --source a={test} --test {test}", "--source a: is the folder of --test"),
 ]
 
 
@@ -153,7 +155,7 @@ def test_mistakes_are_told_in_one_line(words, line, toy_train, toy_test, generat
     (generated / "classes.json").write_text(json.dumps(classes))
     (tmp_path / "empty" / "images").mkdir(parents=True)
     (tmp_path / "empty" / "masks").mkdir()
-    words = words.format(test=toy_test, others=generated, empty=tmp_path / "empty").split()
+    words = words.format(data=toy_train, test=toy_test, others=generated, empty=tmp_path / "empty").split()
     what = () if "--what" in words else ("--what", "corruptions")
     common = ("--backbone", "filters", "--folds", 2, *what)
     found = mistake("explore", toy_train, *common, *words, "-o", tmp_path / "out", capsys=capsys)

@@ -28,6 +28,10 @@ COMMANDS = {
         "explore {data} --backbone filters --scales 1 --what all --sizes 1 --folds 2 --members 2 --runs 1 --clusters 2 "
         "--protocol quick --pictures 1 -o out"
     ),
+    "corruptions": Command(
+        "explore {data} --backbone colour --native-size 16x16 --what corruptions --corruptions fog,contrast "
+        "--severities 1,5 --folds 2 --members 1 --protocol quick -o out"
+    ),
     "predict": Command("predict {model} {data}/images -o out --overlays --uncertainty --probabilities"),
     "evaluate": Command("evaluate {model} {data} -o out"),
     "generate": Command("generate {drawing} -n 3 --sampling-steps 2 --npz set.npz -o out"),
