@@ -32,6 +32,9 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 SMALL_REGION = 20
 """A class with fewer pixels in an image is ignored in that image, as published."""
 
+LOWER = "lower the limit (--small-regions of fit and check)"
+"""The remedy for regions that are too small."""
+
 DARK = 40
 """An image whose brightest value is below this (of 255) is probably scaled wrongly."""
 
@@ -258,7 +261,12 @@ def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, sma
     elif scans and len(kept) < 2:
         found = f"only one class ({kept[0]})" if kept else "no class"
         message = f"{found} has enough annotated pixels to train on"
-        yield Finding("error", where, message, "annotate at least two classes, or lower --small-regions")
+        yield Finding(
+            "error",
+            where,
+            message,
+            f"annotate at least two classes, or {LOWER}",
+        )
 
 
 def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
@@ -270,7 +278,12 @@ def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small
             found.append(f"{name} in {count(len(rare), 'image')} ({listing(rare, 5)})")
     if found:
         message = f"fewer than {small} pixels of a class in an image: {listing(found)}"
-        yield Finding("info", where, message, "ignored there when training; annotate more, or lower --small-regions")
+        yield Finding(
+            "info",
+            where,
+            message,
+            f"ignored there when training; annotate more, or {LOWER}",
+        )
 
 
 def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:

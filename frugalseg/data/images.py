@@ -4,7 +4,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,23 @@ def other_files(folder: Path) -> list[Path]:
 
 
 def report_other_files(folder: Path) -> None:
-    """Log which files of a folder of images are not read, so that nobody looks for their results in vain."""
+    """Log what is not read of a folder of images, so that nobody looks for its results in vain."""
     others = [path.name for path in other_files(folder)]
     if others:
         log.warning("%s: %s of other formats left out: %s", folder, count(len(others), "file"), listing(others))
+    below = folders_of_images(folder)
+    if below:
+        log.warning("%s: the images in folders of it are left out: %s", folder, listing(below))
+
+
+def folders_of_images(folder: Path) -> list[str]:
+    """The names of the folders directly in a folder that hold images; hidden and unreadable ones are left out."""
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with suppress(FileError):
+            if not path.name.startswith(".") and path.is_dir() and images_in(path):
+                found.append(path.name)
+    return found
 
 
 def same_stems(paths: Iterable[Path]) -> list[list[Path]]:

@@ -14,8 +14,8 @@ FORM = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?(?:±|\+-) ?(\d{1,3}(?:\.\d{1,9})?)
 EXAMPLE = "53.7 ± 3.3"
 
 EXPLANATION = (
-    "Published: the figures of the paper, mIoU as the paper counts it. Difference: our mean of this mIoU minus the "
-    "published mean, in points, and in standard deviations (SD) of the published runs."
+    "Published: the figures that the recipe gives, mIoU as the paper counts it. Difference: our mean of this mIoU "
+    "minus the published mean, in points, and in standard deviations (SD) of the published runs."
 )
 
 
@@ -62,7 +62,9 @@ def figures_of(value: Any) -> dict[str, PublishedFigure]:
         return dict.fromkeys(PRESETS, figure_of(value))
     unknown = [key for key in value if key not in PRESETS]
     if unknown:
-        raise ValueError(f"no preset {quoted(unknown[0])}; known: {', '.join(PRESETS)}")
+        raise ValueError(
+            f"no preset {quoted(unknown[0])}; give {EXAMPLE!r} in quotes, or one for {' and '.join(PRESETS)}"
+        )
     return {preset: figure_of(each) for preset, each in value.items()}
 
 

@@ -263,9 +263,13 @@ def per_cent(value: float | None, digits: int = 1) -> str:
 
 
 def mean_std(values: Sequence[float] | NDArray[np.float64], digits: int = 1) -> str:
-    """[0, 1] values as ``43.2 ± 0.8``: mean and sample standard deviation in per cent; for one run the value alone."""
+    """[0, 1] values as ``43.2 ± 0.8``: mean and sample standard deviation in per cent; for one run the value alone.
+
+    Runs in which the value is undefined (NaN), such as the IoU of a class that occurs nowhere, are left out.
+    """
     numbers = np.asarray(values, dtype=np.float64) * 100
-    if numbers.size == 0 or np.isnan(numbers).all():
+    numbers = numbers[~np.isnan(numbers)]
+    if numbers.size == 0:
         return "–"
     middle = f"{numbers.mean():.{digits}f}"
     return middle if numbers.size == 1 else f"{middle} ± {numbers.std(ddof=1):.{digits}f}"

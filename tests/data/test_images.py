@@ -7,7 +7,15 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from frugalseg.data.decoders import quiet_decoders
-from frugalseg.data.images import TURNS, image_size, list_images, other_files, read_image, require_distinct_stems
+from frugalseg.data.images import (
+    TURNS,
+    image_size,
+    list_images,
+    other_files,
+    read_image,
+    report_other_files,
+    require_distinct_stems,
+)
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, picture, save_image
@@ -257,6 +265,16 @@ def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileError, match=r"name the folder that has them: masks, train/images, unlabeled$"):
         list_images(tmp_path)
+
+
+def test_images_below_a_folder_are_said_to_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.png", "more/b.png", ".hidden/c.png"):
+        save_image(tmp_path / name, picture(0))
+    (tmp_path / "empty").mkdir()
+    report_other_files(tmp_path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}: the images in folders of it are left out: more"
+    ]
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:

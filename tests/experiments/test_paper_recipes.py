@@ -129,7 +129,7 @@ def test_results_do_not_depend_on_what_is_published() -> None:
         ("153.7 ± 1", "no published figure"),
         ("-3 ± 1", "no published figure"),
         ([53.7, 3.3], "no published figure"),
-        ({"curent": "53.7 ± 3.3"}, "no preset 'curent'; known: current, first-release"),
+        ({"curent": "53.7 ± 3.3"}, "no preset 'curent'; give '53.7 ± 3.3' in quotes, or one for current and"),
         ({"current": None}, "none is no published figure"),
     ],
 )

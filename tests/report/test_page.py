@@ -100,6 +100,7 @@ def test_mean_and_spread_in_words() -> None:
     assert mean_std([0.432, 0.448]) == "44.0 ± 1.1"
     assert mean_std([0.432]) == "43.2"
     assert mean_std([]) == "–" and per_cent(None) == per_cent(float("nan")) == "–"
+    assert mean_std([0.432, float("nan"), 0.448]) == "44.0 ± 1.1" and mean_std([float("nan")]) == "–"
 
 
 def evaluated(count: int) -> tuple[Evaluation, Gallery]:
