@@ -261,12 +261,7 @@ def _too_few_classes(where: str, scans: Sequence[Scan], classes: ClassTable, sma
     elif scans and len(kept) < 2:
         found = f"only one class ({kept[0]})" if kept else "no class"
         message = f"{found} has enough annotated pixels to train on"
-        yield Finding(
-            "error",
-            where,
-            message,
-            f"annotate at least two classes, or {LOWER}",
-        )
+        yield Finding("error", where, message, f"annotate at least two classes, or {LOWER}")
 
 
 def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small: int) -> Iterator[Finding]:
@@ -278,12 +273,7 @@ def _small_regions(where: str, scans: Sequence[Scan], classes: ClassTable, small
             found.append(f"{name} in {count(len(rare), 'image')} ({listing(rare, 5)})")
     if found:
         message = f"fewer than {small} pixels of a class in an image: {listing(found)}"
-        yield Finding(
-            "info",
-            where,
-            message,
-            f"ignored there when training; annotate more, or {LOWER}",
-        )
+        yield Finding("info", where, message, f"ignored there when training; annotate more, or {LOWER}")
 
 
 def _without_objects(scans: Sequence[Scan], classes: ClassTable) -> Iterator[Finding]:
