@@ -35,7 +35,7 @@ from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import files_read, plain, stamps
 from frugalseg.support.runs import own_folder, require_ready
-from frugalseg.support.text import count
+from frugalseg.support.text import count, listed
 
 BEST = 5
 """Taps that are told of in the end."""
@@ -186,10 +186,11 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
     readings += [ground.backbone] if studies.subjects else []
     stored = max(stored_bytes(each.taps, networks, each.map_sizes) for each in readings)
     seconds = studies.seconds() + (sweep.seconds() if sweep.taps or sweep.pictures.taps else 0.0)
-    taps = f"{count(len(sweep.taps), 'tap')} alone, " if sweep.taps else ""
+    taps = [f"{count(len(sweep.taps), 'tap')} alone"] if sweep.taps else []
+    what = listed([*taps, *(name for name in ground.settings.what if name != "taps")])
     return (
-        f"{taps}{count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
-        f"do, and up to {size_text(stored)} of disk for the maps"
+        f"{what}; {count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
+        f"do, and up to {size_text(stored)} of disk for the maps; what an earlier run has finished takes no time"
     )
 
 

@@ -99,7 +99,7 @@ def test_a_backbone_whose_taps_no_option_chooses_is_explored_as_it_comes(toy_tra
         capsys=capsys,
     )
     assert code == 0, err
-    assert "2 taps alone, 4 images: about" in err and "colour: mIoU" in out
+    assert "2 taps alone; 4 images: about" in err and "colour: mIoU" in out
     assert [row["tap"] for row in rows(tmp_path / "out" / "taps.csv")] == ["colour", "position"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["command"] == "explore"
 
