@@ -189,8 +189,8 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
     taps = [f"{count(len(sweep.taps), 'tap')} alone"] if sweep.taps else []
     what = listed([*taps, *(name for name in ground.settings.what if name != "taps")])
     return (
-        f"{what}; {count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else to "
-        f"do, and up to {size_text(stored)} of disk for the maps; what an earlier run has finished takes no time"
+        f"{what}; {count(len(ground.sizes), 'image')}: about {time_text(seconds)} on two CPU cores with nothing else "
+        f"to do, and up to {size_text(stored)} of disk for the maps; what an earlier run has finished takes no time"
     )
 
 
