@@ -158,27 +158,10 @@ class Segmenter(Model):
         self.classes, self.channels = table, channels_of(dataset)
         return self
 
-    def pixel_set(
-        self,
-        dataset: Sequence[Example],
-        work: Path | None,
-        progress: Progress = silent,
-        *,
-        made_from: str | None = None,
-    ) -> PixelSet:
-        """The labelled pixels of a dataset with their features.
-
-        Args:
-            dataset: annotated images; with the setting `mirror` each is seen mirrored as well.
-            work: where an interrupted extraction is taken up; None keeps everything in memory.
-            progress: told of each image.
-            made_from: see `fit`.
-
-        Raises:
-            InputError: no annotated pixel.
-        """
-        extraction = self.extraction(dataset, work, made_from)
-        extraction.compute(self.features, progress)
+    def pixel_set(self, dataset: Sequence[Example], work: Path | None = None) -> PixelSet:
+        """The labelled pixels of a dataset with their features; arguments and errors are those of `extraction`."""
+        extraction = self.extraction(dataset, work, None)
+        extraction.compute(self.features)
         return extraction.pixels()
 
     def extraction(
@@ -188,7 +171,7 @@ class Segmenter(Model):
 
         Args:
             dataset: annotated images; with the setting `mirror` their mirror images follow them.
-            folder: see `pixel_set`, there `work`.
+            folder: where an interrupted extraction is taken up; None keeps the maps in memory.
             made_from: see `fit`.
             every: also the maps that only prediction needs: of windows without labels, and of mirror images with the
                 setting `mirrored_views`.

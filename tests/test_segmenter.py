@@ -16,8 +16,7 @@ from frugalseg.classifier.smoothing import brightness, guided
 from frugalseg.classifier.training import PROTOCOLS, train_ensemble
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
-from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
-from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.features.windows import cut
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.support.precision import dtype_of
@@ -419,18 +418,10 @@ def test_work_of_other_images_or_another_network_is_not_taken_up(
     for backbone, examples in ((ours, same_labels), (retrained, same_labels)):
         model = quick(backbone)
         table = SegmentationFolder(toy_train).classes
-        seen = fit_reporting(model, Tabled(examples, table), tmp_path)
+        seen = fit_reporting(model, Titled(examples, table), tmp_path)
         assert ("features", 0) in seen and ("train", 1) in seen
         again = quick(backbone).fit(examples, classes=table)
         assert torch.equal(model.classifier.linear1.weight, again.classifier.linear1.weight)
-
-
-class Tabled(list):
-    """Examples with a class table."""
-
-    def __init__(self, examples, classes):
-        super().__init__(examples)
-        self.classes = classes
 
 
 class CountingFolder(SegmentationFolder):
@@ -449,16 +440,3 @@ def test_the_library_reads_an_image_as_often_as_its_maps_are_computed(tiny_ddpm,
         CountingFolder.read = 0
         quick(backbone, mirror=mirror).fit(CountingFolder(toy_train))
         assert CountingFolder.read == expected
-
-
-def test_features_that_are_no_numbers_are_refused():
-    model, example = Segmenter(load_backbone("colour", native_size=(16, 16))), toy_example(3, 0, 16)
-
-    def damaged(images):
-        maps = model.features(images)
-        last = maps.maps[-1].clone()
-        last[..., -1, -1] = torch.nan
-        return FeatureMaps([*maps.maps[:-1], last], maps.size)
-
-    with pytest.raises(InputError, match=r"image '.*': some features of the network are no numbers \(NaN\)"):
-        model.extraction([example], None, "").compute(damaged)

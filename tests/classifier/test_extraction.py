@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+import torch
 
+from frugalseg import InputError, Segmenter, load_backbone
 from frugalseg.classifier.extraction import drop_small_regions, labelled_windows, located
+from frugalseg.data.toy.dataset import toy_example
+from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, windows
 
 
@@ -32,3 +36,16 @@ def test_what_stored_maps_are_known_by_does_not_name_the_margin():
     """Digests of earlier versions stay as they are."""
     expected = {"top": 1, "left": 2, "size": (3, 4), "network": (5, 6)}
     assert located(Window(1, 2, (3, 4), (5, 6), 7)) == expected
+
+
+def test_features_that_are_no_numbers_are_refused():
+    model, example = Segmenter(load_backbone("colour", native_size=(16, 16))), toy_example(3, 0, 16)
+
+    def damaged(images):
+        maps = model.features(images)
+        last = maps.maps[-1].clone()
+        last[..., -1, -1] = torch.nan
+        return FeatureMaps([*maps.maps[:-1], last], maps.size)
+
+    with pytest.raises(InputError, match=r"image '.*': some features of the network are no numbers \(NaN\)"):
+        model.extraction([example], None, "").compute(damaged)
