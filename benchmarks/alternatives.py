@@ -13,9 +13,8 @@ unless --smoothing is 0.
 import argparse
 import multiprocessing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,14 +22,13 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common import Clock, begin, parser, report
+from benchmarks.data import Data, add_data
 from benchmarks.memory import MIB, beyond
-from benchmarks.textures import TEXTURE_CLASSES, texture_examples
-from frugalseg import SegmentationFolder, Segmenter, load_backbone
+from frugalseg import Segmenter, load_backbone
 from frugalseg.backbones import Backbone
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
-from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.experiments.rows.unet import UNetRow
 from frugalseg.experiments.rows.unet_baseline import UNetBaseline
 from frugalseg.features.windows import cut
@@ -38,32 +36,6 @@ from frugalseg.metrics.confusion import ConfusionMatrix
 
 TREES = 100
 Labels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is learned from and what is tested on."""
-
-    name: str
-    train: Sequence[Example]
-    test: Sequence[Example]
-    classes: ClassTable
-
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> "Data":
-        """A folder's splits, or images made by code, of which there is an endless set for each seed."""
-        learned, tested = (2, 1) if options.quick else (options.images, options.tested)
-        seed, other, side = 2 * options.drawing, 2 * options.drawing + 1, 48 if options.quick else 192
-        if options.data == "textures":
-            drawn = texture_examples(learned, seed, side), texture_examples(tested, other, side)
-            return cls("textures", *drawn, TEXTURE_CLASSES)
-        if options.data == "toy":
-            toys = [toy_example(seed, n) for n in range(learned)], [toy_example(other, n) for n in range(tested)]
-            return cls("built-in images", *toys, TOY_CLASSES)
-        folder = Path(options.data)
-        train = SegmentationFolder(folder / "train")
-        test = SegmentationFolder(folder / options.split, train.classes)
-        return cls(folder.name, train, test, train.classes)
 
 
 class Ensemble:
@@ -192,11 +164,7 @@ def cost(work: Callable[[], None], device: torch.device) -> tuple[float, int]:
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
-    options.add_argument("data", help="textures, toy, or a folder with train/")
-    options.add_argument("--split", default="validation", help="folder of DATA to test on")
-    options.add_argument("--images", type=int, default=10, help="annotated textures or toys")
-    options.add_argument("--tested", type=int, default=20, help="textures or toys to test on")
-    options.add_argument("--drawing", type=int, default=0, help="which textures or toys")
+    add_data(options)
     options.add_argument("--seed", type=int, default=0, help="of whatever is fitted")
     options.add_argument("--steps", type=int, default=1000, help="batches of 5 images for the U-Net")
     options.add_argument("--smoothing", type=float, help="of predictions; without it the default")

@@ -1,7 +1,9 @@
 """`fit --choose` against the preset of a family and against its last block or layer alone.
 
-    python -m benchmarks.choice toy --images 20 --checkpoint builtin:toy_ddpm --threads 1     # the built-in images
-    python -m benchmarks.choice DATA --split test --threads 1                               # DATA/train and DATA/test
+    # the built-in images
+    python -m benchmarks.choice toy --images 20 --tested 100 --checkpoint builtin:toy_ddpm --threads 1
+    # DATA/train and DATA/test
+    python -m benchmarks.choice DATA --split test --threads 1
 
 The choice is made on the annotated images alone, anew for each seed; what is chosen and both alternatives are then
 fitted on all of them and tested once. Of a diffusion network, the last block is read at the steps of the preset. CPU
@@ -13,16 +15,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.alternatives import Data
 from benchmarks.common import Clock, begin, parser, report
+from benchmarks.data import Data, add_data
 from frugalseg import Segmenter, load_backbone
 from frugalseg.backbones import Backbone
 from frugalseg.backbones.registry import family_of_checkpoint
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.forward import choose_places
-from frugalseg.selection.places import Places, places_of
-from frugalseg.selection.tap_choice import words
+from frugalseg.selection.places import Places, places_of, words
 
 
 def last_place(backbone: Backbone) -> Places:
@@ -67,11 +68,7 @@ def rows(data: Data, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
-    options.add_argument("data", help="textures, toy, or a folder with train/")
-    options.add_argument("--split", default="validation", help="folder of DATA to test on")
-    options.add_argument("--images", type=int, default=20, help="annotated textures or toys")
-    options.add_argument("--tested", type=int, default=100, help="textures or toys to test on")
-    options.add_argument("--drawing", type=int, default=0, help="which textures or toys")
+    add_data(options)
     options.add_argument("--backbone", help="family; without it that of the checkpoint, or timm")
     options.add_argument("--checkpoint", help="of the backbone, as for fit")
     options.add_argument("--seeds", type=int, default=3, help="runs")
