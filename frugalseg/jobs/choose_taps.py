@@ -12,10 +12,10 @@ from frugalseg.features.map_store import stored_bytes
 from frugalseg.jobs.estimate import size_text, time_text
 from frugalseg.jobs.request import FitRequest, new_segmenter
 from frugalseg.segmenter import Segmenter
-from frugalseg.selection.forward import TapChooser, candidate_places
-from frugalseg.selection.places import taps_at
+from frugalseg.selection.forward import TapChooser
+from frugalseg.selection.places import candidate_places, taps_at, words
 from frugalseg.selection.settings import AUTO
-from frugalseg.selection.tap_choice import TapChoice, words
+from frugalseg.selection.tap_choice import TapChoice
 from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, line
 from frugalseg.support.records import files_read, plain, stamps

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from frugalseg.backbones import Backbone
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
@@ -23,15 +22,24 @@ from frugalseg.selection.choice import FOLDS, MEMBERS, Score, sample
 from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_try
 from frugalseg.selection.cross_validation import CrossValidation, certainty, every_window, tested
 from frugalseg.selection.folds import FEWEST, splits_of
-from frugalseg.selection.places import InPasses, Places, every_place, passes_of, places_of, taps_at
-from frugalseg.selection.tap_choice import Step, TapChoice, words
+from frugalseg.selection.places import (
+    InPasses,
+    Places,
+    candidate_places,
+    passes_of,
+    places_of,
+    require_read,
+    taps_at,
+    words,
+)
+from frugalseg.selection.tap_choice import Step, TapChoice
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import kept, share
-from frugalseg.support.text import listed, quoted
+from frugalseg.support.text import quoted
 
 GAIN = 0.003
 """Of mIoU, which an addition has to bring: less is within the noise of a score."""
@@ -39,31 +47,6 @@ TRIED = 6
 """Additions that are tried in a round, the best of the round before."""
 MOST_IMAGES = 40
 """Annotated images that are compared; of more, a sample."""
-THINNED = 3
-"""Of the values that take a pass each and are not in the preset, one out of so many is a candidate."""
-
-
-def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
-    """What is chosen among; the values that the user gives are the candidates of their option.
-
-    Args:
-        backbone: with the options that the user gave.
-        given: these options.
-
-    Raises:
-        InputError: no option of the family chooses taps, or there is only one place.
-    """
-    own, every = places_of(backbone.taps), every_place(backbone, given)
-    if not every:
-        raise InputError(f"the {backbone.family} backbone has no options to choose among; leave --choose out")
-    for name in every:
-        if given.get(name) is None:
-            among = every[name][:: THINNED if name == backbone.passes else 1]
-            more = [value for value in own[name] if value not in among]
-            every[name] = tuple(sorted([*among, *more])) if more else among
-    if all(len(values) < 2 for values in every.values()):
-        raise InputError(f"{words(every)} is all there is to choose from; give several values, or leave --choose out")
-    return every
 
 
 class TapChooser:
@@ -143,16 +126,16 @@ class TapChooser:
         steps = list(self._steps(trial, progress))
         preset = self._score(trial, self.preset)
         found = steps[-1].places
-        scores, sure = self._finally(trial, found)
+        scores, sure = self._on_other_folds(trial, found)
         choice = TapChoice(found, tuple(steps), preset, scores, sure, (len(self.images), self.labelled))
         return choice if choice.improves else replace(choice, places=self.preset)
 
-    def _finally(self, trial: Trial, found: Places) -> tuple[tuple[Score, Score], float]:
+    def _on_other_folds(self, trial: Trial, found: Places) -> tuple[tuple[Score, Score], float]:
         """The scores of what was found and of the preset on the other folds, and how sure the difference is."""
 
         def compared() -> dict[str, Any]:
             one, other = (self._compared(trial, places, again=True) for places in (found, self.preset))
-            scores = {"found": vars(scored(found, one)), "preset": vars(scored(self.preset, other))}
+            scores = {"found": vars(score_of(found, one)), "preset": vars(score_of(self.preset, other))}
             return {**scores, "certainty": certainty(one, other)}
 
         def read(values: dict[str, Any]) -> tuple[tuple[Score, Score], float]:
@@ -199,12 +182,12 @@ class TapChooser:
 
     def _score(self, trial: Trial, places: Places, progress: Progress = silent) -> Score:
         """The cross-validated score of some places, which an interrupted choice has written."""
-        name = digests.values([sorted(places.items()), False])
+        name = digests.values([sorted(places.items()), False])  # False stood for these folds in earlier versions
         if name not in self._scores:
             progress("compare", len(self._scores), len(self._scores) + 1)
 
             def compared() -> dict[str, Any]:
-                return vars(scored(places, self._compared(trial, places)))
+                return vars(score_of(places, self._compared(trial, places)))
 
             file = self.work and self.work / f"score-{name}.json"
             self._scores[name] = Score(**compared()) if file is None else kept(file, compared, Score.from_json)
@@ -251,29 +234,9 @@ def choose_places(
     return chooser.choose(chooser.extraction(), progress)
 
 
-def scored(places: Places, found: CrossValidation) -> Score:
+def score_of(places: Places, found: CrossValidation) -> Score:
     """A line of the table."""
     return Score(words(places), found.miou, *found.interval())
-
-
-def require_read(backbone: Backbone, given: Mapping[str, Any]) -> None:
-    """`InputError` for candidates of an option that chooses no taps, or for others than the backbone reads."""
-    own, known = places_of(backbone.taps), backbone.readable()
-    if not isinstance(given, Mapping):
-        raise InputError(
-            f"given {quoted(given)}: give values by the name of their option, such as {{'blocks': (5, 6)}}"
-        )
-    for name, values in given.items():
-        if name not in known:
-            there = f"it has {listed([*known])}" if known else "it has none"
-            raise InputError(f"given {quoted(name)}: no option by which taps of {backbone.family} are chosen; {there}")
-        read, several = own[name], isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
-        wanted = list(values) if several else [values]
-        if values is not None and (len(wanted) != len(read) or any(each not in read for each in wanted)):
-            raise InputError(
-                f"given {name} {quoted(values)}: the backbone reads {words({name: read})}; load it with the values to "
-                "compare"
-            )
 
 
 def middle(values: Sequence[Any]) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,9 +11,13 @@ from frugalseg.backbones import Backbone
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
 from frugalseg.segmenter import Segmenter
+from frugalseg.support.errors import InputError
+from frugalseg.support.text import listed, quoted
 
 Places = dict[str, tuple[Any, ...]]
 """Values of the options that choose taps, such as ``{"timesteps": (50, 150), "blocks": (5, 6, 7)}``."""
+THINNED = 3
+"""Of the values that take a pass each and are not in the preset, one out of so many is a candidate."""
 
 
 def places_of(taps: Iterable[Tap]) -> Places:
@@ -22,6 +27,11 @@ def places_of(taps: Iterable[Tap]) -> Places:
         for name, value in tap.at:
             found.setdefault(name, {})[value] = None
     return {name: tuple(values) for name, values in found.items()}
+
+
+def words(places: Mapping[str, Sequence[Any]]) -> str:
+    """``timesteps 50,150 blocks 5,6``."""
+    return " ".join(f"{name} {','.join(map(str, values))}" for name, values in places.items())
 
 
 def is_grid(taps: Sequence[Tap]) -> bool:
@@ -43,6 +53,29 @@ def every_place(backbone: Backbone, given: Mapping[str, Any]) -> Places:
     return {name: own[name] if given.get(name) is not None else values for name, values in backbone.readable().items()}
 
 
+def candidate_places(backbone: Backbone, given: Mapping[str, Any]) -> Places:
+    """What is chosen among; the values that the user gives are the candidates of their option.
+
+    Args:
+        backbone: with the options that the user gave.
+        given: these options.
+
+    Raises:
+        InputError: no option of the family chooses taps, or there is only one place.
+    """
+    own, every = places_of(backbone.taps), every_place(backbone, given)
+    if not every:
+        raise InputError(f"the {backbone.family} backbone has no options to choose among; leave --choose out")
+    for name in every:
+        if given.get(name) is None:
+            among = every[name][:: THINNED if name == backbone.passes else 1]
+            more = [value for value in own[name] if value not in among]
+            every[name] = tuple(sorted([*among, *more])) if more else among
+    if all(len(values) < 2 for values in every.values()):
+        raise InputError(f"{words(every)} is all there is to choose from; give several values, or leave --choose out")
+    return every
+
+
 def passes_of(backbone: Backbone, places: Places) -> list[Places]:
     """The same places in parts that each take passes of the network of their own; one part where there are none."""
     if backbone.passes is None or backbone.passes not in places:
@@ -53,6 +86,26 @@ def passes_of(backbone: Backbone, places: Places) -> list[Places]:
 def taps_at(taps: Sequence[Tap], places: Places) -> list[Tap]:
     """Those of some taps that places choose."""
     return [tap for tap in taps if all(value in places.get(name, (value,)) for name, value in tap.at)]
+
+
+def require_read(backbone: Backbone, given: Mapping[str, Any]) -> None:
+    """`InputError` for candidates of an option that chooses no taps, or for others than the backbone reads."""
+    own, known = places_of(backbone.taps), backbone.readable()
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"given {quoted(given)}: give values by the name of their option, such as {{'blocks': (5, 6)}}"
+        )
+    for name, values in given.items():
+        if name not in known:
+            there = f"it has {listed([*known])}" if known else "it has none"
+            raise InputError(f"given {quoted(name)}: no option by which taps of {backbone.family} are chosen; {there}")
+        read, several = own[name], isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+        wanted = list(values) if several else [values]
+        if values is not None and (len(wanted) != len(read) or any(each not in read for each in wanted)):
+            raise InputError(
+                f"given {name} {quoted(values)}: the backbone reads {words({name: read})}; load it with the values to "
+                "compare"
+            )
 
 
 class InPasses:

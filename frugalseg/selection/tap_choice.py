@@ -1,11 +1,10 @@
 """What a choice of steps, blocks or layers has come to, in words and as JSON values."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from frugalseg.selection.choice import Score
-from frugalseg.selection.places import Places
+from frugalseg.selection.places import Places, words
 
 WITHOUT = "without choosing"
 """What the backbone reads by itself, for tables."""
@@ -73,8 +72,3 @@ class TapChoice:
             "final": [vars(score) for score in self.final],
             "images": list(self.images),
         }
-
-
-def words(places: Mapping[str, Sequence[Any]]) -> str:
-    """``timesteps 50,150 blocks 5,6``."""
-    return " ".join(f"{name} {','.join(map(str, values))}" for name, values in places.items())

@@ -13,9 +13,8 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.jobs.fit import FitRequest, fit_folder
-from frugalseg.selection.forward import TapChooser, candidate_places, choose_places
-from frugalseg.selection.places import InPasses, every_place, passes_of, places_of, taps_at
-from frugalseg.selection.tap_choice import words
+from frugalseg.selection.forward import TapChooser, choose_places
+from frugalseg.selection.places import InPasses, candidate_places, every_place, passes_of, places_of, taps_at, words
 from frugalseg.support.errors import InputError
 from tests.cli.helpers import mistake
 

@@ -108,7 +108,7 @@ class TapSweep:
             found = tested(trial.reading([tap]), ground.splits, ground.classes)
             low, high = found.interval()
             shares = found.confusion.class_iou("usual")
-            classes = [None if np.isnan(share) else share for share in shares]
+            classes = [None if np.isnan(each) else each for each in shares]
             return {"miou": found.miou, "low": low, "high": high, "class_iou": classes}
 
         ground.kept("taps", tap.name, compared, partial(self._read, tap))
