@@ -75,7 +75,8 @@ class TapSweep:
         for part in self.parts:
             self._part(part, number)
             number += len(part.taps)
-        self.ground.progress("taps", number, number)
+        if self.taps or self.pictures.taps:
+            self.ground.progress("taps", number, number)
         return [self._known(tap) for tap in self.taps]
 
     def seconds(self) -> float:

@@ -95,7 +95,9 @@ def test_sources_are_compared_on_the_same_test_images(toy_train, toy_test, gener
     sources = {"gan": generated, "real": toy_train}
     asked = {"what": ("source", "uncertainty"), "runs": 2}
     request, out = request_for(toy_train, toy_test, sources, **asked), tmp_path / "out"
-    found = explore_folder(request, out)
+    told = set()
+    found = explore_folder(request, out, progress=lambda stage, done, total: told.add(stage))
+    assert {"source", "uncertainty", "features"} <= told and "taps" not in told
     table = rows(out / "source.csv")
     assert [(row["source"], row["images"], row["run"]) for row in table] == [
         *(("gan", "2", run) for run in "01"),
