@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from frugalseg.backbones.limits import at_most
@@ -76,8 +75,14 @@ def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, "pt") as file:
+            names_there = list(file.keys())
+        for name in names_there:
+            # Opened for each, for what is read through one opening stays in memory until it ends.
+            with safe_open(path, "pt") as file:
+                tensors[name] = file.get_tensor(name).clone()
     except Exception as error:  # headers that lie make the library fail in many ways
         raise _damaged(path, "safetensors file", error) from None
     return tensors
@@ -135,13 +140,16 @@ def header_of(path: Path) -> dict[str, tuple[int, ...]]:
         raise _damaged(path, "safetensors file", error) from None
 
 
-def network_with(build: Callable[[], Network], tensors: Mapping[str, Tensor], source: str | Path) -> Network:
+def network_with(
+    build: Callable[[], Network], tensors: Mapping[str, Tensor], source: str | Path, *, copied: bool = True
+) -> Network:
     """A network that is built for `tensors` and holds them; no memory is taken before they are known to fit.
 
     Args:
         build: makes the network, all of whose tensors are in its state dict.
         tensors: as for `load_strictly`.
         source: where they are from, for errors.
+        copied: False where nothing else holds the tensors, so that the network can take those of the right format.
 
     Returns:
         The network in float32 on the CPU.
@@ -155,8 +163,12 @@ def network_with(build: Callable[[], Network], tensors: Mapping[str, Tensor], so
     except (InputError, RuntimeError, ValueError, TypeError, ArithmeticError) as error:
         raise FileError(source, f"no network can be built for it ({brief(error)})", ANOTHER) from None
     require_fitting(network, tensors, source)
-    network.to_empty(device="cpu")
-    network.load_state_dict(dict(tensors), assign=False)
+    if copied:
+        network.to_empty(device="cpu")
+        network.load_state_dict(dict(tensors), assign=False)
+    else:
+        own = network.state_dict()
+        network.load_state_dict({name: values.to(own[name].dtype) for name, values in tensors.items()}, assign=True)
     return network
 
 

@@ -5,8 +5,11 @@ The rates are those of one thread of a common processor, rounded to the slow sid
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
+from torch import nn
 
 from frugalseg.features.windows import Size
 from frugalseg.segmenter import Segmenter
@@ -22,6 +25,8 @@ TRAINED = 5.0
 """For three members to train."""
 LOADED = 1.0
 """For a backbone to be loaded."""
+LARGE = 50_000_000
+"""Weights of a network."""
 
 
 def seconds_once(folds: int) -> float:
@@ -55,14 +60,32 @@ def seconds_an_image(segmenter: Segmenter, sizes: Sequence[Size]) -> float:
     networks = Counter(window.network for size in sizes for window in segmenter.windows(size))
     usual = networks.most_common(1)[0][0]
     # The network's arithmetic grows as the maps do.
-    value = VALUE + OPERATION * operations(segmenter, usual) / values(usual)
+    value = VALUE + OPERATION * operations(segmenter, usual, computing=not is_large(backbone)) / values(usual)
     seen = sum(number * values(network) for network, number in networks.items())
     return (PIXEL * sum(height * width for height, width in sizes) + value * seen) / len(sizes)
 
 
-def operations(segmenter: Segmenter, network: Size) -> int:
-    """Operations of the network for an image that it sees at (h, w)."""
+def operations(segmenter: Segmenter, network: Size, *, computing: bool) -> int:
+    """Operations of the network for an image that it sees at (h, w).
+
+    Args:
+        segmenter: not fitted.
+        network: (h, w).
+        computing: let the network compute; otherwise only the shapes of its tensors are followed, with the same result.
+    """
     height, width = (side + 2 * segmenter.backbone.margin for side in network)
-    with flop_counter() as counter:
+    with nullcontext() if computing else shapes_alone(), flop_counter() as counter:
         segmenter.features([torch.zeros(segmenter.backbone.in_channels, height, width)])
     return int(counter.get_total_flops())
+
+
+def is_large(network: nn.Module) -> bool:
+    """Whether one pass takes longer than the preparations for following shapes alone, which are about a second."""
+    return sum(weights.numel() for weights in network.parameters()) > LARGE
+
+
+def shapes_alone() -> AbstractContextManager[Any]:
+    """Within the block, tensors have shapes, but no values."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    return FakeTensorMode(allow_non_fake_inputs=True)

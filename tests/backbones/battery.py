@@ -24,6 +24,7 @@ from frugalseg.backbones.registry import family_named
 from frugalseg.data.example import Example
 from frugalseg.data.origins import Origins
 from frugalseg.segmenter import Segmenter
+from frugalseg.selection.cost import operations
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.records import plain
@@ -135,6 +136,12 @@ class BackboneChecks:
                 assert torch.allclose(found.float(), maps[tap].float(), rtol=1e-3, atol=1e-4 * float(found.std()))
         one.save_pretrained(tmp_path)
         assert load_saved_backbone(tmp_path).taps == one.taps
+
+    def test_its_operations_are_counted_without_computing(self, backbone):
+        segmenter, size = Segmenter(backbone), tuple(images(backbone).shape[2:])
+        computed = operations(segmenter, size, computing=True)
+        assert operations(segmenter, size, computing=False) == computed
+        assert (computed > 0) == self.weighted
 
     def test_nothing_is_left_to_train(self, backbone):
         assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)

@@ -4,7 +4,7 @@ import inspect
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from frugalseg.backbones.builtin import builtin_path
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
 from frugalseg.backbones.limits import at_most
-from frugalseg.backbones.weights import header_of, names
+from frugalseg.backbones.weights import header_of, names, network_with, read_tensors
 from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -94,11 +94,16 @@ def quiet_diffusers() -> Iterator[None]:
 def load_unet(name: str) -> Any:
     """The UNet of a diffusers pipeline; all of its weights must be there, and none besides."""
     from diffusers import UNet2DModel
+    from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 
-    modest_config(UNet2DModel, name, "unet")
-    shapes = weights_in(Path(name) / "unet")
+    config, folder = modest_config(UNet2DModel, name, "unet"), Path(name) / "unet"
+    shapes, file = weights_in(folder), folder / SAFETENSORS_WEIGHTS_NAME
+    if len(shapes) == 1 and file in shapes and not has_old_names(shapes[file]):
+        # Half of diffusers' way in memory, which holds the network and the file at once.
+        return network_with(lambda: UNet2DModel.from_config(config), read_tensors(file), file, copied=False)
+    sizes = [shape for each in shapes.values() for shape in each.values()]
     # Twice, for a few tensors are put into a module more than once.
-    limit = at_most(2 * len(shapes), 2 * sum(map(math.prod, shapes))) if shapes else at_most()
+    limit = at_most(2 * len(sizes), 2 * sum(map(math.prod, sizes))) if sizes else at_most()
     with limit:
         unet, found = UNet2DModel.from_pretrained(
             name,
@@ -114,6 +119,11 @@ def load_unet(name: str) -> Any:
     return unet
 
 
+def has_old_names(shapes: Iterable[str]) -> bool:
+    """Whether tensors have the names that early versions of diffusers gave to attention, which it alone translates."""
+    return any(name.rpartition(".")[0].endswith((".query", ".key", ".value", ".proj_attn")) for name in shapes)
+
+
 def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
     """The config of a part of a pipeline; `InputError` where it is none, or asks for sizes that no network has."""
     config = cls.load_config(name, subfolder=part)
@@ -127,9 +137,9 @@ def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
     return config
 
 
-def weights_in(folder: Path) -> list[tuple[int, ...]]:
-    """The shapes of the tensors in a local folder's files; none where it is the part of a pipeline on the Hub."""
-    return [shape for file in sorted(folder.glob("*.safetensors")) for shape in header_of(file).values()]
+def weights_in(folder: Path) -> dict[Path, dict[str, tuple[int, ...]]]:
+    """The tensors' shapes in each file of a local folder; none where it is the part of a pipeline on the Hub."""
+    return {file: header_of(file) for file in sorted(folder.glob("*.safetensors"))}
 
 
 def new_scheduler() -> Any:

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone, compile_blocks
@@ -151,9 +152,31 @@ def test_checkpoints_that_are_none(checkpoint, message, tmp_path):
         load_backbone("ddpm", checkpoint if checkpoint is None or "/" in checkpoint else tmp_path / checkpoint)
 
 
-def test_a_truncated_pipeline_folder(tiny_ddpm, tmp_path):
-    import shutil
+def test_a_loaded_network_needs_its_file_no_more(tiny_ddpm, tmp_path):
+    shutil.copytree(tiny_ddpm, tmp_path / "net")
+    loaded, other = (load_backbone("ddpm", place, timesteps=(50,)) for place in (tmp_path / "net", tiny_ddpm))
+    for file in (tmp_path / "net").rglob("*.safetensors"):
+        with file.open("r+b") as written:
+            written.write(bytes(file.stat().st_size))
+    for name, values in loaded.unet.state_dict().items():
+        assert torch.equal(values, other.unet.state_dict()[name]), name
 
+
+def test_attention_under_the_names_of_early_diffusers(tiny_ddpm, tmp_path):
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    shutil.copytree(tiny_ddpm, tmp_path / "net")
+    file = next((tmp_path / "net").rglob("*.safetensors"))
+    tensors = load_file(file)
+    for now, before in old.items():
+        tensors = {name.replace(now, before): values for name, values in tensors.items()}
+    assert any("proj_attn" in name for name in tensors)
+    save_file(tensors, file)
+    loaded, other = (load_backbone("ddpm", place, timesteps=(50,)) for place in (tmp_path / "net", tiny_ddpm))
+    for mine, theirs in zip(loaded(images()).maps, other(images()).maps, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_truncated_pipeline_folder(tiny_ddpm, tmp_path):
     shutil.copytree(tiny_ddpm, tmp_path / "cut")
     weights = next((tmp_path / "cut" / "unet").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
