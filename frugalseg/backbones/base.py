@@ -22,6 +22,7 @@ from frugalseg.backbones.registry import (
 from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.sizes import nearest_size
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Size, Window, mirrored, windows
 from frugalseg.support.checked import from_arguments
@@ -141,7 +142,8 @@ class Backbone(nn.Module, ABC):
             only, wrong = ("{}x{}".format(*size) for size in (self.fixed_size, native))
             raise InputError(f"network size {wrong}: this network takes {only} only; leave the size out")
         if any(side % self.stride or side < self.stride for side in native):
-            raise InputError(f"network size {native[0]}x{native[1]}: both sides must be multiples of {self.stride}")
+            wrong, near = ("{}x{}".format(*size) for size in (native, nearest_size(native, self.stride)))
+            raise InputError(f"network size {wrong}: sides must be multiples of {self.stride}, such as {near}")
         return native
 
     @abstractmethod
@@ -287,7 +289,10 @@ class Backbone(nn.Module, ABC):
                 f"an image of {height}x{width} does not fit a network that takes {only} only; resize it to {only}"
             )
         if height % self.stride or width % self.stride:
-            raise ValueError(f"an image of {height}x{width} does not fit a network of stride {self.stride}")
+            near = "{}x{}".format(*nearest_size(size, self.stride))
+            raise ValueError(
+                f"an image of {height}x{width} does not fit a network of stride {self.stride}; resize it to {near}"
+            )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and settings to `folder`, which `load_saved_backbone` reads.

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from frugalseg.backbones.registry import FAMILIES, trainer_of
-from frugalseg.data.catalogue.items import DATASETS, ITEMS
+from frugalseg.data.catalogue.items import DATASETS, ITEMS, megabytes_text
 from frugalseg.data.catalogue.store import cache_folder
 from frugalseg.experiments.cost import Cost, cost_of, total
 from frugalseg.experiments.obstacles import CHECKPOINT, DOWNLOAD, PATH
@@ -101,7 +101,7 @@ def downloads(plans: list[Plan], place: Path) -> str:
     if not names:
         return ""
     command = "frugalseg download " + (" ".join(names) if len(plans) == 1 else f"--for {place}")
-    return "\n".join(["To download:", f"  {command}", "", *sizes(names), f"  to {cache_folder()}"])
+    return "\n".join(["To download:", f"  {command}", "", *sizes(names), f"  {together(names)}, to {cache_folder()}"])
 
 
 def sizes(names: list[str]) -> list[str]:
@@ -113,6 +113,16 @@ def sizes(names: list[str]) -> list[str]:
         together.setdefault((item.remote.size or UNKNOWN) + archive, []).append(name)
     known_first = sorted(together.items(), key=lambda found: found[0] == UNKNOWN)
     return [line for size, found in known_first for line in indented(f"{each(size, found)}: {', '.join(found)}")]
+
+
+def together(names: list[str]) -> str:
+    """The size of all downloads, as far as it is known."""
+    sizes = [remote.megabytes for remote in {ITEMS[name].remote for name in names}]
+    known = [size for size in sizes if size is not None]
+    unknown = len(sizes) - len(known)
+    if not known:
+        return f"{count(unknown, 'file')} of unknown size"
+    return f"together {megabytes_text(sum(known))}" + (f" and {count(unknown, 'file')} of unknown size" * bool(unknown))
 
 
 def each(size: str, names: list[str]) -> str:

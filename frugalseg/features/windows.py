@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-Size = tuple[int, int]
+from frugalseg.features.sizes import Size, nearest_size
 
 BAND = 2**20
 """Pixels of an image that are floating-point values at a time while it is resized."""
@@ -42,8 +42,7 @@ def fitted_size(image: Size, native: Size, stride: int) -> Size:
     """The size to give an image of another shape: the area of `native`, the image's own aspect ratio, each side
     rounded to a multiple of `stride`. An image of the aspect ratio of `native` gets exactly `native`."""
     scale = (native[0] * native[1] / (image[0] * image[1])) ** 0.5
-    height, width = (max(stride, round(side * scale / stride) * stride) for side in image)
-    return height, width
+    return nearest_size((image[0] * scale, image[1] * scale), stride)
 
 
 def windows(

@@ -79,13 +79,21 @@ class ConfusionMatrix:
                 is nan. ``paper`` counts what is predicted on pixels that are not annotated into the union, and a class
                 that never occurs as 0: intersection / (union + 1e-8).
         """
-        annotated = self.counts[:-1]
-        intersection = annotated.diagonal()
-        predicted = (self.counts if convention == "paper" else annotated).sum(0)
-        union = annotated.sum(1) + predicted - intersection
+        intersection, union = self.overlaps(convention)
         if convention == "paper":
             return [float(i / (u + 1e-8)) for i, u in zip(intersection, union, strict=True)]
         return [float(i / u) if u else math.nan for i, u in zip(intersection, union, strict=True)]
+
+    def overlaps(self, convention: Convention = "usual") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(K,) int64 pixels each: those that are of a class in truth and prediction, and those that are in either.
+
+        Args:
+            convention: see `class_iou`.
+        """
+        annotated = self.counts[:-1]
+        intersection = annotated.diagonal()
+        predicted = (self.counts if convention == "paper" else annotated).sum(0)
+        return intersection, annotated.sum(1) + predicted - intersection
 
     def miou(self) -> float:
         """Mean IoU as usual: over the classes that occur or are predicted; nan before any pixel is counted."""
@@ -100,22 +108,3 @@ class ConfusionMatrix:
         """Share of the annotated pixels that are predicted right; nan before any is counted."""
         annotated = self.counts[:-1]
         return float(annotated.trace() / annotated.sum()) if annotated.any() else math.nan
-
-
-def mious(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`ConfusionMatrix.miou` of many matrices at once.
-
-    Args:
-        counts: (N, K + 1, K) as `ConfusionMatrix.counts`.
-
-    Returns:
-        (N,); NaN where no pixel is counted.
-    """
-    annotated = counts[:, :-1]
-    intersection = annotated.diagonal(axis1=1, axis2=2)
-    union = annotated.sum(1) + annotated.sum(2) - intersection
-    there = union > 0
-    shares = np.divide(intersection, union, out=np.zeros(union.shape), where=there)
-    number = there.sum(1)
-    found: NDArray[np.float64] = np.divide(shares.sum(1), number, out=np.full(len(counts), np.nan), where=number > 0)
-    return found

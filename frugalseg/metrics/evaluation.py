@@ -9,6 +9,7 @@ from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
 from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.metrics.resampling import ResampledMIoU
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,33 @@ class Evaluation:
         self.classes = classes
         self.confusion = ConfusionMatrix(len(classes))
         self.images: list[ImageScore] = []
+        self._resampled = ResampledMIoU()
 
     def add(self, example: Example, found: PixelPrediction) -> None:
         """Count one image; its target is in positions, 255 = not annotated."""
         one = ConfusionMatrix(len(self.classes))
         one.update(example.target, found.mask.cpu().numpy())
         self.confusion.merge(one)
+        self._resampled.add(one)
         self.images.append(ImageScore(example.name, one.miou(), found.image_uncertainty))
+
+    def interval(self, seed: int = 0) -> tuple[float, float] | None:
+        """The 95 % interval of the mIoU, in [0, 1], for other images of the same kind, by resampling the images.
+
+        None where fewer than two images have annotated pixels, of which nothing can be said.
+
+        Args:
+            seed: decides which images are drawn.
+        """
+        annotated = sum(not np.isnan(score.miou) for score in self.images)
+        return self._resampled.interval(seed) if annotated > 1 else None
 
     def metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` holds; shares in [0, 1]. A class that never occurs has the IoU null."""
-        shares = self.confusion.class_iou("usual")
+        shares, interval = self.confusion.class_iou("usual"), self.interval()
         return {
             "miou": self.confusion.miou(),
+            "miou_interval": None if interval is None else list(interval),
             "miou_paper": self.confusion.miou_paper(),
             "pixel_accuracy": self.confusion.pixel_accuracy(),
             "class_iou": {

@@ -212,8 +212,3 @@ class RunOptions:
         if self.channels_last is not None:
             return self.channels_last
         return self.device != "cpu" and torch.cuda.is_available()
-
-
-def nearest_multiple(length: int, stride: int) -> int:
-    """The multiple of `stride` nearest to `length`, and at least `stride`."""
-    return max(1, round(length / stride)) * stride

@@ -17,6 +17,7 @@ CONVENTIONS = (
     "paper's counting differs: a prediction on an unannotated pixel enlarges its class's union, and a class that never "
     "occurs counts as 0."
 )
+INTERVAL = "a 95 % interval by resampling the images; it takes each of them for an independent sample"
 UNCERTAINTY = (
     "certain to uncertain, in nats: how much the members of the ensemble disagree (Jensen-Shannon divergence); of a "
     "student, which is one network, the entropy of its answer"
@@ -55,14 +56,18 @@ def evaluation_page(
 
 
 def _metrics(page: Page, evaluation: Evaluation) -> None:
-    confusion = evaluation.confusion
+    confusion, interval = evaluation.confusion, evaluation.interval()
     page.tiles(
         {
             "mIoU, %": per_cent(confusion.miou()),
             "mIoU as the paper counts, %": per_cent(confusion.miou_paper()),
             "pixel accuracy, %": per_cent(confusion.pixel_accuracy()),
         }
-    ).text(CONVENTIONS)
+    )
+    if interval is not None:
+        low, high = map(per_cent, interval)
+        page.text(f"{low} to {high} % mIoU can be expected on other images of the same kind ({INTERVAL}).")
+    page.text(CONVENTIONS)
 
 
 def _classes(page: Page, evaluation: Evaluation) -> None:

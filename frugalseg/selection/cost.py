@@ -17,6 +17,8 @@ from frugalseg.support.flops import flop_counter
 
 OPERATION = 1 / 10e9
 """Seconds of a network for an operation that `flop_counter` counts."""
+DENSE_OPERATION = 1 / 80e9
+"""The same of a large network, whose layers are wide, so that a processor nearly does what it can."""
 VALUE = 80e-9
 """For a value of the maps: computed by a filter or stored for a network, and read by the classifier."""
 PIXEL = 6e-6
@@ -59,8 +61,10 @@ def seconds_an_image(segmenter: Segmenter, sizes: Sequence[Size]) -> float:
 
     networks = Counter(window.network for size in sizes for window in segmenter.windows(size))
     usual = networks.most_common(1)[0][0]
-    # The network's arithmetic grows as the maps do.
-    value = VALUE + OPERATION * operations(segmenter, usual, computing=not is_large(backbone)) / values(usual)
+    large = is_large(backbone)
+    arithmetic = (DENSE_OPERATION if large else OPERATION) * operations(segmenter, usual, computing=not large)
+    # It grows as the maps do.
+    value = VALUE + arithmetic / values(usual)
     seen = sum(number * values(network) for network, number in networks.items())
     return (PIXEL * sum(height * width for height, width in sizes) + value * seen) / len(sizes)
 
@@ -80,7 +84,7 @@ def operations(segmenter: Segmenter, network: Size, *, computing: bool) -> int:
 
 
 def is_large(network: nn.Module) -> bool:
-    """Whether one pass takes longer than the preparations for following shapes alone, which are about a second."""
+    """Whether a network is so large that a pass takes longer than to prepare for following its shapes alone."""
     return sum(weights.numel() for weights in network.parameters()) > LARGE
 
 

@@ -12,15 +12,12 @@ from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import classes_of, targets_of
 from frugalseg.data.example import Example
-from frugalseg.metrics.confusion import ConfusionMatrix, mious
+from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.metrics.resampling import resampled
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.trial import Trial
 from frugalseg.support.progress import Progress, silent
-
-DRAWS = 2000
-"""Resamplings of the images for an interval."""
-COVERED = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +49,11 @@ class CrossValidation:
 
     def resampled(self, seed: int = 0) -> NDArray[np.float64]:
         """(2000,) mIoU over as many images, drawn from them with replacement (bootstrap); `seed` decides which."""
-        counts = np.stack([each.counts for each in self.images])
-        generator = np.random.default_rng(seed)
-        drawn = generator.integers(len(counts), size=(DRAWS, len(counts)))
-        times = np.stack([(drawn == image).sum(1) for image in range(len(counts))], axis=1)
-        return mious((times @ counts.reshape(len(counts), -1)).reshape(DRAWS, *counts.shape[1:]))
+        return resampled(self.images).values(seed)
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
         """The 95 % interval of `miou` for other images of the same kind, by resampling the images."""
-        low, high = np.nanquantile(self.resampled(seed), [(1 - COVERED) / 2, (1 + COVERED) / 2])
-        return float(low), float(high)
+        return resampled(self.images).interval(seed)
 
     def __str__(self) -> str:
         low, high = self.interval()

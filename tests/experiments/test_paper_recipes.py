@@ -175,6 +175,8 @@ def test_a_dry_run_of_the_whole_table(empty: Path, capsys: pytest.CaptureFixture
     assert f"  frugalseg download --for {PAPER}" in lines
     words = " ".join(out.split())
     assert "47 MB, one archive of all benchmarks: bedroom_28, ffhq_34" in words and "2.2 GB each: ddpm/lsun" in words
+    # 47 MB, four of 2.2 GB and four of 7 GB; nobody says how large SwAV's and MAE's files are, nor DatasetGAN's sets.
+    assert "together 36.8 GB and 16 files of unknown size" in words
     assert "frugalseg pretrain e4e IMAGES --generator GENERATOR -o FOLDER" in words
     assert "--checkpoint RECIPE/gan_inversion=PLACE" in words and "holds none of these runs" in words
     # 5 runs of 50 + 650 images: through six networks once, and through the diffusion network at three steps.

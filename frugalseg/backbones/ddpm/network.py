@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from frugalseg.features.sizes import nearest_size
 from frugalseg.support.errors import InputError
 
 SHORTEST_SIDE_INSIDE = 6
@@ -89,9 +90,10 @@ def build_unet(image_size: tuple[int, int], shape: UNetShape) -> Any:
     from diffusers import UNet2DModel
 
     if any(side % shape.stride or side < shape.stride for side in image_size):
+        near = "{}x{}".format(*nearest_size(image_size, shape.stride))
         raise InputError(
             f"images of {image_size[0]}x{image_size[1]} (height x width) do not fit a UNet of {len(shape.channels)} "
-            f"levels; give sides that are multiples of {shape.stride}, or fewer multipliers"
+            f"levels; give sides that are multiples of {shape.stride}, such as {near}, or fewer multipliers"
         )
     plain = len(shape.channels) - shape.attention_levels
     return UNet2DModel(

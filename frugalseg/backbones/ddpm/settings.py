@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 from frugalseg.backbones.ddpm.network import UNetShape, choose_shape
+from frugalseg.features.sizes import nearest_size
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
+from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.checked import MOST, from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
@@ -261,7 +262,7 @@ class DDPMPretrainSettings(TrainingSettings):
         shape = choose_shape(size, *given, small=not machine.gpu)
         base = self.base_channels or shape.channels[0]
         if self.image_size is None:
-            size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
+            size = nearest_size(size, shape.stride)
         return replace(
             basics,
             image_size=size,

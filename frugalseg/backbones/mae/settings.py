@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+from frugalseg.features.sizes import nearest_size
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
+from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -137,7 +138,7 @@ class MAEPretrainSettings(TrainingSettings):
         size, usual = basics.image_size, usual_shape(basics.image_size, small=not machine.gpu)
         patch = self.patch or usual.patch
         if self.image_size is None:
-            size = nearest_multiple(size[0], patch), nearest_multiple(size[1], patch)
+            size = nearest_size(size, patch)
         check_size(size, patch, self.mask_ratio)
         smallest_crop = self.smallest_crop or (1.0 if self.crop else SMALLEST_CROP)
         return replace(
@@ -197,7 +198,7 @@ def usual_shape(size: tuple[int, int], small: bool = False) -> UsualShape:
 def check_size(size: tuple[int, int], patch: int, mask_ratio: float) -> None:
     """Raise `InputError` unless `size` is cut into patches of which some can be hidden and some shown."""
     if size[0] % patch or size[1] % patch:
-        fitting = f"{nearest_multiple(size[0], patch)}x{nearest_multiple(size[1], patch)}"
+        fitting = "{}x{}".format(*nearest_size(size, patch))
         raise InputError(
             f"image_size {size[0]}x{size[1]}: the sides must be multiples of {patch}, the patch; give {fitting}"
         )

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape, choose_shape
+from frugalseg.features.sizes import nearest_size
 from frugalseg.pretraining.machine import Machine
-from frugalseg.pretraining.settings import TrainingSettings, nearest_multiple
+from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -181,7 +182,7 @@ class SwAVPretrainSettings(TrainingSettings):
         size, given = basics.image_size, (self.width, self.depths, self.block, self.stem_stride)
         shape = choose_shape(size, *given, small=not machine.gpu)
         if self.image_size is None:
-            size = (nearest_multiple(size[0], shape.stride), nearest_multiple(size[1], shape.stride))
+            size = nearest_size(size, shape.stride)
         return replace(
             basics,
             image_size=size,

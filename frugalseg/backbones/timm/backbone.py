@@ -29,6 +29,7 @@ from frugalseg.backbones.timm.network import (
 from frugalseg.backbones.timm.settings import TimmOptions
 from frugalseg.backbones.timm.shapes import measure
 from frugalseg.backbones.weights import load_strictly, read_tensors, require_fitting
+from frugalseg.features.sizes import nearest_size
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -79,9 +80,8 @@ class TimmBackbone(Backbone):
         self.taps, self.only_size = measure(network, layers, design.input_size)
         self.stride = max(tap.stride for tap in self.taps)
         self.magnification = magnification or (MAGNIFIED if self.is_pyramid and self.only_size is None else 1)
-        sides = (self.magnification * side for side in design.input_size)
-        height, width = (max(1, round(side / self.stride)) * self.stride for side in sides)
-        self.native_size = (height, width)
+        height, width = (self.magnification * side for side in design.input_size)
+        self.native_size = nearest_size((height, width), self.stride)
         self.fixed_size = None if self.only_size is None else self.native_size
         self.register_buffer("mean", torch.tensor(design.config["mean"])[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(design.config["std"])[:, None, None], persistent=False)

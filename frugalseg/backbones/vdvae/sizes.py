@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from frugalseg.pretraining.settings import nearest_multiple
+from frugalseg.features.sizes import nearest_size as nearest_of
 
 COARSEST = 4
 """The shorter side is halved until it has fewer than twice as many values."""
@@ -36,7 +36,7 @@ def halvings(size: tuple[int, int]) -> int:
 def nearest_size(size: tuple[int, int]) -> tuple[int, int]:
     """The size nearest to `size` whose sides can be halved as often as it is."""
     unit = 2 ** halvings(size)
-    nearest = nearest_multiple(size[0], unit), nearest_multiple(size[1], unit)
+    nearest = nearest_of(size, unit)
     # The shorter side may have grown until it is halved once more.
     return nearest if nearest == size else nearest_size(nearest)
 

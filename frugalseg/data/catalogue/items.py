@@ -26,12 +26,17 @@ class Remote:
     Attributes:
         path: where it lies below the address of a mirror.
         url: its published address.
-        size: in words, where it is known.
+        megabytes: that it takes, about; None where that is not known.
     """
 
     path: str
     url: str
-    size: str = ""
+    megabytes: int | None = None
+
+    @property
+    def size(self) -> str:
+        """In words; "" where it is not known."""
+        return "" if self.megabytes is None else megabytes_text(self.megabytes)
 
     @property
     def is_archive(self) -> bool:
@@ -68,7 +73,7 @@ class Item:
     benchmark: str = ""
 
 
-DATASETS = Remote(f"datasets{ARCHIVE}", f"{PUBLISHED}/datasets{ARCHIVE}", "47 MB")
+DATASETS = Remote(f"datasets{ARCHIVE}", f"{PUBLISHED}/datasets{ARCHIVE}", 47)
 """All six benchmarks."""
 
 TRAINED_ON = {
@@ -90,13 +95,13 @@ NETWORKS = {
 LICENSES = {"ddpm": "MIT", "swav": "MIT, CC BY-NC 4.0", "swav_w2": "MIT, CC BY-NC 4.0", "mae": "MIT, CC BY-NC 4.0"}
 """That of the code that a checkpoint was published with, and that of the code it was trained with, where it is another
 one."""
-DIFFUSION_SIZE = "2.2 GB"
+DIFFUSION_MEGABYTES = 2200
 """The UNet's 553 million numbers in float32."""
 
 SAMPLES = 50_000
 """Images of each synthetic set."""
-SETS = {"synthetic_ddpm": ("ddpm", "7 GB"), "synthetic_gan": ("gan", "")}
-"""The first part of a synthetic set's name: its folder in the published addresses, and its size."""
+SETS = {"synthetic_ddpm": ("ddpm", 7000), "synthetic_gan": ("gan", None)}
+"""The first part of a synthetic set's name: its folder in the published addresses, and its megabytes."""
 
 
 def _benchmarks() -> list[Item]:
@@ -114,7 +119,7 @@ def _checkpoints() -> list[Item]:
             path = f"models/{kind}_checkpoints/{name}{suffix}"
             guided = kind == "ddpm" and name != "ffhq"
             url = f"{GUIDED_DIFFUSION}/{name}{suffix}" if guided else f"{PUBLISHED}/{path}"
-            remote = Remote(path, url, DIFFUSION_SIZE if kind == "ddpm" else "")
+            remote = Remote(path, url, DIFFUSION_MEGABYTES if kind == "ddpm" else None)
             place, what = f"checkpoints/{kind}/{name}{suffix}", f"{network}, {images}"
             found.append(Item(f"{kind}/{name}", "checkpoint", what, remote, place, LICENSES[kind], family))
     return found
@@ -122,15 +127,20 @@ def _checkpoints() -> list[Item]:
 
 def _sets() -> list[Item]:
     found = []
-    for kind, (folder, size) in SETS.items():
+    for kind, (folder, megabytes) in SETS.items():
         for benchmark in (each for each in BENCHMARKS.values() if each.generated):
             path = f"synthetic-datasets/{folder}/{benchmark.name}{ARCHIVE}"
-            remote = Remote(path, f"{PUBLISHED}/{path}", size)
+            remote = Remote(path, f"{PUBLISHED}/{path}", megabytes)
             method = {"ddpm": "DatasetDDPM", "gan": "DatasetGAN"}[folder]
             what = f"{SAMPLES:,} generated images of {method}".replace(",", " ")
             place, name = f"synthetic/{folder}/{benchmark.name}", f"{kind}/{benchmark.name}"
             found.append(Item(name, "set", what, remote, place, "MIT", benchmark=benchmark.name))
     return found
+
+
+def megabytes_text(megabytes: int) -> str:
+    """Megabytes as people read them."""
+    return f"{megabytes} MB" if megabytes < 1000 else f"{megabytes / 1000:.3g} GB"
 
 
 ITEMS = {item.name: item for item in (*_benchmarks(), *_checkpoints(), *_sets())}

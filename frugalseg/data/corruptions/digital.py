@@ -1,6 +1,7 @@
 """What is lost when images are scaled, stored, stretched and developed."""
 
 import io
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ PIXELATE = (0.6, 0.5, 0.4, 0.3, 0.25)
 """Of the sides."""
 JPEG = (25, 18, 15, 10, 7)
 """Qualities."""
+JPEG_SIDE = 8192
+"""Pixels of a side that are stored at once: a JPEG file has at most 65 500. A multiple of its blocks."""
 SATURATE = ((0.3, 0.0), (0.1, 0.0), (2.0, 0.0), (5.0, 0.1), (20.0, 0.2))
 """What saturation is multiplied by, and raised by."""
 
@@ -63,9 +66,13 @@ def jpeg_compression(image: Values, severity: int, generator: np.random.Generato
     """Stored as JPEG of low quality; channels that are not three, each alone."""
 
     def stored(picture: Image.Image) -> Image.Image:
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=JPEG[severity - 1])
-        return Image.open(file)
+        found = Image.new(picture.mode, picture.size)
+        for left, top in product(range(0, picture.width, JPEG_SIDE), range(0, picture.height, JPEG_SIDE)):
+            file = io.BytesIO()
+            area = (left, top, min(left + JPEG_SIDE, picture.width), min(top + JPEG_SIDE, picture.height))
+            picture.crop(area).save(file, "JPEG", quality=JPEG[severity - 1])
+            found.paste(Image.open(file), area)
+        return found
 
     return as_values([stored(picture) for picture in pictures(image)])
 

@@ -133,7 +133,7 @@ def test_save_load_and_random_weights(backbone, tmp_path):
 
 
 def test_a_size_that_the_strides_do_not_divide(backbone):
-    with pytest.raises(ValueError, match="15x24 does not fit a network of stride 2"):
+    with pytest.raises(ValueError, match="15x24 does not fit a network of stride 2; resize it to 16x24"):
         backbone(images(size=(15, 24)))
 
 

@@ -81,6 +81,14 @@ def test_jpeg_is_that_of_the_library(tmp_path):
     assert np.array_equal(by("jpeg_compression-3", image), np.asarray(Image.open(tmp_path / "a.jpg")))
 
 
+def test_jpeg_of_an_image_that_is_wider_than_a_jpeg_can_be():
+    image = np.tile(picture(16, 64), (1, 1100, 1))
+    assert image.shape[1] > 65500
+    found = by("jpeg_compression-3", image)
+    assert np.array_equal(found[:, :8000], by("jpeg_compression-3", image[:, :8192])[:, :8000])
+    assert np.array_equal(found[:, 1024:2048], found[:, -2048:-1024])
+
+
 def test_contrast_keeps_the_mean_and_a_flat_image():
     image = picture(64, 48)
     weak = by("contrast-5", image).astype(float)
