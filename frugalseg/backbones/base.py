@@ -22,9 +22,9 @@ from frugalseg.backbones.registry import (
 from frugalseg.data.catalogue.items import checkpoint_item
 from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.features.feature_maps import FeatureMaps
-from frugalseg.features.sizes import nearest_size
+from frugalseg.features.sizes import Size, nearest_size
 from frugalseg.features.taps import Tap
-from frugalseg.features.windows import Size, Window, mirrored, windows
+from frugalseg.features.windows import Window, mirrored, windows
 from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ class MapFiles:
         self.paths = [folder / f"{number:03d}-{tap.name}.f16" for number, tap in enumerate(taps)]
         layout = json.dumps([[(t.name, t.channels, t.stride) for t in taps], [list(size) for size in networks]])
         self.images = len(networks)
+        self.mapped: list[mmap.mmap] = []
         self.key = {"key": layout} | ({"made_from": made_from} if made_from else {})
 
     def open(self, shapes: Sequence[tuple[int, int]]) -> tuple[list[Tensor], int]:
@@ -57,7 +59,21 @@ class MapFiles:
             if not done:
                 self._clear()
             raise
-        return [mapped(path, shape) for path, shape in zip(self.paths, shapes, strict=True)], done
+        self.mapped = [mapped(path) for path in self.paths]
+        rows = [
+            torch.frombuffer(file, dtype=torch.float16).view(shape)
+            for file, shape in zip(self.mapped, shapes, strict=True)
+        ]
+        return rows, done
+
+    def release(self) -> None:
+        """Give the memory back that holds what was written and read so far; the files, and so the tensors, keep it.
+
+        Otherwise all that was ever touched counts as this process's memory, although the system may take it away.
+        """
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for file in self.mapped:
+                file.madvise(mmap.MADV_DONTNEED)
 
     def note(self, done: int) -> None:
         """Write down that the maps of the first `done` images are there."""
@@ -103,6 +119,7 @@ def reserve(path: Path, size: int) -> None:
             # Anything else: this file system cannot reserve space.
 
 
-def mapped(path: Path, shape: tuple[int, int]) -> Tensor:
-    """A file as a float16 tensor of `shape`; writing to it writes to the file."""
-    return torch.from_file(str(path), shared=True, size=shape[0] * shape[1], dtype=torch.float16).view(shape)
+def mapped(path: Path) -> mmap.mmap:
+    """A file as memory; writing to it writes to the file."""
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)

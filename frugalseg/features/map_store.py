@@ -49,10 +49,18 @@ class MapView:
         networks: (I, 2) int64, the (h, w) that the network sees of each image.
         rows: (R, C) float16 for each tap, the rows of all images of the store.
         grids: for each tap, where the maps of the images lie among its rows.
+        files: that hold the rows; None where they are in memory.
     """
 
-    def __init__(self, taps: Sequence[Tap], networks: Tensor, rows: Sequence[Tensor], grids: Sequence[Grids]) -> None:
-        self.taps, self.networks = tuple(taps), networks
+    def __init__(
+        self,
+        taps: Sequence[Tap],
+        networks: Tensor,
+        rows: Sequence[Tensor],
+        grids: Sequence[Grids],
+        files: MapFiles | None = None,
+    ) -> None:
+        self.taps, self.networks, self.files = tuple(taps), networks, files
         self.rows, self.grids = tuple(rows), tuple(grids)
 
     def __len__(self) -> int:
@@ -90,6 +98,7 @@ class MapView:
             self.networks,
             [self.rows[p] for p in places],
             [self.grids[p] for p in places],
+            self.files,
         )
 
     def subset(self, images: Sequence[int]) -> "MapView":
@@ -100,7 +109,12 @@ class MapView:
         """
         index = torch.tensor(list(images), dtype=torch.int64)
         grids = {each: each.of(index) for each in set(self.grids)}
-        return MapView(self.taps, self.networks[index], self.rows, [grids[each] for each in self.grids])
+        return MapView(self.taps, self.networks[index], self.rows, [grids[each] for each in self.grids], self.files)
+
+    def release(self) -> None:
+        """Give the memory back that holds what was read or written so far, where files hold it as well."""
+        if self.files is not None:
+            self.files.release()
 
     def maps(self, image: int) -> FeatureMaps:
         """The maps of one image, (1, C, h, w) float16 each; `FeatureMaps.size` is what the network sees.
@@ -171,12 +185,12 @@ class MapStore(MapView):
         sizes = torch.tensor(list(networks), dtype=torch.int64).view(-1, 2)
         grids = grids_of(shapes_of(taps, networks, map_sizes))
         shapes = [(int(each.shapes.prod(1).sum()), tap.channels) for each, tap in zip(grids, taps, strict=True)]
-        self._files = None if folder is None else MapFiles(folder, taps, sizes.tolist(), made_from)
-        if self._files is None:
+        files = None if folder is None else MapFiles(folder, taps, sizes.tolist(), made_from)
+        if files is None:
             rows, self.done = [torch.empty(shape, dtype=torch.float16) for shape in shapes], 0
         else:
-            rows, self.done = self._files.open(shapes)
-        super().__init__(taps, sizes, rows, grids)
+            rows, self.done = files.open(shapes)
+        super().__init__(taps, sizes, rows, grids, files)
 
     @property
     def complete(self) -> bool:
@@ -190,8 +204,9 @@ class MapStore(MapView):
             # In bfloat16 the limit itself would be rounded to a number that half precision lacks.
             rows[first : first + count] = values[0].flatten(1).t().float().clamp(-LARGEST_HALF, LARGEST_HALF)
         self.done = image + 1
-        if self._files is not None:
-            self._files.note(self.done)
+        if self.files is not None:
+            self.files.note(self.done)
+            self.files.release()
 
 
 def shapes_of(

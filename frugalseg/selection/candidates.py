@@ -6,7 +6,7 @@ from typing import Any
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.registry import JOIN, WITHOUT_CHECKPOINT
-from frugalseg.features.windows import Size
+from frugalseg.features.sizes import Size
 from frugalseg.segmenter import Segmenter
 
 LARGER = 1.5

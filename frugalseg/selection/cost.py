@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from frugalseg.features.windows import Size
+from frugalseg.features.sizes import Size
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.flops import flop_counter
 

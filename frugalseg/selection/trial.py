@@ -76,12 +76,15 @@ class Trial:
             seed=self.seed if seed is None else seed,
             device=self.segmenter.device,
         )
+        self.extraction.store.release()
         return classifier.to(self.segmenter.device)
 
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""
         found = ConfusionMatrix(self.num_classes)
-        return found.update(self.targets[image], self.labels(image, predictor).cpu().numpy())
+        found.update(self.targets[image], self.labels(image, predictor).cpu().numpy())
+        self.extraction.store.release()
+        return found
 
     def labels(self, image: int, predictor: EnsemblePredictor) -> Tensor:
         """(H, W) uint8: an image as `Segmenter.predict_positions` labels it, from the stored maps."""

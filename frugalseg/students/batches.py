@@ -11,7 +11,8 @@ from torch import Tensor
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.example import Example
-from frugalseg.features.windows import Size, Window, cut, fitted_size
+from frugalseg.features.sizes import Size
+from frugalseg.features.windows import Window, cut, fitted_size
 from frugalseg.training.stream import SAMPLE, Order, StepStream, random_numbers
 
 PROBED = 64

@@ -173,3 +173,22 @@ def test_maps_beyond_half_precision_stay_finite() -> None:
     store.put(0, FeatureMaps([values.view(1, 1, 2, 2)], (4, 4)))
     found = store.maps(0).maps[0]
     assert found.isfinite().all() and found.max() == 65504 and found.min() == -65504
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells which file takes how much memory")
+def test_maps_in_files_stay_in_memory_only_while_they_are_used(tmp_path: Path) -> None:
+    tap, size, images = Tap("wide", 64, 1), (64, 64), 16
+    store = MapStore([tap], [size] * images, tmp_path)
+    for image in range(images):
+        store.put(image, FeatureMaps([torch.full((1, 64, *size), float(image))], size))
+    file = str(next(tmp_path.glob("*.f16")))
+
+    def megabytes() -> float:
+        parts = Path("/proc/self/smaps").read_text().split(file)[1:]
+        return sum(int(part.split("Rss:")[1].split()[0]) for part in parts) / 1024
+
+    assert megabytes() == 0
+    view = store.select(["wide"]).subset([3, 5])
+    assert view.maps(1).maps[0].mean() == 5 and 0.5 <= megabytes() <= 2  # of 8
+    view.release()
+    assert megabytes() == 0 and view.maps(0).maps[0].mean() == 3

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from frugalseg.backbones.base import Backbone, backbone_class, load_backbone, load_saved_backbone
 from frugalseg.backbones.combined.settings import CombinedOptions
 from frugalseg.backbones.registry import BACKBONE, JOIN, Checkpoint, combination, family_named
+from frugalseg.features.sizes import Size
 from frugalseg.features.taps import Place, Tap
-from frugalseg.features.windows import Size, Window, fitted_size, interpolated_batch, windows, without_margin
+from frugalseg.features.windows import Window, fitted_size, interpolated_batch, windows, without_margin
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 

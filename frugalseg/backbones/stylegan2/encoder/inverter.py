@@ -10,7 +10,7 @@ from torch.nn import functional
 from frugalseg.backbones.stylegan2.encoder.network import Encoder
 from frugalseg.backbones.stylegan2.network.discriminator import Discriminator
 from frugalseg.backbones.stylegan2.network.generator import Generator
-from frugalseg.features.windows import Size
+from frugalseg.features.sizes import Size
 from frugalseg.support.errors import InputError
 
 
