@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import frugalseg
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone, segmenter
@@ -280,6 +281,11 @@ def test_models_that_are_none(tmp_path, fitted):
         Segmenter.from_pretrained(tmp_path / "network")
     fitted.save_pretrained(tmp_path / "model")
     file = tmp_path / "model" / "classifier.safetensors"
+    tensors = load_file(file)
+    tensors["linear2.weight"][0, 0, 0] = float("nan")
+    save_file(tensors, file)
+    with pytest.raises(InputError, match=r"the classifier's linear2\.weight holds values that are no numbers \(NaN\)"):
+        Segmenter.from_pretrained(tmp_path / "model")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputError, match=r"classifier\.safetensors: a damaged model \(damaged"):
         Segmenter.from_pretrained(tmp_path / "model")

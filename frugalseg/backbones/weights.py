@@ -15,12 +15,14 @@ from frugalseg.backbones.limits import at_most
 from frugalseg.backbones.registry import family_with
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+from frugalseg.support.numbers import has_nan
 from frugalseg.support.paths import as_path
 from frugalseg.support.text import brief, listing
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
 LISTED, LONGEST_NAME = 3, 40
 ANOTHER = "is it the checkpoint of another network?"
+NAN = "did its training fail, or is the file damaged? give another one"
 REPEATS = 4
 """Tensors may share memory, as tied weights do; all together hold at most so many times the bytes of their file."""
 HARMLESS: list[Any] = [argparse.Namespace]
@@ -202,6 +204,9 @@ def require_fitting(network: nn.Module, tensors: Mapping[str, Tensor], source: s
     odd = [k for k in own if own[k].is_floating_point() and not tensors[k].is_floating_point()]
     if odd:
         raise FileError(source, f"has {tensors[odd[0]].dtype} numbers in {_shown(odd[0])}", ANOTHER)
+    empty = [k for k in own if has_nan(tensors[k])]
+    if empty:
+        raise FileError(source, f"holds values that are no numbers (NaN) in {names(empty)}", NAN)
 
 
 def require_names(wanted: Iterable[str], found: Iterable[str], source: str | Path) -> None:

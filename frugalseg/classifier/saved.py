@@ -7,6 +7,7 @@ from torch import Tensor
 
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.features.taps import Tap
+from frugalseg.support.numbers import has_nan
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ def saved_classifier(shape: ClassifierShape, tensors: Mapping[str, Tensor]) -> P
     kind = tensors["feature_mean"].dtype
     if not kind.is_floating_point or any(values.dtype != kind for values in tensors.values()):
         raise ValueError("the classifier's tensors are of several kinds of numbers")
+    empty = [name for name, values in tensors.items() if has_nan(values)]
+    if empty:
+        raise ValueError(f"the classifier's {empty[0]} holds values that are no numbers (NaN)")
     classifier = PixelClassifier(shape.channels, shape.num_classes, shape.members, shape.hidden)
     classifier.load_state_dict(dict(tensors))
     return classifier.eval()

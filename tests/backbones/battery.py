@@ -16,6 +16,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from frugalseg.backbones import load_saved_backbone
 from frugalseg.backbones.drawing import pixels_of
@@ -99,6 +100,18 @@ class BackboneChecks:
         batch = images(backbone, self.smallest, self.smallest + 2)
         for a, b in zip(backbone(batch).maps, again(batch).maps, strict=True):
             assert torch.equal(a, b)
+
+    def test_weights_that_are_no_numbers_are_refused(self, backbone, tmp_path):
+        backbone.save_pretrained(tmp_path)
+        files = sorted(tmp_path.rglob("*.safetensors"))
+        assert bool(files) == self.weighted
+        for file in files[:1]:
+            tensors = load_file(file)
+            name = max(tensors, key=lambda name: tensors[name].is_floating_point() and tensors[name].numel())
+            tensors[name].view(-1)[-1] = float("nan")
+            save_file(tensors, file)
+            with pytest.raises(InputError, match=r"no numbers \(NaN\)"):
+                load_saved_backbone(tmp_path)
 
     def test_random_weights_follow_the_seed_and_nothing_else(self, backbone):
         if not self.weighted:

@@ -67,6 +67,8 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
         with quiet_diffusers():
             scheduler = DDPMScheduler.from_config(modest_config(DDPMScheduler, name, "scheduler"))
             unet = load_unet(name)
+    except FileError:
+        raise
     except InputError as error:
         raise FileError(name, f"cannot be read as a diffusers pipeline ({brief(error)})", COPY) from None
     except Exception as error:  # diffusers and the Hub client raise a dozen kinds; each means the same to the user

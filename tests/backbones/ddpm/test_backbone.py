@@ -180,7 +180,7 @@ def test_a_truncated_pipeline_folder(tiny_ddpm, tmp_path):
     shutil.copytree(tiny_ddpm, tmp_path / "cut")
     weights = next((tmp_path / "cut" / "unet").glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match="cut: cannot be read as a diffusers pipeline"):
+    with pytest.raises(InputError, match=r"cut/unet/\w+\.safetensors: damaged or truncated safetensors file"):
         load_backbone("ddpm", tmp_path / "cut")
 
 
