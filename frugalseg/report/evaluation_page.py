@@ -17,7 +17,7 @@ CONVENTIONS = (
     "paper's counting differs: a prediction on an unannotated pixel enlarges its class's union, and a class that never "
     "occurs counts as 0."
 )
-INTERVAL = "a 95 % interval by resampling the images; it takes each of them for an independent sample"
+INTERVAL = "95 % interval, by resampling the images; it holds if they were taken independently of each other"
 UNCERTAINTY = (
     "certain to uncertain, in nats: how much the members of the ensemble disagree (Jensen-Shannon divergence); of a "
     "student, which is one network, the entropy of its answer"
@@ -66,7 +66,7 @@ def _metrics(page: Page, evaluation: Evaluation) -> None:
     )
     if interval is not None:
         low, high = map(per_cent, interval)
-        page.text(f"{low} to {high} % mIoU can be expected on other images of the same kind ({INTERVAL}).")
+        page.text(f"On other images of the same kind, a mIoU of {low} to {high} % can be expected ({INTERVAL}).")
     page.text(CONVENTIONS)
 
 
