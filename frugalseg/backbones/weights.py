@@ -25,6 +25,8 @@ ANOTHER = "is it the checkpoint of another network?"
 NAN = "did its training fail, or is the file damaged? give another one"
 REPEATS = 4
 """Tensors may share memory, as tied weights do; all together hold at most so many times the bytes of their file."""
+AT_ONCE = 2**27
+"""Bytes after which a file is opened anew."""
 HARMLESS: list[Any] = [argparse.Namespace]
 """Classes, beside tensors and plain data, that a torch file may hold: the settings beside published weights; unused."""
 Network = TypeVar("Network", bound=nn.Module)
@@ -80,14 +82,27 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, "pt") as file:
-            names_there = list(file.keys())
-        for name in names_there:
-            # Opened for each, for what is read through one opening stays in memory until it ends.
-            with safe_open(path, "pt") as file:
-                tensors[name] = file.get_tensor(name).clone()
+            left = list(file.keys())
+        while left:
+            left = _read_some(path, left, tensors)
     except Exception as error:  # headers that lie make the library fail in many ways
         raise _damaged(path, "safetensors file", error) from None
     return tensors
+
+
+def _read_some(path: Path, left: list[str], tensors: dict[str, Tensor]) -> list[str]:
+    """Read some of the tensors that are left, and say which are left then.
+
+    What is read through one opening of the file stays in memory until it ends, beside the tensors.
+    """
+    nbytes = 0
+    with safe_open(path, "pt") as file:
+        for number, name in enumerate(left, 1):
+            tensors[name] = file.get_tensor(name).clone()
+            nbytes += tensors[name].nbytes
+            if nbytes > AT_ONCE:
+                return left[number:]
+    return []
 
 
 def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
