@@ -258,10 +258,11 @@ class Backbone(nn.Module, ABC):
             The maps of the batch, which carry no gradients; `FeatureMaps.size` is (H, W).
 
         Raises:
-            ValueError: the network does not take images of this size.
+            ValueError: no such batch, or the network does not take images of this size.
             InputError: the family reads no images.
         """
         self.require_reading()
+        self.check_batch(images)
         images = images if surrounded else mirrored(images, self.margin)
         size = (images.shape[-2] - 2 * self.margin, images.shape[-1] - 2 * self.margin)
         self.check_size(size)
@@ -279,6 +280,15 @@ class Backbone(nn.Module, ABC):
         weights = next(self.parameters(), None)
         if weights is not None and weights.dtype == torch.bfloat16 and slow_in_bf16(weights.device.type, "bf16"):
             warn_of_slow_bf16()
+
+    def check_batch(self, images: object) -> None:
+        """Raise `ValueError` unless images are a batch as `forward` takes them; their size is another question."""
+        if not isinstance(images, Tensor):
+            raise ValueError(f"a {type(images).__name__} is no batch of images; give a tensor")
+        if images.dim() != 4 or not len(images) or images.shape[1] != self.in_channels:
+            raise ValueError(f"a tensor {tuple(images.shape)} is no batch of images (B, {self.in_channels}, H, W)")
+        if not images.is_floating_point():
+            raise ValueError(f"images of {images.dtype}: values from 0 to 1 are needed; divide by 255")
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise `ValueError` unless the network takes images of (height, width)."""

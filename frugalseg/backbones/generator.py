@@ -42,6 +42,9 @@ class ImageGenerator(Protocol):
 
         Args:
             seeds: one for each image, in [0, 2**32). Image i and its maps depend on ``seeds[i]`` alone, up to rounding.
+
+        Raises:
+            InputError: no seeds, or something that is none.
         """
 
     def settings(self) -> dict[str, Any]:

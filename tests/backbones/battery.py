@@ -77,6 +77,12 @@ class BackboneChecks:
             assert backbone.stride == 1
             assert backbone.fixed_size is None
 
+    def test_what_is_no_batch_of_images_is_refused(self, backbone):
+        batch = images(backbone)
+        for wrong in (batch[0], batch[:0], batch.repeat(1, 20, 1, 1), batch.numpy(), [batch], (255 * batch).byte()):
+            with pytest.raises(ValueError, match="images"):
+                backbone(wrong)
+
     def test_a_fixed_size_is_the_native_one_and_the_only_one(self, backbone):
         if backbone.fixed_size is not None:
             height, width = backbone.fixed_size
@@ -188,6 +194,14 @@ class DrawingChecks:
         for tap, size, values in zip(backbone.taps, sizes, drawn.maps.maps, strict=True):
             assert values.shape == (2, tap.channels, *size)
             assert values.isfinite().all() and values.std() > 0 and not values.requires_grad
+
+    def test_seeds_are_whole_numbers_of_any_type(self, generator):
+        expected = generator.draw([3, 4]).images
+        for seeds in (np.array([3, 4]), torch.tensor([3, 4]), range(3, 5), [np.int64(3), np.uint8(4)]):
+            assert torch.equal(generator.draw(seeds).images, expected)
+        for wrong in ([], None, ["a"], [1.5], [True], [[1]], [-1], [2**64], "12"):
+            with pytest.raises(InputError, match=r"seeds .*: give a list of one for each image"):
+                generator.draw(wrong)
 
     def test_an_image_depends_on_its_seed_alone(self, generator):
         both, alone, again = generator.draw([3, 4]), generator.draw([4]), generator.draw([4])

@@ -81,7 +81,10 @@ def save_network(network: ALAE, folder: Path) -> None:
 
 def _from_folder(folder: Path) -> ALAE:
     config = saved.read_config(folder, "alae")
-    shape = from_json(Shape, {name: value for name, value in config.items() if name != "family"})
+    try:
+        shape = from_json(Shape, {name: value for name, value in config.items() if name != "family"})
+    except InputError as error:
+        raise FileError(folder / CONFIG, brief(error, 120), "train the network again, or get the folder anew") from None
     network = network_of(saved.read_weights(folder), folder / saved.WEIGHTS)
     # No tensor tells of a largest width that no layer reaches.
     if network.shape != replace(shape, most=shape.channels(-1)):

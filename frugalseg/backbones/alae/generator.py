@@ -11,6 +11,7 @@ from frugalseg.backbones.alae.network import colors
 from frugalseg.backbones.alae.noise import STEADY, Noise, given_noise
 from frugalseg.backbones.alae.settings import ALAEGeneration
 from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.training.stream import seeded_noise
 
@@ -46,12 +47,12 @@ class ALAEGenerator:
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """(N, latent) float32 on the CPU: z of each seed."""
-        return seeded_noise(seeds, (self.backbone.network.shape.latent,))
+        return seeded_noise(checked_seeds(seeds), (self.backbone.network.shape.latent,))
 
     @torch.inference_mode()
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`."""
-        backbone, network = self.backbone, self.backbone.network
+        seeds, backbone, network = checked_seeds(seeds), self.backbone, self.backbone.network
         codes = network.mapping_fl(self.latents(seeds).to(backbone.device))
         styles = network.styles(codes, self.options.truncation, self.options.truncated_styles)
         top = network.shape.layers - 1

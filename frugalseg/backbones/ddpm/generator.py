@@ -12,6 +12,7 @@ from frugalseg.backbones.ddpm.samplers import sample
 from frugalseg.backbones.ddpm.settings import DDPMGeneration
 from frugalseg.backbones.ddpm.timesteps import choose_timesteps
 from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.support.precision import dtype_of
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 
@@ -46,7 +47,7 @@ class DDPMGenerator:
 
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`."""
-        options = self.options
+        seeds, options = checked_seeds(seeds), self.options
         images = sample(
             self.denoise,
             seeds,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.backbones.stylegan2.settings import StyleGAN2Generation
 from frugalseg.features.feature_maps import FeatureMaps
 
@@ -33,13 +34,13 @@ class StyleGAN2Generator:
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """(N, Z) float32 on the CPU: the normal numbers z of the images of `seeds`."""
-        return torch.cat([self._z(_numbers(seed)) for seed in seeds])
+        return torch.cat([self._z(_numbers(seed)) for seed in checked_seeds(seeds)])
 
     @torch.inference_mode()
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`. The random numbers are drawn on the CPU: they are the same on all devices."""
         device, mapping = self.maps_of.device, self.maps_of.network.mapping
-        numbers = [_numbers(seed) for seed in seeds]
+        numbers = [_numbers(seed) for seed in checked_seeds(seeds)]
         z = torch.cat([self._z(each) for each in numbers])
         noise = self._noise(numbers)
         ws = mapping(z.to(device), self.options.truncation)

@@ -23,6 +23,7 @@ from frugalseg.backbones.weights import foreign, network_with, read_tensors
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
 from frugalseg.support.text import brief
 
 WRAPPED = "module."
@@ -66,7 +67,7 @@ def load_network(path: str | Path, options: VDVAEOptions | None = None) -> VDVAE
         InputError: nothing there, a damaged file, the checkpoint of another network, or options for a folder, which
             says all of itself.
     """
-    path, layout = Path(path), None
+    path, layout = as_path(path, "checkpoint"), None
     if path.is_dir():
         given = [name for name in FOR_FILES if options is not None and getattr(options, name) is not None]
         if given:

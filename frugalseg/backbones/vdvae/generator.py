@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.backbones.vdvae.logistic import Mixture
 from frugalseg.backbones.vdvae.network import drawn_from_prior, noise_size, split_noise
 from frugalseg.backbones.vdvae.pixels import to_images
@@ -42,7 +43,7 @@ class VDVAEGenerator:
     @torch.inference_mode()
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`."""
-        backbone, network = self.backbone, self.backbone.network
+        seeds, backbone, network = checked_seeds(seeds), self.backbone, self.backbone.network
         noise, uniform = self.numbers(seeds)
         latent = drawn_from_prior(split_noise(noise.to(backbone.device), network.shape), self.options.temperature)
         steps = network.decoder.walk(len(seeds), None, latent)

@@ -224,7 +224,8 @@ def test_files_and_folders_that_are_none(folder, tmp_path):
         load_backbone("alae")
     for change, message in (
         ({"start": 8}, "but the weights are of"),
-        ({"start": "4"}, "start"),
+        ({"start": "4"}, r"config\.json: start"),
+        ({"layers": 13}, r"config\.json: layers is 13"),
         ({"family": "mae"}, "of another family"),
     ):
         config = {"family": "alae", **asdict(TINY), **change}

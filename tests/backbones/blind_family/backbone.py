@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones import Backbone, saved
 from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.backbones.weights import load_strictly
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.taps import Tap
@@ -67,7 +68,8 @@ class PaintGenerator:
         self.maps_of, self.options, self.size = backbone, options, SIZE
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        return torch.stack([torch.randn(LATENT, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
+        numbers = map(torch.Generator().manual_seed, checked_seeds(seeds))
+        return torch.stack([torch.randn(LATENT, generator=each) for each in numbers])
 
     @torch.inference_mode()
     def draw(self, seeds: Sequence[int]) -> Drawn:

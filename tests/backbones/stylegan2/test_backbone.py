@@ -145,7 +145,7 @@ def test_nothing_to_load(tmp_path, folder):
         load_backbone("stylegan2", folder / "discriminator")
 
 
-@pytest.mark.parametrize("clamp", ['"a"', "-1", "true", "1e999"])
+@pytest.mark.parametrize("clamp", ['"a"', "-1", "true", "1e999", "[1]"])
 def test_a_config_that_was_changed(clamp, folder, tmp_path):
     save_generator(small_generator(), tmp_path)
     config = tmp_path / "config.json"

@@ -88,7 +88,7 @@ def is_pickle(path: Path) -> bool:
 def clamp_in(config: Mapping[str, Any], folder: Path) -> float | None:
     """Where activations are cut off, from the ``config.json`` of a folder of ours."""
     clamp = config.get("clamp")
-    if clamp is not None and not POSITIVE.holds(clamp):
+    if clamp is not None and (isinstance(clamp, list) or not POSITIVE.holds(clamp)):
         raise FileError(folder / CONFIG, f"clamp is {quoted(clamp)}", "is it damaged?")
     return None if clamp is None else float(clamp)
 

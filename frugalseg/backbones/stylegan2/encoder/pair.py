@@ -26,6 +26,8 @@ from frugalseg.backbones.weights import network_with
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
+from frugalseg.support.paths import as_path
+from frugalseg.support.ranges import POSITIVE
 
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 ANOTHER = "is it the checkpoint of another network?"
@@ -45,6 +47,10 @@ class PairConfig:
     group: int = 4
 
     def __post_init__(self) -> None:
+        for name in ("clamp", "discriminator_clamp"):
+            value = getattr(self, name)
+            if value is not None and not POSITIVE.holds(value):
+                raise InputError(f"{name} is {value:g}; give {POSITIVE}")
         if not 1 <= self.group <= 2**16:
             raise InputError(f"group is {self.group}; give a number of images")
 
@@ -58,7 +64,7 @@ def load_inverter(checkpoint: str | Path) -> Inverter:
     Raises:
         InputError: nothing there, a damaged file, the checkpoint of another network, or one without a generator.
     """
-    path = Path(checkpoint)
+    path = as_path(checkpoint, "checkpoint")
     return _of_folder(path) if path.is_dir() else _of_published(read_published(path), path)
 
 

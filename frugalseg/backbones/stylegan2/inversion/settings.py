@@ -6,7 +6,7 @@ from frugalseg.backbones.stylegan2.settings import Layers
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import AMOUNT, SIDE
+from frugalseg.support.ranges import SIDE, Range
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class GANInversionOptions:
     refine: int = option(
         0,
         "The number of steps that improve the code of an image. Each takes about as long as three passes.",
-        within=AMOUNT,
+        within=Range(0, 10_000),
     )
     precision: Precision = option("fp32", "The number format of the networks.")
 

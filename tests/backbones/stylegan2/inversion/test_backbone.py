@@ -135,6 +135,7 @@ def test_an_encoder_alone_is_no_inversion(folder, tmp_path):
         ({"resolutions": (4,), "layers": "conv0"}, "has conv1 alone"),
         ({"layers": "conv2"}, "layers"),
         ({"refine": -1}, "refine is -1"),
+        ({"refine": 100_000}, "refine is 100000; give a whole number from 0 to 10000"),
         ({"precision": "fp8"}, "precision"),
     ],
 )
@@ -148,6 +149,9 @@ def test_options_that_do_not_fit(options, message, folder):
     [
         ({"group": 0}, "group is 0"),
         ({"clamp": "none"}, "clamp"),
+        ({"clamp": 1e308}, r"config\.json: cannot be read \(clamp is 1e\+308"),
+        ({"clamp": -1.0}, "clamp is -1"),
+        ({"discriminator_clamp": 0.0}, "discriminator_clamp is 0"),
         ({"image_size": [64, 64]}, "images of 64x64 for an encoder of images 32 pixels wide"),
         ({"image_size": [24, 32]}, "images of 24x32"),
     ],
