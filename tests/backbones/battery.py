@@ -37,6 +37,14 @@ def images(backbone, rows=4, columns=6, count=2, seed=0):
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
+def same_operations(backbone, some):
+    """Counting the operations of a network by its shapes alone gives as many as counting what it computes."""
+    segmenter, size = Segmenter(backbone), tuple(images(backbone).shape[2:])
+    computed = operations(segmenter, size, computing=True)
+    assert operations(segmenter, size, computing=False) == computed
+    assert (computed > 0) == some
+
+
 class BackboneChecks:
     """Derive, and override the fixture `backbone`; `weighted` is False for a family without weights."""
 
@@ -157,10 +165,7 @@ class BackboneChecks:
         assert load_saved_backbone(tmp_path).taps == one.taps
 
     def test_its_operations_are_counted_without_computing(self, backbone):
-        segmenter, size = Segmenter(backbone), tuple(images(backbone).shape[2:])
-        computed = operations(segmenter, size, computing=True)
-        assert operations(segmenter, size, computing=False) == computed
-        assert (computed > 0) == self.weighted
+        same_operations(backbone, self.weighted)
 
     def test_nothing_is_left_to_train(self, backbone):
         assert not any(values.requires_grad for values in backbone(images(backbone, 4, 4, count=1)).maps)

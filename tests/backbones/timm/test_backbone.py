@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.support.errors import InputError
-from tests.backbones.battery import BackboneChecks, images
+from tests.backbones.battery import BackboneChecks, images, same_operations
 
 RESNET, CONVNEXT, VIT, REGISTERS = "test_resnet", "test_convnext", "test_vit", "vit_small_patch14_reg4_dinov2"
 SWIN, DINOV3 = "swin_tiny_patch4_window7_224", "vit_tiny_patch16_dinov3_qkvb"
@@ -28,6 +28,13 @@ class TestTimm(BackboneChecks):
     )
     def backbone(self, request):
         return load(request.param)
+
+    test_its_operations_are_counted_without_computing = None  # below, for two of them
+
+
+@pytest.mark.parametrize("model", [RESNET, VIT])
+def test_operations_are_counted_without_computing(model):
+    same_operations(load(model), some=True)
 
 
 def plain(backbone, model, **options):
