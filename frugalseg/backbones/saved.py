@@ -1,16 +1,19 @@
 """A network in a folder of its own: ``config.json`` says what it is, ``model.safetensors`` holds its weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from frugalseg.backbones.registry import CONFIG, training_of
 from frugalseg.backbones.weights import read_tensors
+from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json, save_tensors, write_json
+from frugalseg.support.text import brief
 
+Said = TypeVar("Said")
 WEIGHTS = "model.safetensors"
 TORCH_FORMAT = {"format": "pt"}
 """What other libraries expect in the header of a safetensors file that torch wrote."""
@@ -60,6 +63,26 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("family") != family:
         raise FileError(path, f"not of the family {family}", "is it the folder of another family?")
     return config
+
+
+def read_said(folder: Path, family: str, kind: type[Said], names: Iterable[str] | None = None) -> Said:
+    """What the ``config.json`` of a folder says, as a dataclass.
+
+    Args:
+        folder: that `save_network` wrote for `family`.
+        family: see `read_config`.
+        kind: the dataclass.
+        names: of the values that it takes, where they are there; None: all but ``family``.
+
+    Raises:
+        InputError: see `read_config`; or the values are none of `kind`, and the file is named.
+    """
+    config = read_config(folder, family)
+    wanted = config.keys() - {"family"} if names is None else config.keys() & set(names)
+    try:
+        return from_json(kind, {name: config[name] for name in config if name in wanted})
+    except InputError as error:
+        raise FileError(folder / CONFIG, brief(error, 120), "train the network again, or get the folder anew") from None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

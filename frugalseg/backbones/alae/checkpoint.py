@@ -21,7 +21,6 @@ from frugalseg.backbones.weights import (
     read_content,
     require_backed,
 )
-from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -80,11 +79,7 @@ def save_network(network: ALAE, folder: Path) -> None:
 
 
 def _from_folder(folder: Path) -> ALAE:
-    config = saved.read_config(folder, "alae")
-    try:
-        shape = from_json(Shape, {name: value for name, value in config.items() if name != "family"})
-    except InputError as error:
-        raise FileError(folder / CONFIG, brief(error, 120), "train the network again, or get the folder anew") from None
+    shape = saved.read_said(folder, "alae", Shape)
     network = network_of(saved.read_weights(folder), folder / saved.WEIGHTS)
     # No tensor tells of a largest width that no layer reaches.
     if network.shape != replace(shape, most=shape.channels(-1)):

@@ -12,7 +12,6 @@ from pathlib import Path
 from torch import Tensor
 
 from frugalseg.backbones import saved
-from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.vdvae.layout import decoder_places, encoder_places
 from frugalseg.backbones.vdvae.network import VDVAE
 from frugalseg.backbones.vdvae.pixels import Pixels
@@ -20,11 +19,9 @@ from frugalseg.backbones.vdvae.published import PUBLISHED
 from frugalseg.backbones.vdvae.settings import VDVAEOptions
 from frugalseg.backbones.vdvae.shape import VDVAEShape
 from frugalseg.backbones.weights import foreign, network_with, read_tensors
-from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
-from frugalseg.support.text import brief
 
 WRAPPED = "module."
 """How the names begin in files that were saved from several processes."""
@@ -95,11 +92,7 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         InputError: there is no such file, it is of another family, or what it says is impossible.
     """
-    config = saved.read_config(folder, "vdvae")
-    try:
-        return from_json(Layout, {name: value for name, value in config.items() if name != "family"})
-    except InputError as error:
-        raise FileError(folder / CONFIG, brief(error, 120), "train the network again, or get the folder anew") from None
+    return saved.read_said(folder, "vdvae", Layout)
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,12 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from frugalseg.backbones import saved
-from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.stylegan2.encoder.network import Trunk
 from frugalseg.backbones.stylegan2.encoder.published import ENCODER, part, read_published
 from frugalseg.backbones.stylegan2.encoder.shape import trunk_shape
 from frugalseg.backbones.weights import network_with
-from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 
@@ -66,11 +64,7 @@ def load_trunk(checkpoint: str | Path) -> SavedTrunk:
 
 def encoder_config(folder: Path) -> EncoderConfig:
     """What the ``config.json`` of a folder says of the encoder in it; raises `InputError` where it does not."""
-    config = saved.read_config(folder, FAMILY)
-    try:
-        return from_json(EncoderConfig, {name: config.get(name) for name in ("image_size", "first_stride")})
-    except InputError as error:
-        raise FileError(folder / CONFIG, f"cannot be read ({error})", "copy the folder again") from None
+    return saved.read_said(folder, FAMILY, EncoderConfig, ("image_size", "first_stride"))
 
 
 def trunk_with(tensors: Mapping[str, Tensor], first_stride: int, source: Path) -> Trunk:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones import saved
-from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.stylegan2.checkpoints.networks import discriminator_of, generator_of
 from frugalseg.backbones.stylegan2.checkpoints.rosinality import rosinality_generator
 from frugalseg.backbones.stylegan2.checkpoints.source import DISCRIMINATOR as OF_FOLDER
@@ -23,7 +22,6 @@ from frugalseg.backbones.stylegan2.network import initial
 from frugalseg.backbones.stylegan2.network.discriminator import Discriminator
 from frugalseg.backbones.stylegan2.network.generator import Generator
 from frugalseg.backbones.weights import network_with
-from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -42,7 +40,7 @@ class PairConfig:
         discriminator_clamp, group: of the discriminator, see `DiscriminatorShape`.
     """
 
-    clamp: float | None
+    clamp: float | None = None
     discriminator_clamp: float | None = None
     group: int = 4
 
@@ -104,12 +102,7 @@ def _of_folder(folder: Path) -> Inverter:
 
 
 def _pair_config(folder: Path) -> PairConfig:
-    said = saved.read_config(folder, FAMILY)
-    known = ("clamp", "discriminator_clamp", "group")
-    try:
-        return from_json(PairConfig, {"clamp": None, **{name: said[name] for name in known if name in said}})
-    except InputError as error:
-        raise FileError(folder / CONFIG, f"cannot be read ({error})", "copy the folder again") from None
+    return saved.read_said(folder, FAMILY, PairConfig, ("clamp", "discriminator_clamp", "group"))
 
 
 def _of_published(found: Published, path: Path) -> Inverter:
