@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from frugalseg.backbones.registry import FAMILIES, trainer_of
-from frugalseg.data.catalogue.items import DATASETS, ITEMS, megabytes_text
+from frugalseg.data.catalogue.items import DATASETS, ITEMS
 from frugalseg.data.catalogue.store import cache_folder
 from frugalseg.experiments.cost import Cost, cost_of, total
 from frugalseg.experiments.obstacles import CHECKPOINT, DOWNLOAD, PATH
@@ -16,7 +16,7 @@ from frugalseg.experiments.results import text_table
 from frugalseg.experiments.rows import FeatureRow
 from frugalseg.support.files import FileError
 from frugalseg.support.records import not_negative, understood
-from frugalseg.support.text import count, listed
+from frugalseg.support.text import count, listed, size_text
 
 WIDTH = 110
 RUNS, ABSENT, UNKNOWN = "runs", "–", "unknown size"
@@ -117,12 +117,11 @@ def sizes(names: list[str]) -> list[str]:
 
 def together(names: list[str]) -> str:
     """The size of all downloads, as far as it is known."""
-    sizes = [remote.megabytes for remote in {ITEMS[name].remote for name in names}]
+    sizes = [remote.bytes for remote in {ITEMS[name].remote for name in names}]
     known = [size for size in sizes if size is not None]
     unknown = len(sizes) - len(known)
-    if not known:
-        return f"{count(unknown, 'file')} of unknown size"
-    return f"together {megabytes_text(sum(known))}" + (f" and {count(unknown, 'file')} of unknown size" * bool(unknown))
+    parts = [size_text(sum(known))] * bool(known) + [f"{count(unknown, 'file')} of unknown size"] * bool(unknown)
+    return f"together {listed(parts)}"
 
 
 def each(size: str, names: list[str]) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.features.map_store import stored_bytes
-from frugalseg.jobs.estimate import size_text, time_text
 from frugalseg.jobs.request import FitRequest, new_segmenter
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.forward import TapChooser
@@ -20,7 +19,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, line
 from frugalseg.support.records import files_read, plain, stamps
 from frugalseg.support.runs import scratch, until_released
-from frugalseg.support.text import count
+from frugalseg.support.text import count, size_text, time_text
 
 
 @dataclass(frozen=True)

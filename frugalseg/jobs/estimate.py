@@ -23,7 +23,7 @@ from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapStore, stored_bytes
 from frugalseg.features.windows import cut
 from frugalseg.segmenter import Segmenter
-from frugalseg.support.text import count
+from frugalseg.support.text import count, size_text, time_text
 
 PROBED = 5  # batches that are timed
 REPEATED = 3  # runs of anything else that is timed,
@@ -209,19 +209,3 @@ def sizes_text(sizes: list[tuple[int, int]]) -> str:
     height, width = sizes[0]
     others = f" and {count(len(sizes) - 1, 'other size')}" if len(sizes) > 1 else ""
     return f"{height}x{width}{others} (height x width)"
-
-
-def size_text(size: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def time_text(seconds: float) -> str:
-    """Seconds as people read them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

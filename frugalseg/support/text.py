@@ -64,3 +64,24 @@ def kind_and_reason(error: Exception) -> str:
         return f"{brief(error)} is missing"
     kind = type(error).__name__
     return f"{kind}: {brief(error)}" if str(error).strip() else kind
+
+
+def size_text(size: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{tenths(size)} {unit}"
+        size /= 1000
+    return f"{tenths(size)} GB"
+
+
+def tenths(number: float) -> str:
+    """A number with at most one digit behind the point."""
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as people read them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

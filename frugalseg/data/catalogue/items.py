@@ -7,7 +7,7 @@ from typing import Literal
 
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
 from frugalseg.support.errors import InputError
-from frugalseg.support.text import quoted
+from frugalseg.support.text import quoted, size_text
 
 PUBLISHED = "https://storage.yandexcloud.net/yandex-research/ddpm-segmentation"
 """The address below which the authors of the paper have their files."""
@@ -26,17 +26,17 @@ class Remote:
     Attributes:
         path: where it lies below the address of a mirror.
         url: its published address.
-        megabytes: that it takes, about; None where that is not known.
+        bytes: that it takes, about; None where that is not known.
     """
 
     path: str
     url: str
-    megabytes: int | None = None
+    bytes: int | None = None
 
     @property
     def size(self) -> str:
         """In words; "" where it is not known."""
-        return "" if self.megabytes is None else megabytes_text(self.megabytes)
+        return "" if self.bytes is None else size_text(self.bytes)
 
     @property
     def is_archive(self) -> bool:
@@ -73,7 +73,7 @@ class Item:
     benchmark: str = ""
 
 
-DATASETS = Remote(f"datasets{ARCHIVE}", f"{PUBLISHED}/datasets{ARCHIVE}", 47)
+DATASETS = Remote(f"datasets{ARCHIVE}", f"{PUBLISHED}/datasets{ARCHIVE}", 47_000_000)
 """All six benchmarks."""
 
 TRAINED_ON = {
@@ -95,13 +95,13 @@ NETWORKS = {
 LICENSES = {"ddpm": "MIT", "swav": "MIT, CC BY-NC 4.0", "swav_w2": "MIT, CC BY-NC 4.0", "mae": "MIT, CC BY-NC 4.0"}
 """That of the code that a checkpoint was published with, and that of the code it was trained with, where it is another
 one."""
-DIFFUSION_MEGABYTES = 2200
+DIFFUSION_BYTES = 2_200_000_000
 """The UNet's 553 million numbers in float32."""
 
 SAMPLES = 50_000
 """Images of each synthetic set."""
-SETS = {"synthetic_ddpm": ("ddpm", 7000), "synthetic_gan": ("gan", None)}
-"""The first part of a synthetic set's name: its folder in the published addresses, and its megabytes."""
+SETS = {"synthetic_ddpm": ("ddpm", 7_000_000_000), "synthetic_gan": ("gan", None)}
+"""The first part of a synthetic set's name: its folder in the published addresses, and its bytes."""
 
 
 def _benchmarks() -> list[Item]:
@@ -119,7 +119,7 @@ def _checkpoints() -> list[Item]:
             path = f"models/{kind}_checkpoints/{name}{suffix}"
             guided = kind == "ddpm" and name != "ffhq"
             url = f"{GUIDED_DIFFUSION}/{name}{suffix}" if guided else f"{PUBLISHED}/{path}"
-            remote = Remote(path, url, DIFFUSION_MEGABYTES if kind == "ddpm" else None)
+            remote = Remote(path, url, DIFFUSION_BYTES if kind == "ddpm" else None)
             place, what = f"checkpoints/{kind}/{name}{suffix}", f"{network}, {images}"
             found.append(Item(f"{kind}/{name}", "checkpoint", what, remote, place, LICENSES[kind], family))
     return found
@@ -127,20 +127,15 @@ def _checkpoints() -> list[Item]:
 
 def _sets() -> list[Item]:
     found = []
-    for kind, (folder, megabytes) in SETS.items():
+    for kind, (folder, size) in SETS.items():
         for benchmark in (each for each in BENCHMARKS.values() if each.generated):
             path = f"synthetic-datasets/{folder}/{benchmark.name}{ARCHIVE}"
-            remote = Remote(path, f"{PUBLISHED}/{path}", megabytes)
+            remote = Remote(path, f"{PUBLISHED}/{path}", size)
             method = {"ddpm": "DatasetDDPM", "gan": "DatasetGAN"}[folder]
             what = f"{SAMPLES:,} generated images of {method}".replace(",", " ")
             place, name = f"synthetic/{folder}/{benchmark.name}", f"{kind}/{benchmark.name}"
             found.append(Item(name, "set", what, remote, place, "MIT", benchmark=benchmark.name))
     return found
-
-
-def megabytes_text(megabytes: int) -> str:
-    """Megabytes as people read them."""
-    return f"{megabytes} MB" if megabytes < 1000 else f"{megabytes / 1000:.3g} GB"
 
 
 ITEMS = {item.name: item for item in (*_benchmarks(), *_checkpoints(), *_sets())}

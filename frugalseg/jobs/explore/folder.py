@@ -15,7 +15,6 @@ from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.features.map_store import stored_bytes
-from frugalseg.jobs.estimate import size_text, time_text
 from frugalseg.jobs.explore.ground import Ground
 from frugalseg.jobs.explore.models import Found, ModelStudies
 from frugalseg.jobs.explore.page import ExplorationPage, curve_text
@@ -35,7 +34,7 @@ from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import files_read, plain, stamps
 from frugalseg.support.runs import own_folder, require_ready
-from frugalseg.support.text import count, listed
+from frugalseg.support.text import count, listed, size_text, time_text
 
 BEST = 5
 """Taps that are told of in the end."""
