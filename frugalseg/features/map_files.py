@@ -1,5 +1,6 @@
 """The files of a map store: one file a tap, and a record of what they were made from and how far they are filled."""
 
+import ctypes
 import errno
 import json
 import mmap
@@ -32,7 +33,7 @@ class MapFiles:
         self.paths = [folder / f"{number:03d}-{tap.name}.f16" for number, tap in enumerate(taps)]
         layout = json.dumps([[(t.name, t.channels, t.stride) for t in taps], [list(size) for size in networks]])
         self.images = len(networks)
-        self.mapped: list[mmap.mmap] = []
+        self.rows: list[Tensor] = []
         self.key = {"key": layout} | ({"made_from": made_from} if made_from else {})
 
     def open(self, shapes: Sequence[tuple[int, int]]) -> tuple[list[Tensor], int]:
@@ -59,21 +60,16 @@ class MapFiles:
             if not done:
                 self._clear()
             raise
-        self.mapped = [mapped(path) for path in self.paths]
-        rows = [
-            torch.frombuffer(file, dtype=torch.float16).view(shape)
-            for file, shape in zip(self.mapped, shapes, strict=True)
-        ]
-        return rows, done
+        self.rows = [mapped(path, shape) for path, shape in zip(self.paths, shapes, strict=True)]
+        return self.rows, done
 
     def release(self) -> None:
         """Give the memory back that holds what was written and read so far; the files, and so the tensors, keep it.
 
         Otherwise all that was ever touched counts as this process's memory, although the system may take it away.
         """
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for file in self.mapped:
-                file.madvise(mmap.MADV_DONTNEED)
+        for values in self.rows:
+            give_back(values)
 
     def note(self, done: int) -> None:
         """Write down that the maps of the first `done` images are there."""
@@ -119,7 +115,17 @@ def reserve(path: Path, size: int) -> None:
             # Anything else: this file system cannot reserve space.
 
 
-def mapped(path: Path) -> mmap.mmap:
-    """A file as memory; writing to it writes to the file."""
-    with path.open("r+b") as file:
-        return mmap.mmap(file.fileno(), 0)
+def mapped(path: Path, shape: tuple[int, int]) -> Tensor:
+    """A file as a float16 tensor of `shape`; writing to it writes to the file."""
+    return torch.from_file(str(path), shared=True, size=shape[0] * shape[1], dtype=torch.float16).view(shape)
+
+
+def give_back(values: Tensor) -> None:
+    """Take the memory of a mapped file away from this process until it is touched again, where the system can do that.
+
+    Python's own `mmap` can do it as well, but holds each file open, and a process may open few.
+    """
+    if hasattr(mmap, "MADV_DONTNEED"):
+        ctypes.CDLL(None).madvise(
+            ctypes.c_void_p(values.data_ptr()), ctypes.c_size_t(values.nbytes), mmap.MADV_DONTNEED
+        )
