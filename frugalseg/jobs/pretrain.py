@@ -5,8 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from frugalseg.backbones.registry import CONFIG, Family, family_named, pretrainable
-from frugalseg.backbones.saved import WEIGHTS
+from frugalseg.backbones.registry import Family, family_named, pretrainable
 from frugalseg.data.images import list_images, report_other_files
 from frugalseg.pretraining.choice import SLOW, choice
 from frugalseg.pretraining.images import ImageWindows, TrainingImages
@@ -20,7 +19,6 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import files_read
-from frugalseg.support.text import listing
 from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import AFRESH, RunFolder, continued
 
@@ -71,8 +69,7 @@ def pretrain(
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
-    if run.last_progress()["step"] >= chosen.steps:
-        require_network(run.path)
+    if run.last_progress()["step"] >= chosen.steps and run.published():
         if run.lock.exists():  # that of a run that was killed at its very end
             with run.alone():
                 pass
@@ -84,18 +81,11 @@ def pretrain(
     training_images = images_class(paths, chosen.stored_size, progress=shown)
     notes = [] if run.resumable else [choice(settings, chosen, machine)]
     notes += [SLOW] if chosen.precision == "bf16" and not machine.bf16 else []
+    run.require_state()
     with run.alone() as first:
         if first:
             run.begin(_jsonable({**asdict(chosen), **data}))
         return fit(module, training_images, run, options, shown, [each for each in notes if each])
-
-
-def require_network(folder: Path) -> None:
-    """Raise `InputError` where the network of a finished training is no longer in its folder."""
-    files = ("unet",) if (folder / "model_index.json").is_file() else (CONFIG, WEIGHTS)
-    missing = [name for name in files if not (folder / name).exists()]
-    if missing:
-        raise InputError(f"{folder}: the training is finished, but {listing(missing)} is no longer there; {AFRESH}")
 
 
 def stored_settings(family: str, out: str | Path, **given: Any) -> CommonSettings:

@@ -132,7 +132,12 @@ class Checkpoints(Callback):
                 self.run.say(f"the time is up; stopped after step {trainer.global_step}, to be continued")
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the last step where a kill came between its state and the note, and no step was left to be done."""
+        """Make good what a kill or a hand has taken from a run of which no step was left to be done.
+
+        That is the note of its last step, where the kill came between its state and the note; and the network.
+        """
+        if trainer.is_global_zero and not self.run.published():
+            self._export()
         if trainer.is_global_zero and trainer.global_step > self.run.last_progress()["step"]:
             write_json(self.run.progress, self.run_log.totals(trainer))
 
@@ -140,13 +145,17 @@ class Checkpoints(Callback):
         """Write the network, then the state that continues from here; a kill in between costs the interval, no more."""
         self.run_log.require_finite(trainer)
         if trainer.is_global_zero:
-            fresh = self.run.training / "export.tmp"
-            shutil.rmtree(fresh, ignore_errors=True)
-            self.averaging.average.export(fresh)
-            self.run.publish(fresh)
+            self._export()
         save_state(trainer, self.run.checkpoint)
         if trainer.is_global_zero:
             write_json(self.run.progress, self.run_log.totals(trainer))
+
+    def _export(self) -> None:
+        """Write the averaged network."""
+        fresh = self.run.training / "export.tmp"
+        shutil.rmtree(fresh, ignore_errors=True)
+        self.averaging.average.export(fresh)
+        self.run.publish(fresh)
 
 
 class Pictures(Callback):

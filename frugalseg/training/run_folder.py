@@ -49,6 +49,11 @@ class RunFolder:
         return self.training / "progress.json"
 
     @property
+    def network(self) -> Path:
+        """The names of the files in the folder that are the network (JSON)."""
+        return self.training / "network.json"
+
+    @property
     def log(self) -> Path:
         """The log, as text."""
         return self.training / "log.txt"
@@ -137,12 +142,25 @@ class RunFolder:
         Top-level files come last: they are what says that the rest is there.
         """
         files = sorted((p for p in finished.rglob("*") if p.is_file()), key=lambda p: -len(p.parts))
+        names = [source.relative_to(finished).as_posix() for source in files]
         for source in files:
             target = self.path / source.relative_to(finished)
             # By way of a fresh file: safetensors makes files that only their owner can read.
             with atomic_path(target) as temporary:
                 source.replace(temporary)
         shutil.rmtree(finished)
+        write_json(self.network, names)
+
+    def published(self) -> bool:
+        """Whether all files of the network are in the folder; those of earlier versions, which made no list, are."""
+        names = read_json(self.network) if self.network.is_file() else []
+        return isinstance(names, list) and all(isinstance(name, str) and (self.path / name).is_file() for name in names)
+
+    def require_state(self) -> None:
+        """Raise `DamagedError` where steps were done, but the state that goes on from them is gone."""
+        step = self.last_progress()["step"]
+        if step and not self.checkpoint.is_file():
+            raise DamagedError(self.checkpoint, f"a damaged run (the state after step {step} is missing)", AFRESH)
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ A family's test derives a class and says what to train; its own tests find the f
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,6 +216,21 @@ class PretrainingChecks:
         for settings in (self.tiny, stored_settings(self.family, straight)):
             assert pretrain(self.family, photos, straight, settings, OPTIONS)
         assert {p: p.stat().st_mtime_ns for p in straight.rglob("*")} == before
+
+    def test_a_finished_run_writes_its_network_again_where_it_is_gone(
+        self, photos: Path, straight: Path, tmp_path: Path
+    ) -> None:
+        out = shutil.copytree(straight, tmp_path / "run")
+        files = json.loads((out / "training" / "network.json").read_text())
+        assert self.weights_file in files
+        for name in files:
+            (out / name).unlink()
+        assert pretrain(self.family, photos, out, self.tiny, OPTIONS)
+        assert all((out / name).read_bytes() == (straight / name).read_bytes() for name in files)
+        for name in (self.weights_file, "training/last.ckpt"):
+            (out / name).unlink()
+        with pytest.raises(InputError, match=r"last\.ckpt: a damaged run \(the state after step 12 is missing\)"):
+            pretrain(self.family, photos, out, self.tiny, OPTIONS)
 
     def test_changed_settings_and_images_are_refused(self, photos: Path, straight: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"steps: 12 before, 11 now; seed: 0 before, 1 now"):
