@@ -6,7 +6,8 @@ the whole command, which is the checks, the passes, the maps on the disk, cross-
 step, and the page. "Literal": the network passes alone that a sweep takes which knows one block at a time, one for each
 image, block and step, in proportion to --literal-images of them; its training and its predictions are left out.
 
-Peak memory is that of a process which runs the command, beyond what is loaded before it starts, the network included.
+Peak memory is that of a process which runs the command and nothing else, beyond what is loaded before it starts, the
+network included.
 The literal way holds float32 vectors of all pixels of the widest block (that product is stated, not allocated).
 """
 
@@ -54,21 +55,23 @@ def steps_of(options: argparse.Namespace) -> tuple[int, ...]:
     return tuple(SPACING * number // (options.steps + 1) for number in range(1, options.steps + 1))
 
 
-def sweep(options: argparse.Namespace) -> dict[str, float]:
-    """Seconds, CPU seconds and bytes of the command, on a network and images that are written first."""
+def prepare(options: argparse.Namespace, folder: Path) -> None:
+    """Write the network and the images."""
+    backbone = lsun_backbone(begin(options), torch.float32, quick=options.quick)
+    write_images(folder / "data", options.images, backbone.native_size)
+    backbone.save_pretrained(folder / "network")
+
+
+def sweep(options: argparse.Namespace, folder: Path) -> dict[str, float]:
+    """Seconds, CPU seconds and bytes of the command on what `prepare` has written to `folder`."""
     device = begin(options)
-    with tempfile.TemporaryDirectory(dir=options.work) as name:
-        folder, backbone = Path(name), lsun_backbone(device, torch.float32, quick=options.quick)
-        write_images(folder / "data", options.images, backbone.native_size)
-        backbone.save_pretrained(folder / "network")
-        del backbone
-        given = {"timesteps": steps_of(options), "precision": options.precision}
-        settings = {"protocol": replace(PROTOCOLS["default"], steps=3)} if options.quick else {}
-        fit = FitRequest(folder / "data", "ddpm", str(folder / "network"), given, settings, str(device))
-        request = ExploreRequest(fit, ExploreSettings(what=("taps",)))
-        clock = Clock()
-        peak = beyond(lambda: explore_folder(request, folder / "explored"), device)
-        seconds, cpu = clock.read()
+    given = {"timesteps": steps_of(options), "precision": options.precision}
+    settings = {"protocol": replace(PROTOCOLS["default"], steps=3)} if options.quick else {}
+    fit = FitRequest(folder / "data", "ddpm", str(folder / "network"), given, settings, str(device))
+    request = ExploreRequest(fit, ExploreSettings(what=("taps",)))
+    clock = Clock()
+    peak = beyond(lambda: explore_folder(request, folder / "explored"), device)
+    seconds, cpu = clock.read()
     return {"seconds": seconds, "cpu": cpu, "bytes": peak}
 
 
@@ -96,7 +99,9 @@ def passes(options: argparse.Namespace) -> dict[str, float]:
 
 def rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     """The table: each way in a process of its own, so that neither warms the other up."""
-    network, ours = apart(passes, options), apart(sweep, options)
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        apart(prepare, options, Path(folder))
+        network, ours = apart(passes, options), apart(sweep, options, Path(folder))
     ways = {
         "network passes alone": (network["seconds"], network["cpu"], None),
         "ours": (ours["seconds"], ours["cpu"], ours["bytes"] / MIB),
