@@ -50,7 +50,7 @@ def print_metrics(metrics: dict[str, Any]) -> None:
     table.add_row("mIoU", f"{100 * metrics['miou']:.1f}", style="bold")
     if metrics["miou_interval"] is not None:
         low, high = metrics["miou_interval"]
-        table.add_row("95 % interval for other such images", f"{100 * low:.1f} to {100 * high:.1f}")
+        table.add_row("mIoU, 95 % interval", f"{100 * low:.1f} to {100 * high:.1f}")
     table.add_row("mIoU as the paper counts", f"{100 * metrics['miou_paper']:.1f}")
     table.add_row("pixel accuracy", f"{100 * metrics['pixel_accuracy']:.1f}")
     Console().print(table)
