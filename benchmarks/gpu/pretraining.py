@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 from benchmarks.common import machine
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
-from frugalseg.experiments.networks import TrainingFacts, folders_of
+from frugalseg.experiments.networks import TrainingFacts, folders_of, with_places
 from frugalseg.experiments.recipe import Recipe, load_recipe, parse_recipe
-from frugalseg.experiments.rows import checkpoint_of
 from frugalseg.jobs.pretrain import pretrain
 from frugalseg.pretraining.settings import RunOptions
 from frugalseg.support.files import write_json
@@ -57,7 +56,8 @@ def main() -> None:
         result["networks"].append(train(name, recipe, share, chosen))
         write_json(chosen.json, result)
         leave_weights(chosen.work / "networks" / name, name, chosen.json.parent / "weights")
-    compared = run_comparison(with_places(recipe, chosen.work), chosen.work / "comparison", device=chosen.device)
+    places = {name: str(chosen.work / "networks" / name) for name in recipe.networks}
+    compared = run_comparison(with_places(recipe, places), chosen.work / "comparison", device=chosen.device)
     result["rows"] = compared.to_json()["rows"]
     write_json(chosen.json, result)
 
@@ -78,15 +78,6 @@ def train(name: str, recipe: Recipe, seconds: float, options: argparse.Namespace
     assert facts is not None
     progress = RunFolder(place).last_progress()
     return {"name": name, **asdict(facts), "place": place.name, "steps": steps, **progress}
-
-
-def with_places(recipe: Recipe, work: Path) -> Recipe:
-    """The recipe with the trained networks as checkpoints."""
-    content = recipe.model_dump()
-    for row, values in zip(recipe.rows, content["rows"], strict=True):
-        if (name := checkpoint_of(row)) in recipe.networks:
-            values["checkpoint"] = str(work / "networks" / str(name))
-    return parse_recipe({**content, "networks": {}})
 
 
 def leave_weights(network: Path, name: str, folder: Path) -> None:

@@ -70,9 +70,14 @@ class Cost:
         return Cost(*(number * getattr(self, name) for name in self.__dataclass_fields__))
 
 
-def cost_of(row: Row, recipe: Recipe) -> Cost:
-    """What all runs of a row take."""
+def costs_of(recipe: Recipe) -> dict[str, Cost]:
+    """What all runs of each row take, by its name."""
     images = Images.of(recipe.data)
+    return {row.name: cost_of(row, recipe, images) for row in recipe.rows}
+
+
+def cost_of(row: Row, recipe: Recipe, images: Images) -> Cost:
+    """What all runs of a row take on so many images; these are counted once for all rows, for it may take long."""
     if isinstance(row, FeatureRow):
         return run_of(row, images.train, images.test).times(recipe.runs)
     if isinstance(row, StudentRow):

@@ -8,9 +8,10 @@ from textwrap import wrap
 from frugalseg.backbones.registry import FAMILIES, trainer_of
 from frugalseg.data.catalogue.items import DATASETS, ITEMS
 from frugalseg.data.catalogue.store import cache_folder
-from frugalseg.experiments.cost import Cost, cost_of, total
+from frugalseg.experiments.cost import Cost, costs_of, total
 from frugalseg.experiments.obstacles import CHECKPOINT, DOWNLOAD, PATH
 from frugalseg.experiments.plan import Plan
+from frugalseg.experiments.recipe import NetworkRecipe
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.results import text_table
 from frugalseg.experiments.rows import FeatureRow
@@ -162,22 +163,22 @@ def needed(plans: list[Plan]) -> dict[str, dict[str, str]]:
 
 
 def trained_first(plans: list[Plan]) -> str:
-    """The networks that recipes train before they compare."""
-    lines = [
-        f"  {name}: {network.family}, {network.training_settings(name).steps} steps"
-        for plan in plans
-        for name, network in plan.recipe.networks.items()
-    ]
+    """The networks that recipes train before they compare; those that no row needs are not trained."""
+    lines = [training_line(name, plan.recipe.networks[name]) for plan in plans for name in plan.recipe.trained_first()]
     return "\n".join(["Networks that are trained first:", *lines]) if lines else ""
+
+
+def training_line(name: str, network: NetworkRecipe) -> str:
+    """A network that a recipe trains, and for how long."""
+    return f"  {name}: {network.family}, {network.training_settings(name).steps} steps"
 
 
 def costs(plans: list[Plan]) -> str:
     """What everything takes: the rows of one recipe, or the recipes of a folder."""
     if len(plans) == 1:
-        recipe = plans[0].recipe
-        parts = {row.name: cost_of(row, recipe) for row in recipe.rows}
+        parts = costs_of(plans[0].recipe)
     else:
-        parts = {plan.recipe.title: total([cost_of(row, plan.recipe) for row in plan.recipe.rows]) for plan in plans}
+        parts = {plan.recipe.title: total(list(costs_of(plan.recipe).values())) for plan in plans}
     header = ["what all of it takes", "runs", "passes", "pixel classifiers", "steps from scratch"]
     rows = [[name, *figures(cost)] for name, cost in parts.items()]
     table = text_table([header, *rows, ["together", *figures(total(list(parts.values())))]])

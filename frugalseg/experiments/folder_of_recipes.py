@@ -1,6 +1,7 @@
 """The recipes of a folder such as ``recipes/paper``: found, read, and given their checkpoints."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -58,15 +59,13 @@ def existing(path: str | Path) -> Path:
 def with_checkpoint(recipes: Mapping[str, Recipe], given: str) -> dict[str, Recipe]:
     """The recipes with a checkpoint in the rows that it is for; see `load_recipes`."""
     name, mine = addressed(given, recipes)
-    found = dict(recipes)
-    for stem, recipe in recipes.items():
-        try:
-            found[stem] = replaced(recipe, checkpoint=[mine]) if name in (None, stem) else recipe
-        except NobodyTakes:
-            continue
-    if found == recipes:
+    takers: dict[str, Recipe] = {}
+    for stem in recipes if name is None else [name]:
+        with suppress(NobodyTakes):
+            takers[stem] = replaced(recipes[stem], checkpoint=[mine])
+    if not takers:
         raise NobodyTakes(f"checkpoint {given}: no row of {name or 'these recipes'} takes it; leave it out")
-    return found
+    return {**recipes, **takers}
 
 
 def addressed(given: str, recipes: Mapping[str, Recipe]) -> tuple[str | None, str]:

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from frugalseg.backbones.registry import FAMILIES, Checkpoint, families_in, family_named
+from frugalseg.backbones.registry import FAMILIES, Checkpoint, Combination, families_in, family_named
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import quoted
 
@@ -20,11 +20,12 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
     Args:
         rows: as plain values; those that name a checkpoint, or say which one they need, take one.
         given: ``FAMILY=PLACE`` for all rows of a family, ``ROW=PLACE`` for the row of a name, or ``PLACE`` where all
-            rows that take one are of the same family.
+            rows that take one are of the same family. For a row that combines families, ``ROW=PLACE`` is for the only
+            one that needs a checkpoint, and ``ROW=FAMILY=PLACE`` for the family of a name.
 
     Raises:
         NobodyTakes: there is no such row.
-        InputError: it is not clear which rows are meant.
+        InputError: it is not clear which rows are meant, or which family of a row.
     """
     key, equals, place = given.partition("=")
     if not given:
@@ -41,7 +42,10 @@ def replace_checkpoint(rows: Sequence[dict[str, Any]], given: str) -> None:
     if not named:
         raise NobodyTakes(f"checkpoint {given}: no row of this recipe takes it; leave it out")
     for row in named:
-        put(row, family, place)
+        try:
+            put(row, family, place)
+        except InputError as error:
+            raise InputError(f"checkpoint {given}: {error}") from None
 
 
 def only_family(takers: Sequence[Mapping[str, Any]], given: str) -> str | None:
@@ -58,16 +62,23 @@ def only_family(takers: Sequence[Mapping[str, Any]], given: str) -> str | None:
 
 
 def put(row: dict[str, Any], family: str | None, place: str) -> None:
-    """Put the place of a family's checkpoint into a row; that of its only family where `family` is None."""
-    there = checkpoints_of(row)
-    every = ",".join(f"{name}={place if name == family else old}" for name, old in there.items())
-    row["checkpoint"] = every if len(there) > 1 else place
+    """Put the place of a family's checkpoint into a row; where `family` is None, whatever a recipe could say there."""
+    new = family_named(row["backbone"]).checkpoints(place) if family is None else {family: place}
+    row["checkpoint"] = written(row["backbone"], {**checkpoints_of(row), **new})
+
+
+def written(backbone: str, checkpoints: Mapping[str, Checkpoint]) -> str:
+    """Checkpoints by family as a recipe says them: ``FAMILY=PLACE,FAMILY=PLACE`` for a combination, else ``PLACE``."""
+    if isinstance(family_named(backbone), Combination):
+        return ",".join(f"{name}={place}" for name, place in checkpoints.items())
+    (place,) = checkpoints.values()
+    return str(place)
 
 
 def families_of(row: Mapping[str, Any]) -> list[str]:
-    """The families of a row that have a checkpoint, or need one."""
+    """The families of a row that have a checkpoint, and those that need one."""
     needing = [each.name for each in families_in(family_named(row["backbone"])) if each.checkpoint == "needed"]
-    return list(checkpoints_of(row)) or needing
+    return list(dict.fromkeys([*checkpoints_of(row), *needing]))
 
 
 def checkpoints_of(row: Mapping[str, Any]) -> dict[str, Checkpoint]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from frugalseg.backbones.registry import FAMILIES
-from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
-from frugalseg.experiments.rows import checkpoint_of
+from frugalseg.experiments.given_checkpoints import written
+from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.jobs.pretrain import images_of, pretrain
 from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support.damage import refused_where_damaged
@@ -37,7 +37,7 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
             first training.
     """
     require_writable(Path(folder))
-    wanted = training_order((str(checkpoint_of(row)) for row in recipe.rows), recipe.networks)
+    wanted = recipe.trained_first()
     if not wanted:
         return recipe
     places = {name: str(Path(folder) / "networks" / name) for name in wanted}
@@ -55,9 +55,11 @@ def with_networks(recipe: Recipe, folder: str | Path, *, device: str = "cpu", pr
 def with_places(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
     """The recipe with folders in place of the names of networks, in its rows and in the networks that need others."""
     content = recipe.model_dump()
-    for row in content["rows"]:
-        if row.get("checkpoint") in places:
-            row["checkpoint"] = places[row["checkpoint"]]
+    for row, values in zip(recipe.rows, content["rows"], strict=True):
+        given = row.checkpoints()
+        if any(each in places for each in given.values()):
+            found = {family: places.get(each, each) for family, each in given.items()}
+            values["checkpoint"] = written(values["backbone"], found)
     for name, network in recipe.networks.items():
         needed = {field: places[place] for field, place in network.needed(name).items() if place in places}
         content["networks"][name]["settings"] |= needed
@@ -149,14 +151,15 @@ def training_facts(recipe: Recipe) -> list[TrainingFacts]:
     """
     found: dict[str, TrainingFacts] = {}
     for row in recipe.rows:
-        add_facts(checkpoint_of(row), found)
+        for checkpoint in row.checkpoints().values():
+            add_facts(checkpoint, found)
     return list(found.values())
 
 
-def add_facts(checkpoint: str | None, found: dict[str, TrainingFacts]) -> None:
+def add_facts(checkpoint: str, found: dict[str, TrainingFacts]) -> None:
     """Add the facts of a checkpoint to those that are `found`, after those of the networks that it needed."""
     facts = TrainingFacts.of(checkpoint)
-    if checkpoint is not None and facts is not None:
+    if facts is not None:
         for each in facts.needed:
             add_facts(each, found)
         found.setdefault(checkpoint, facts)

@@ -1,10 +1,11 @@
 """Recipes: one YAML file an experiment, validated before anything runs."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from frugalseg.backbones.ddpm.settings import PRESETS
 from frugalseg.experiments.data import DATA_KINDS, Data
@@ -12,12 +13,18 @@ from frugalseg.experiments.given_checkpoints import replace_checkpoint
 from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.published import PublishedFigure
 from frugalseg.experiments.records import folder_name
-from frugalseg.experiments.rows import KINDS, AnyRow, FeatureRow, checkpoint_of
+from frugalseg.experiments.rows import KINDS, AnyRow, FeatureRow
 from frugalseg.experiments.validation import Positive, Runs, Strict, checked, explain
 from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 from frugalseg.support.text import listed, quoted
+
+NETWORK_NAME = re.compile(r"(?!(con|prn|aux|nul|com\d|lpt\d)(\.|$))\w([\w.-]{0,58}[\w-])?", re.IGNORECASE)
+"""What a network may be called. Its folder is named after it, and no system may take the name for anything else.
+
+Windows takes ``nul`` and its like for devices, and leaves out a point at the end.
+"""
 
 
 class NetworkRecipe(Strict):
@@ -69,7 +76,7 @@ class Recipe(Strict):
         runs: each method's runs; their seeds are 0, 1, ...
         pictures: test images that the page shows: the first ones, not chosen by anybody.
         note: what a reader should know before comparing, shown below the table.
-        networks: networks to pretrain first, by the names that rows give as checkpoint.
+        networks: networks to pretrain first, by the names that rows give as checkpoint; see `NETWORK_NAME`.
         preset: which of the paper's features rows of the family ddpm read, where they do not say it themselves, and
             which of the published figures of all rows are compared with.
     """
@@ -83,12 +90,28 @@ class Recipe(Strict):
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
     preset: Literal["current", "first-release"] = "current"
 
+    @field_validator("networks")
+    @classmethod
+    def _networks_name_folders(cls, networks: dict[str, NetworkRecipe]) -> dict[str, NetworkRecipe]:
+        wrong = next((name for name in networks if not NETWORK_NAME.fullmatch(name)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{quoted(wrong)} cannot be the name of a folder; take up to 60 letters, digits, _, - and . that begin "
+                "with a letter or a digit, such as street_ddpm"
+            )
+        return networks
+
     def inputs(self) -> list[Path]:
         """The user's folders and files that are read: data, photographs and checkpoints."""
         networks = {image for network in self.networks.values() for image in network.images}
         photographs = {images for row in self.rows if (images := getattr(row, "images", None))}
-        checkpoints = {place for row in self.rows if (place := checkpoint_of(row)) and place not in self.networks}
-        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(checkpoints))]
+        named = {place for row in self.rows for place in row.checkpoints().values() if place}
+        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(named - set(self.networks)))]
+
+    def trained_first(self) -> list[str]:
+        """The networks that rows name as a checkpoint, and those that these need: by name, in the order of training."""
+        named = [place for row in self.rows for place in row.checkpoints().values()]
+        return training_order(named, self.networks)
 
     def published(self) -> dict[str, PublishedFigure]:
         """The published figure of each row that has one for the preset."""

@@ -16,6 +16,7 @@ from frugalseg.experiments.data import MAIN
 from frugalseg.experiments.results import Run
 from frugalseg.experiments.rows import KINDS
 from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path, write_json
 from frugalseg.support.records import AGAIN, understood
 
@@ -50,9 +51,9 @@ class Records:
             DamagedError: a file of it was damaged or changed.
         """
         path = self._path(seed)
-        if not path.is_file() or (seed == 0 and self._drawn() is None):
-            return None
-        return understood(path, partial(self._run, seed))
+        run = understood(path, partial(self._run, seed)) if path.is_file() else None
+        # The pictures come second: those of other data may be of another size, and are not damaged for that.
+        return None if run is None or (seed == 0 and self._drawn() is None) else run
 
     def _run(self, seed: int, known: dict[str, Any]) -> Run | None:
         """The run that a record tells of; None where it is of something else."""
@@ -67,6 +68,8 @@ class Records:
     def save(self, run: Run, predictions: Iterable["PixelPrediction"]) -> None:
         """Keep a run; of the first one also the predictions for the first test images."""
         if run.seed == 0:
+            # Else a kill could leave the record of other data, which may come back, beside these pictures.
+            self._path(0).unlink(missing_ok=True)
             self._save_pictures(predictions)
         # Last of all: where the record is, the run is complete.
         write_json(self._path(run.seed), {**run.to_json(), "key": self.key})
@@ -113,16 +116,23 @@ class Records:
 
 
 def completed(key: Any) -> Any:
-    """A key as this version writes it: fields that rows did not have when the key was written get their defaults.
+    """A key as it is compared, whichever version has written it.
+
+    Fields that rows did not have when the key was written get their defaults. A checkpoint becomes the families that
+    have one: the same network may lie elsewhere by now. Which network it is, the key says besides, by the digest of its
+    weights, or by the name of a checkpoint that is not on this machine.
 
     A key whose row this version does not understand stays as it is.
     """
     if not isinstance(key, dict) or not isinstance(row := key.get("row"), dict) or row.get("kind") not in KINDS:
         return key
     try:
-        described = KINDS[row["kind"]].model_validate(row).described()
-    except ValidationError:
+        known = KINDS[row["kind"]].model_validate(row)
+        described, families = known.described(), sorted(known.checkpoints())
+    except (ValidationError, InputError):
         return key
+    if "checkpoint" in described:
+        described["checkpoint"] = families
     teacher = {"teacher": completed(key["teacher"])} if "teacher" in key else {}
     return {**key, "row": described, **teacher}
 

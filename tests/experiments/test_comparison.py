@@ -182,6 +182,15 @@ def test_a_further_test_set_that_is_wrong_is_found_first(folders: Path, tmp_path
     assert not (tmp_path / "out" / "runs").exists()
 
 
+@pytest.mark.parametrize("size", [12, 24])
+def test_images_of_another_size_are_compared_anew(size: int, folders: Path, tmp_path: Path) -> None:
+    run_comparison(on_folders(folders), tmp_path / "out")
+    shutil.rmtree(folders / "test")
+    write_toy_folder(folders / "test", 2, 2, size=size)
+    result = run_comparison(on_folders(folders), tmp_path / "out")
+    assert result.runs["colour"][0].confusions["test"].counts.sum() == 2 * size**2
+
+
 def test_an_image_is_decoded_once_where_memory_allows(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_data(FolderData(kind="folder", path=str(folders)), folders)
     first = data.train[0]

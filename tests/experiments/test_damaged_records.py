@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from frugalseg import InputError
 from frugalseg.experiments.dry_run import run_seconds
@@ -82,4 +83,12 @@ def test_changed_pictures_are_refused(records: Records, changes: dict[str, Any])
         with pytest.raises(InputError, match=r"pictures\.npz: a damaged part of a result"):
             records.load(0)
     path.unlink()
+    assert records.load(0) is None
+
+
+@pytest.mark.parametrize("mask", [np.zeros((3, 6), np.uint8), np.full((4, 6), 2, np.uint8)])
+def test_pictures_of_other_data_are_not_damaged(records: Records, mask: NDArray[np.uint8]) -> None:
+    """Images of another size, or of more classes, come with another key."""
+    np.savez_compressed(records.folder / "pictures.npz", mask0=mask, heat0=np.zeros(mask.shape, np.float16))
+    (records.folder / "seed-0.json").write_text(json.dumps({**RECORD, "seed": 0, "key": {"data": "e"}}))
     assert records.load(0) is None

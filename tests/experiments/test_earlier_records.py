@@ -15,7 +15,7 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.data import open_data
 from frugalseg.experiments.recipe import Recipe, load_recipe
 from frugalseg.experiments.records import completed
-from frugalseg.experiments.rows import Context, build
+from frugalseg.experiments.rows import Context, FeatureRow, build
 from frugalseg.experiments.rows.student_method import StudentMethod
 
 EARLIER = Path(__file__).parent / "earlier"
@@ -82,6 +82,36 @@ def test_other_options_are_other_keys(path: tuple[str, ...]) -> None:
     assert completed(without(key, *path)) != completed(key)
 
 
+def features(backbone: str, checkpoint: str, weights: str = "digest") -> dict[str, Any]:
+    """The key of a row of features."""
+    row = {"kind": "features", "name": "a", "backbone": backbone, "checkpoint": checkpoint}
+    return {"row": row, "data": "d", "weights": weights}
+
+
+def test_a_network_is_known_by_its_weights_wherever_it_lies() -> None:
+    key = features("ddpm", "runs/networks/mine")
+    assert completed(key) == completed(features("ddpm", "/home/me/runs/networks/mine"))
+    assert completed(key) != completed(features("ddpm", "runs/networks/mine", "another digest"))
+    student = RECORDS["student-photographs"]["key"]
+    one, other = ({**student, "teacher": features("ddpm", place)} for place in ("runs/mine", "/runs/mine"))
+    assert completed(one) == completed(other) != completed(student)
+    both = completed(features("ddpm+timm", "ddpm=a,timm=b"))
+    assert both == completed(features("ddpm+timm", "timm=c,ddpm=d")) != completed(features("ddpm+timm", "ddpm=a"))
+    assert completed(features("ddpm+swav", "ddpm=a")) != completed(features("ddpm+swav", "swav=a"))
+
+
+@pytest.mark.parametrize(
+    ("family", "names"),
+    [("timm", ("builtin:efficientnet_lite0", "builtin:efficientnet_lite2")), ("ddpm", ("someone/one", "someone/two"))],
+)
+def test_names_are_told_apart(family: str, names: tuple[str, str], tmp_path: Path) -> None:
+    """Those of built-in networks, and those of networks that are not on this machine."""
+    rows = [FeatureRow(kind="features", name="a", backbone=family, checkpoint=name) for name in names]
+    context = Context(rows, recipe().data, tmp_path, "d")
+    first, second = (completed(row.key(context)) for row in rows)
+    assert first != second and first["row"] == second["row"]
+
+
 def test_keys_of_kinds_that_are_unknown_stay_as_they_are() -> None:
-    for key in (None, {}, {"row": {"kind": "other"}}, {"row": {"kind": "unet", "depth": 9}}):
+    for key in (None, {}, {"row": {"kind": "other"}}, {"row": {"kind": "unet", "depth": 9}}, features("no", "a")):
         assert completed(key) == key

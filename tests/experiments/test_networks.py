@@ -11,8 +11,10 @@ from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.backbones.registry import FAMILIES
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
+from frugalseg.experiments.dry_run import dry_run
 from frugalseg.experiments.networks import TrainingFacts, training_facts, with_networks
-from frugalseg.experiments.recipe import Recipe, parse_recipe, training_order
+from frugalseg.experiments.plan import Plan
+from frugalseg.experiments.recipe import Recipe, parse_recipe, replaced, training_order
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import option
@@ -57,6 +59,36 @@ def test_a_named_network_is_trained_once_and_compared(data: Path, tmp_path: Path
     assert ready.rows[0].checkpoint == str(place)  # type: ignore[union-attr]
     assert with_networks(ready, out) is ready
     assert (place / "training" / "log.txt").read_text() == log
+
+
+def test_finished_runs_are_kept_wherever_the_folder_lies(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once relative, then absolute, then moved."""
+    monkeypatch.chdir(tmp_path)
+    run_comparison(recipe(data), "out")
+    record = tmp_path / "out" / "runs" / "ddpm" / "seed-0.json"
+    before = record.stat().st_mtime_ns
+    run_comparison(recipe(data), tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    run_comparison(recipe(data), "moved")
+    assert (tmp_path / "moved" / record.relative_to(tmp_path / "out")).stat().st_mtime_ns == before
+
+
+def test_a_network_of_a_combined_row_is_trained(data: Path, tmp_path: Path) -> None:
+    row = {"kind": "features", "name": "both", "backbone": "ddpm+timm", "checkpoint": "ddpm=mine,timm=elsewhere"}
+    given = parse_recipe({**recipe(data).model_dump(), "rows": [row]})
+    ready = with_networks(given, tmp_path / "out")
+    place = str(tmp_path / "out" / "networks" / "mine")
+    assert ready.rows[0].checkpoint == f"ddpm={place},timm=elsewhere"  # type: ignore[union-attr]
+    assert [facts.place for facts in training_facts(ready)] == ["mine"]
+
+
+def test_a_dry_run_names_the_networks_that_are_trained(data: Path) -> None:
+    given = recipe(data)
+    assert "Networks that are trained first:\n  mine: ddpm, 2 steps\n\n" in dry_run({"r": Plan.of(given)}, data)
+    without = replaced(given, checkpoint=[f"ddpm={data}"])
+    assert "trained first" not in dry_run({"r": Plan.of(without)}, data)
 
 
 def test_facts_are_those_of_the_run(data: Path, tmp_path: Path) -> None:

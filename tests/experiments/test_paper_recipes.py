@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
-from frugalseg.experiments.cost import cost_of
+from frugalseg.experiments.cost import Images, cost_of, costs_of
 from frugalseg.experiments.downloads import names_in
 from frugalseg.experiments.folder_of_recipes import load_recipes
 from frugalseg.experiments.given_checkpoints import replace_checkpoint
@@ -106,7 +106,14 @@ def test_the_preset_of_the_first_release() -> None:
     options = {row.name: row.options for row in recipe.rows if isinstance(row, FeatureRow)}
     assert options.pop("DDPM") == {"preset": "first-release"} and not any(options.values())
     assert parse_recipe(recipe.model_dump(mode="json")) == recipe
-    assert cost_of(recipe.rows[-1], recipe).passes == 5 * 50 * 4
+    assert costs_of(recipe)["DDPM"].passes == 5 * 50 * 4
+
+
+def test_costs_are_of_the_images_that_were_counted(empty: Path) -> None:
+    """A recipe's data are looked at once for all rows."""
+    recipe = load_recipe(PAPER / "cat_15.yaml", data=empty / "nowhere")
+    assert costs_of(recipe)["DDPM"].passes == 0
+    assert cost_of(recipe.rows[-1], recipe, Images(7, 4)).passes == 5 * 11 * 3
 
 
 def test_results_do_not_depend_on_what_is_published() -> None:
@@ -161,6 +168,11 @@ def test_checkpoints_are_given_to_rows_that_need_one(recipes: dict[str, Recipe])
     rows = [{"name": "one", "backbone": "alae", "checkpoint": None, "needs": "a network"}]
     replace_checkpoint(rows, "anywhere")
     assert rows[0]["checkpoint"] == "anywhere"
+
+
+@pytest.mark.parametrize("given", [("alae=mine", "alae=mine"), ("cat_15/ddpm=ddpm/lsun_cat",)])
+def test_a_checkpoint_that_is_there_already_may_be_given(given: tuple[str, ...], recipes: dict[str, Recipe]) -> None:
+    assert load_recipes(PAPER, checkpoint=given) == load_recipes(PAPER, checkpoint=given[1:])
 
 
 def test_a_dry_run_of_the_whole_table(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:

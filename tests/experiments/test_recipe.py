@@ -137,6 +137,11 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.1.augmentation", {"shift": 1.5}, "shift is 1.5"),
         ("rows.1.augmentation", {"rotation": -1}, "rotation is -1"),
         ("rows.1.decoder", [8, 8], "decoder has 2 levels; depth is 3"),
+        (
+            "rows.1",
+            {"kind": "features", "name": "two", "backbone": "ddpm+swav", "checkpoint": "a"},
+            "several parts of ddpm+swav take a checkpoint; say whose it is: ddpm=PATH,swav=PATH",
+        ),
         ("rows.1", {"kind": "student", "name": "s", "student": {"epoch": 3}}, "unknown key 'student.epoch'"),
         ("rows.1", {"kind": "student", "name": "s", "student": {"size": [8]}}, "the value 'student.size.1' is missing"),
         ("rows.1", {"kind": "student", "name": "s", "source": "images", "teacher": "x"}, "teacher 'x' is no row"),
@@ -171,6 +176,38 @@ def test_settings_of_networks_are_checked_when_the_recipe_is_read(settings: dict
     with pytest.raises(InputError) as caught:
         parse_recipe(changed("networks", {"mine": {"family": "ddpm", "images": ["a"], "settings": settings}}))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../../evil",
+        "/tmp/evil",
+        "..",
+        ".",
+        "",
+        "a/b",
+        "a\\b",
+        "c:x",
+        "-o",
+        "a b",
+        "a\n",
+        "end.",
+        "NUL",
+        "con.a",
+        "x" * 61,
+    ],
+)
+def test_a_network_whose_name_is_no_folder_below_the_output(name: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_recipe(changed("networks", {"fine": {"family": "ddpm"}, name: {"family": "ddpm"}}))
+    assert str(caught.value).startswith("networks: ") and "cannot be the name of a folder; take up" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["street_ddpm", "1", "_a-2.5", "größe", "console", "nul_", "com10", "x" * 60])
+def test_a_network_whose_name_is_a_folder(name: str) -> None:
+    assert list(parse_recipe(changed("networks", {name: {"family": "ddpm"}})).networks) == [name]
 
 
 def test_numbers_that_yaml_takes_for_words_are_numbers() -> None:
@@ -224,10 +261,42 @@ def test_checkpoints_go_to_the_rows_of_their_family() -> None:
         {"backbone": "timm+filters", "checkpoint": None},
     ]
     replace_checkpoint(joined, "ddpm=new")
-    assert [row["checkpoint"] for row in joined] == ["new", "ddpm=new,mae=b", None]
+    assert [row["checkpoint"] for row in joined] == ["ddpm=new", "ddpm=new,mae=b", None]
     rows.append({"backbone": "colour", "checkpoint": "c"})
     with pytest.raises(InputError, match="give colour=x or ddpm=x"):
         replace_checkpoint(rows, "x")
+
+
+def combined(backbone: str, **changes: Any) -> dict[str, Any]:
+    """`GOOD` with a row ``both`` of several families."""
+    return changed("rows.0", {"kind": "features", "name": "both", "backbone": backbone, **changes})
+
+
+@pytest.mark.parametrize(
+    ("given", "checkpoint"),
+    [
+        ("both=C", "ddpm=C,timm=B"),
+        ("both=timm=C", "ddpm=A,timm=C"),
+        ("both=timm=D,ddpm=C", "ddpm=C,timm=D"),
+        ("timm=C", "ddpm=A,timm=C"),
+    ],
+)
+def test_a_checkpoint_for_a_combined_row(given: str, checkpoint: str) -> None:
+    recipe = replaced(parse_recipe(combined("ddpm+timm", checkpoint="ddpm=A,timm=B")), checkpoint=[given])
+    assert recipe.rows[0].checkpoint == checkpoint  # type: ignore[union-attr]
+    assert recipe.inputs() == sorted(map(Path, recipe.rows[0].checkpoints().values()))
+
+
+@pytest.mark.parametrize("before", [{"needs": "two networks"}, {"checkpoint": "swav=old"}])
+def test_checkpoints_for_a_combined_row_come_one_after_the_other(before: dict[str, str]) -> None:
+    recipe = parse_recipe(combined("ddpm+swav", **before))
+    for given in ("ddpm=A", "swav=B"):
+        recipe = replaced(recipe, checkpoint=[given])
+    assert recipe.rows[0].checkpoints() == {"ddpm": "A", "swav": "B"}
+    with pytest.raises(InputError, match=r"^checkpoint both=C: several parts of ddpm\+swav take a checkpoint"):
+        replaced(recipe, checkpoint=["both=C"])
+    with pytest.raises(InputError, match="timm=C: no row of this recipe takes it"):
+        replaced(recipe, checkpoint=["timm=C"])
 
 
 def test_a_row_may_combine_families(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
-from frugalseg.experiments.cost import cost_of
+from frugalseg.experiments.cost import costs_of
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.support.errors import InputError
@@ -127,8 +127,8 @@ def test_a_finished_set(tmp_path: Path) -> None:
         "runs": 1,
         "pictures": 0,
     }
-    (row,) = (given := parse_recipe(content)).rows
-    assert Plan.of(given).ready == ["student"] and cost_of(row, given).steps == 2
+    given = parse_recipe(content)
+    assert Plan.of(given).ready == ["student"] and costs_of(given)["student"].steps == 2
     run_comparison(given, tmp_path / "out")
     assert not list((tmp_path / "out").glob("labels/*"))
     record = tmp_path / "out/runs/student/seed-0.json"

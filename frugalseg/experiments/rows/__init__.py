@@ -4,12 +4,12 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
-from frugalseg.experiments.rows.base import Context, Method, Row, build, checkpoint_of
+from frugalseg.experiments.rows.base import Context, Method, Row, build
 from frugalseg.experiments.rows.features import FeatureRow
 from frugalseg.experiments.rows.student import StudentRow
 from frugalseg.experiments.rows.unet import UNetRow
 
-__all__ = ["KINDS", "AnyRow", "Context", "FeatureRow", "Method", "Row", "StudentRow", "build", "checkpoint_of"]
+__all__ = ["KINDS", "AnyRow", "Context", "FeatureRow", "Method", "Row", "StudentRow", "build"]
 
 AnyRow = Annotated[FeatureRow | UNetRow | StudentRow, Field(discriminator="kind")]
 

@@ -64,6 +64,14 @@ class Row(Strict):
             InputError: an option is unknown, has the wrong type or is out of range, or a row is missing.
         """
 
+    def checkpoints(self) -> dict[str, str]:
+        """The checkpoints that the row names, by their families; none for a kind that uses no trained network.
+
+        Raises:
+            InputError: it is not clear which family of a combination a checkpoint is for, or none of them takes it.
+        """
+        return {}
+
     @abstractmethod
     def method(self, seed: int, context: "Context") -> Method:
         """The method for one run; see `build`."""
@@ -140,9 +148,3 @@ def build(row: Row, seed: int, context: Context) -> Method:
         if context.data.choice() is not None and not row.takes_channels:
             raise InputError(f"a row of kind {row.kind} sees RGB images only; leave it out, or data.channels")
         return row.method(seed, context)
-
-
-def checkpoint_of(row: Row) -> str | None:
-    """The checkpoint that a row names; None for rows of a kind without one."""
-    checkpoint: str | None = getattr(row, "checkpoint", None)
-    return checkpoint

@@ -50,12 +50,18 @@ class FeatureRow(Row):
         """See `Row`."""
         self.backbone_options(0)
         self.settings(0)
+        self.checkpoints()
         if self.needs and self.checkpoint is None and self.without_checkpoint() is None:
             raise InputError(f"needs: a {self.backbone} backbone needs no checkpoint; leave the key out")
 
+    def checkpoints(self) -> dict[str, str]:
+        """See `Row`."""
+        given = family_named(self.backbone).checkpoints(self.checkpoint)
+        return {name: str(checkpoint) for name, checkpoint in given.items()}
+
     def without_checkpoint(self) -> Family | None:
         """The family of the row that needs a checkpoint and has none."""
-        given = family_named(self.backbone).checkpoints(self.checkpoint)
+        given = self.checkpoints()
         parts = families_in(family_named(self.backbone))
         return next((each for each in parts if each.checkpoint == "needed" and each.name not in given), None)
 
@@ -69,8 +75,7 @@ class FeatureRow(Row):
             )
         if lacking is not None:
             return unnamed_obstacle(lacking, self.needs)
-        given = family_named(self.backbone).checkpoints(self.checkpoint)
-        found = (checkpoint_obstacle(str(place), name, networks) for name, place in given.items())
+        found = (checkpoint_obstacle(place, name, networks) for name, place in self.checkpoints().items())
         return next((each for each in found if each is not None), None)
 
     def method(self, seed: int, context: Context) -> Method:
@@ -88,8 +93,7 @@ class FeatureRow(Row):
 
     def dependencies(self, context: Context) -> dict[str, Any]:
         """See `Row`."""
-        given = family_named(self.backbone).checkpoints(self.checkpoint)
-        found = {name: weights_digest(str(checkpoint)) for name, checkpoint in given.items()}
+        found = {name: weights_digest(checkpoint) for name, checkpoint in self.checkpoints().items()}
         return {"weights": digests.values(found) if len(found) > 1 else "".join(found.values())}
 
     def takes_option(self, name: str) -> bool:
