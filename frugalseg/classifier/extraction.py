@@ -130,8 +130,16 @@ class Extraction:
 
         Args:
             images: of these alone, by number; None: of all.
+
+        Raises:
+            InputError: none of these images has labels.
         """
         places = [place for place in self.labelled if images is None or self.windows[place].image in images]
+        if not places:
+            raise InputError(
+                "some images to learn from have only classes with fewer pixels than --small-regions (20 by default), "
+                "which are not learned; annotate more of them, or give a smaller number"
+            )
         return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
 
     def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:

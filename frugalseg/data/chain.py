@@ -1,13 +1,16 @@
 """Several datasets as one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.datasets import target_of
 from frugalseg.data.example import Example
+from frugalseg.data.origins import Origins, origins_of
 from frugalseg.data.view import View
+from frugalseg.support import digests
 
 
 class Chain(View):
@@ -19,6 +22,13 @@ class Chain(View):
 
     def __init__(self, *datasets: Sequence[Example]) -> None:
         self.datasets = datasets
+
+    @property
+    def origins(self) -> Origins | None:
+        """What is known of all images, where one network has drawn them all in one way; each knows its own seed."""
+        every = [origins_of(dataset) for dataset in self.datasets]
+        alike = {None if one is None else digests.values([one.family, one.network, one.settings]) for one in every}
+        return None if len(alike) > 1 or every[0] is None else replace(every[0], images={})
 
     def __len__(self) -> int:
         return sum(map(len, self.datasets))

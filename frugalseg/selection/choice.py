@@ -1,5 +1,6 @@
 """Which candidate suits the annotated images best: each is cross-validated on the same images, the best one wins."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate
 from frugalseg.selection.cost import seconds_an_image, seconds_once
-from frugalseg.selection.cross_validation import cross_validate
+from frugalseg.selection.cross_validation import cross_validate, every_window
 from frugalseg.selection.folds import FEWEST, folds_of
 from frugalseg.selection.settings import ChoiceSettings
 from frugalseg.support.files import write_json
@@ -146,11 +147,16 @@ def scored(
     folds: int,
     place: Path | None,
 ) -> Score:
-    """The score of a candidate, which is written to `place`."""
-    found = cross_validate(segmenter, dataset, folds, classes=classes, members=MEMBERS)
+    """The score of a candidate, which is written to `place`; the maps lie beside it for as long as they are needed."""
+    # The maps of a filter bank at full resolution take gigabytes, which are not kept in memory.
+    maps = place and place.with_suffix(".maps")
+    extraction = every_window(segmenter, dataset, maps)
+    found = cross_validate(segmenter, dataset, folds, classes=classes, members=MEMBERS, extraction=extraction)
     score = Score(candidate.name, found.miou, *found.interval())
-    if place is not None:
+    if place is not None and maps is not None:
         write_json(place, asdict(score))
+        del extraction
+        shutil.rmtree(maps, ignore_errors=True)
     return score
 
 

@@ -61,7 +61,7 @@ def seconds_an_image(segmenter: Segmenter, sizes: Sequence[Size]) -> float:
 
     networks = Counter(window.network for size in sizes for window in segmenter.windows(size))
     usual = networks.most_common(1)[0][0]
-    large = is_large(backbone)
+    large = is_large(backbone) and backbone.reads_images
     arithmetic = (DENSE_OPERATION if large else OPERATION) * operations(segmenter, usual, computing=not large)
     # It grows as the maps do.
     value = VALUE + arithmetic / values(usual)
@@ -77,9 +77,13 @@ def operations(segmenter: Segmenter, network: Size, *, computing: bool) -> int:
         network: (h, w).
         computing: let the network compute; otherwise only the shapes of its tensors are followed, with the same result.
     """
-    height, width = (side + 2 * segmenter.backbone.margin for side in network)
+    backbone = segmenter.backbone
+    height, width = (side + 2 * backbone.margin for side in network)
     with nullcontext() if computing else shapes_alone(), flop_counter() as counter:
-        segmenter.features([torch.zeros(segmenter.backbone.in_channels, height, width)])
+        if backbone.reads_images:
+            segmenter.features([torch.zeros(backbone.in_channels, height, width)])
+        else:
+            backbone.generator().draw([0])
     return int(counter.get_total_flops())
 
 

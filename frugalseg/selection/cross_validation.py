@@ -117,7 +117,7 @@ def cross_validate(
     table = classes or classes_of(dataset)
     targets = list(targets_of(dataset))
     splits = splits_of(targets, folds, segmenter.settings.seed)
-    maps = extraction or every_window(segmenter, dataset, work)
+    maps = extraction or every_window(segmenter, dataset, work, made_from=None)
     maps.compute(segmenter.features, progress)
     trial = Trial(segmenter, targets, maps, members or segmenter.settings.members, len(table))
     return tested(trial, splits, table, progress)
@@ -141,6 +141,15 @@ def tested(trial: Trial, splits: Sequence[Split], classes: ClassTable, progress:
     return CrossValidation(classes, len(splits), tuple(found[image] for image in sorted(found)))
 
 
-def every_window(segmenter: Segmenter, dataset: Sequence[Example], work: Path | None) -> Extraction:
-    """The maps by which images are learned from and predicted; none is computed yet but those in the folder `work`."""
-    return segmenter.extraction(dataset, work, "", every=True)
+def every_window(
+    segmenter: Segmenter, dataset: Sequence[Example], work: Path | None, made_from: str | None = ""
+) -> Extraction:
+    """The maps by which images are learned from and predicted; none is computed yet but those in the folder `work`.
+
+    Args:
+        segmenter: not fitted.
+        dataset: annotated images.
+        work: folder for the maps; None keeps them in memory.
+        made_from: see `Segmenter.fit`; by default, the caller answers for the folder.
+    """
+    return segmenter.extraction(dataset, work, made_from, every=True)

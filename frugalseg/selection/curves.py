@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.classifier.extraction import drop_small_regions
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.folds import Split
@@ -16,14 +17,14 @@ MEMBERS = (1, 2, 3, 4, 5, 6, 8)
 """Numbers of members that are tried; beyond, multiples of 5, and the number that was trained."""
 
 
-def most_images(targets: Sequence[NDArray[np.uint8]], splits: Sequence[Split]) -> int:
+def most_images(targets: Sequence[NDArray[np.uint8]], splits: Sequence[Split], small_region: int) -> int:
     """How many annotated images every split has to learn from."""
-    return min(len(learned_from(targets, split)) for split in splits)
+    return min(len(learned_from(targets, split, small_region)) for split in splits)
 
 
-def learned_from(targets: Sequence[NDArray[np.uint8]], split: Split) -> list[int]:
-    """The training images of a split that have labels."""
-    return [image for image in split.train if (targets[image] != NOT_ANNOTATED).any()]
+def learned_from(targets: Sequence[NDArray[np.uint8]], split: Split, small_region: int) -> list[int]:
+    """The training images of a split that have labels after `drop_small_regions`."""
+    return [image for image in split.train if (drop_small_regions(targets[image], small_region) != NOT_ANNOTATED).any()]
 
 
 def sizes_up_to(most: int, given: Sequence[int] | None = None) -> tuple[int, ...]:
@@ -57,7 +58,7 @@ def with_images(trial: Trial, splits: Sequence[Split], size: int, seed: int) -> 
     """
     found = ConfusionMatrix(trial.num_classes)
     for number, split in enumerate(splits):
-        images = learned_from(trial.targets, split)
+        images = learned_from(trial.targets, split, trial.segmenter.settings.small_region)
         order = np.random.default_rng((seed, number)).permutation(len(images))
         predictor = trial.trained((images[place] for place in order[:size]), seed).predictor()
         for image in split.test:

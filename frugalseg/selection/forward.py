@@ -38,7 +38,7 @@ from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, line, silent
-from frugalseg.support.records import kept, share
+from frugalseg.support.records import kept, plain, share
 from frugalseg.support.text import quoted
 
 GAIN = 0.003
@@ -218,7 +218,8 @@ def choose_places(
         dataset: annotated images.
         classes: their table; without it the dataset's own.
         given: candidates of some options instead of all that the network has, and that the backbone reads now.
-        work: see `TapChooser`.
+        work: folder of maps and scores, with which an interrupted choice goes on; a choice on other images or with
+            other settings has other files there. None keeps them in memory.
         progress: told of each step.
 
     Raises:
@@ -229,9 +230,22 @@ def choose_places(
     if not isinstance(classes, ClassTable | None):
         raise InputError(f"classes {quoted(classes)}: give a ClassTable")
     require_read(segmenter.backbone, given or {})
-    place = None if work is None else as_path(work, "work folder")
+    place = None
+    if work is not None:
+        place = as_path(work, "work folder") / choice_digest(segmenter, dataset, given or {})
     chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, place)
     return chooser.choose(chooser.extraction(), progress)
+
+
+def choice_digest(segmenter: Segmenter, dataset: Sequence[Example], given: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits of all that a choice depends on; every image is decoded."""
+    backbone = segmenter.backbone
+    network = [backbone.family, backbone.config(), digests.network(backbone)]
+    examples = (dataset[index] for index in range(len(dataset)))
+    images = [[digests.pixels(example.image).hex(), digests.pixels(example.target).hex()] for example in examples]
+    return digests.values(
+        plain({"network": network, "settings": vars(segmenter.settings), "given": dict(given), "images": images})
+    )
 
 
 def score_of(places: Places, found: CrossValidation) -> Score:

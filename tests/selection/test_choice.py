@@ -52,6 +52,7 @@ def test_the_candidate_that_sees_most_wins(halves, tmp_path):
     assert found.best == 1 and 1 > found.scores[0].miou < found.scores[1].miou > 0.9
     assert found.scores[1].low <= found.scores[1].miou <= found.scores[1].high
     assert found.images == (6, 6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["score-0.json", "score-1.json"]  # the maps are gone
     # What is finished is taken from the folder: a killed comparison goes on behind it.
     record = json.loads((tmp_path / "score-0.json").read_text())
     (tmp_path / "score-0.json").write_text(json.dumps({**record, "miou": 1.0}))

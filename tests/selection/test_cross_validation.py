@@ -60,6 +60,11 @@ def test_the_network_sees_each_image_once(tmp_path):
     again = cross_validate(segmenter, IMAGES, 5, work=tmp_path / "maps")
     assert sum(seen) == len(IMAGES)
     assert first.miou == again.miou
+    # Maps of other images are not taken for theirs.
+    others = Folder(toy_example(4, index, 24) for index in range(5))
+    found = cross_validate(segmenter, others, 5, work=tmp_path / "maps")
+    assert sum(seen) == 2 * len(IMAGES)
+    assert found.miou == cross_validate(segmenter, others, 5).miou
 
 
 def test_the_interval_holds_the_estimate_and_is_a_point_where_images_are_alike():

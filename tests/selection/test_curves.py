@@ -10,7 +10,7 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.chain import Chain
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.selection.cross_validation import every_window
-from frugalseg.selection.curves import members_up_to, most_images, sizes_up_to, with_images, with_members
+from frugalseg.selection.curves import learned_from, members_up_to, most_images, sizes_up_to, with_images, with_members
 from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
@@ -40,12 +40,22 @@ def test_images_of_a_smaller_number_are_among_those_of_a_larger_one(trial, monke
         return train(self, learned[-1][1], seed)
 
     monkeypatch.setattr(Trial, "trained", seen)
-    assert most_images(trial.targets, SPLITS) == 2  # one of three has no labels
+    assert most_images(trial.targets, SPLITS, 20) == 2  # one of three has no labels
     scores = [[with_images(trial, SPLITS, size, seed).miou() for size in (1, 2)] for seed in (7, 8)]
     for seed in (7, 8):
         small, large = (images for said, images in learned if said == seed)
         assert len(small) == 1 and small == large[:1] and set(large) == {0, 1}
     assert np.isfinite(scores).all()
+
+
+def test_images_whose_regions_are_all_too_small_are_not_learned_from(trial):
+    targets = [np.full((16, 16), 255, np.uint8) for _ in range(3)]
+    targets[0][0, :8], targets[1][:4] = 1, 2
+    split = Split((0, 1, 2), ())
+    assert learned_from(targets, split, small_region=20) == [1]
+    assert learned_from(targets, split, small_region=8) == [0, 1]
+    with pytest.raises(InputError, match="only classes with fewer pixels than --small-regions"):
+        trial.trained([2])
 
 
 def test_the_first_members_of_an_ensemble_are_that_ensemble(trial):

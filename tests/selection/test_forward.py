@@ -159,6 +159,15 @@ def test_a_changed_score_is_named(tmp_path):
         chooser.choose(chooser.extraction())
 
 
+def test_a_folder_that_was_used_before_gives_no_other_choice(tmp_path):
+    segmenter = Segmenter(load_backbone("filters", scales=(0.7, 8.0)), **SETTINGS)
+    data = [[toy_example(seed, index, 16) for index in range(2)] for seed in (3, 4)]
+    for images in (*data, data[0]):
+        kept = choose_places(segmenter, images, classes=TOY_CLASSES, work=tmp_path)
+        assert kept.to_json() == choose_places(segmenter, images, classes=TOY_CLASSES).to_json()
+    assert len([*tmp_path.iterdir()]) == 2
+
+
 def test_the_time_is_told_for_images_of_any_number_of_channels():
     given = {"scales": (0.7, 8.0)}
     assert chooser_of(load_backbone("filters", **given).seeing(1), given).seconds() > 0

@@ -21,6 +21,7 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.selection.cost import seconds_an_image
 from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
+from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path
 
 CLEAN = ("none", 0)
@@ -70,7 +71,7 @@ class CorruptionStudy:
         ground: of the exploration.
 
     Raises:
-        InputError: the backbone reads no images.
+        InputError: the backbone reads no images, or has drawn these itself.
     """
 
     def __init__(self, ground: Ground) -> None:
@@ -78,7 +79,13 @@ class CorruptionStudy:
         self.names = tuple(dict.fromkeys(settings.corruptions or CORRUPTIONS))
         self.severities = tuple(sorted({*settings.severities}))
         self.cases = [CLEAN, *((name, severity) for name in self.names for severity in self.severities)]
-        ground.segmenter().require_reading()
+        segmenter = ground.segmenter()
+        segmenter.require_reading()
+        if segmenter.own_images(ground.dataset) is not None:
+            raise InputError(
+                "--what corruptions: the network has drawn these images itself and is read while it draws them, which "
+                "no corruption changes; give photographs"
+            )
 
     def seconds(self) -> float:
         """What it takes on two CPU cores, beside the training of a classifier for each split."""

@@ -18,7 +18,7 @@ from frugalseg.features.map_store import stored_bytes
 from frugalseg.jobs.explore.ground import Ground
 from frugalseg.jobs.explore.models import Found, ModelStudies
 from frugalseg.jobs.explore.page import ExplorationPage, curve_text
-from frugalseg.jobs.explore.request import ExploreRequest
+from frugalseg.jobs.explore.request import ExploreRequest, require_apart
 from frugalseg.jobs.explore.sources import open_sources, with_sources
 from frugalseg.jobs.explore.tables import write_tables
 from frugalseg.jobs.explore.taps import TapScore, TapSweep
@@ -119,7 +119,7 @@ def explore_folder(
     train = checked(opened, settings.small_region, findings)
     test = folder_to_test(request, train, progress)
     ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
-    sources = open_sources(request.sources, train, fit.data.name, progress) if request.sources else {}
+    sources = open_sources(request.sources, train, test, fit.data.name, progress) if request.sources and test else {}
     sweep = TapSweep(ground)
     studies = ModelStudies(with_sources(ground, sources, train) if sources else ground)
     command = describe(request, segmenter, train, [*([test] if test else []), *sources.values()])
@@ -141,6 +141,8 @@ def folder_to_test(request: ExploreRequest, train: SegmentationFolder, progress:
     if request.test is None:
         return None
     opened = OpenedFolder.of(request.test, keep=KEPT, channels=train.channels)
+    # The folders that were named may stand for others, such as a folder for the train/ in it.
+    require_apart(request.test, train.path, opened.layout.path)
     found = SegmentationFolder(opened, train.classes)
     check_annotated(found, progress)
     return found

@@ -1,5 +1,6 @@
 """What a call of ``explore`` asks for; light, for the command line reads it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ SUBJECTS = {
 
 EXTRA = ("corruptions", "source")
 """Those that `all` leaves out: one takes a hundred predictions for each image, the other one more folders."""
+
+ONLY_FOR = {"sizes": "images", "taps": "clusters", "corruptions": "corruptions"}
+"""Options that belong to one of these."""
 
 FEW, USUAL = 3, 10
 """Members of the classifier of a single tap, of which there are many, and of the others, as `fit` has them."""
@@ -91,6 +95,9 @@ class ExploreSettings:
         if wrong or not self.what:
             named = ", ".join(wrong) or "empty"
             raise InputError(f"--what {named}: give any of {', '.join(SUBJECTS)}, separated by commas; or all")
+        for name, subject in ONLY_FOR.items():
+            if getattr(self, name) is not None and subject not in self.what:
+                raise InputError(f"--{name}: is for --what {subject}; add that, or leave it out")
         if not self.clusters:
             raise InputError("--clusters empty: give a number, or several, such as 5,10")
         if self.corruptions is not None:
@@ -138,15 +145,11 @@ class ExploreRequest:
 
     def _require_apart(self) -> None:
         """`InputError` where the images to test on are also learned from, which makes every figure too good."""
-        test = self.test and self.test.resolve()
-        if test is not None and test == self.fit.data.resolve():
-            raise InputError(
-                f"--test {self.test}: is the folder of the annotated images; leave --test out, and they are "
-                "cross-validated"
-            )
+        if self.test is None:
+            return
+        require_apart(self.test, self.fit.data, self.test)
         for name, path in self.sources.items():
-            if path.resolve() == test:
-                raise InputError(f"--source {name}: is the folder of --test; give images of other folders")
+            require_not_tested(name, path, self.test)
 
     def __str__(self) -> str:
         """What a log says of it."""
@@ -156,3 +159,17 @@ class ExploreRequest:
     def given(self) -> Mapping[str, Any]:
         """The options of the backbone that the user gave."""
         return self.fit.backbone
+
+
+def require_apart(given: Path, train: Path, test: Path) -> None:
+    """`InputError` where the folder to test on, which the user has named `given`, is that of the annotated images."""
+    if os.path.realpath(test) == os.path.realpath(train):
+        raise InputError(
+            f"--test {given}: is the folder of the annotated images; leave --test out, and they are cross-validated"
+        )
+
+
+def require_not_tested(name: str, source: Path, test: Path) -> None:
+    """`InputError` where the folder of a source is the one to test on."""
+    if os.path.realpath(source) == os.path.realpath(test):
+        raise InputError(f"--source {name}: is the folder of --test; give images of other folders")

@@ -13,6 +13,7 @@ from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.jobs.explore.ground import Ground
+from frugalseg.jobs.explore.request import require_not_tested
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.report.bar_plots import bars
 from frugalseg.report.page import Page, mean_std
@@ -45,23 +46,25 @@ class SourceScore:
 
 
 def open_sources(
-    sources: Mapping[str, Path], train: SegmentationFolder, name: str, progress: Progress
+    sources: Mapping[str, Path], train: SegmentationFolder, test: SegmentationFolder, name: str, progress: Progress
 ) -> dict[str, SegmentationFolder]:
     """The folders of sources, in the classes and channels of the annotated images.
 
     Args:
         sources: by their names. The folder of the annotated images comes first unless it is among them.
         train: the annotated images, which are not read again.
+        test: what all are tested on.
         name: of their folder.
         progress: told of each image that is read.
 
     Raises:
-        InputError: no such folder, a damaged one, one without annotations, or one with other classes; or two sources
-            of one name.
+        InputError: no such folder, a damaged one, one without annotations, one with other classes, or that of the
+            test; or two sources of one name.
     """
     found: dict[str, SegmentationFolder] = {}
     for each, path in sources.items():
         opened = OpenedFolder.of(path, channels=train.channels)
+        require_not_tested(each, opened.layout.path, test.path)
         own = opened.layout.path.resolve() == train.path.resolve()
         found[each] = train if own else SegmentationFolder(opened, train.classes)
         if not own:
@@ -109,13 +112,14 @@ class SourceStudy:
             trial: gives the maps of all images, once something is missing.
         """
         ground, found, total = self.ground, [], len(self.ground.sources) * self.runs
+        small_region = ground.segmenter().settings.small_region
         for number, (name, split) in enumerate(ground.sources.items()):
             mious = []
             for run in range(self.runs):
                 ground.progress("source", number * self.runs + run, total)
                 score = partial(self._score, trial, split, (ground.settings.seed + run) % 2**32)
                 mious.append(ground.kept("source", f"{number}-{run}", score, share))
-            found.append(SourceScore(name, len(learned_from(ground.targets, split)), tuple(mious)))
+            found.append(SourceScore(name, len(learned_from(ground.targets, split, small_region)), tuple(mious)))
         ground.progress("source", total, total)
         return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from frugalseg.backbones import Backbone
 from frugalseg.features.taps import Tap
 from frugalseg.jobs.explore.clusters import ClusterPictures
 from frugalseg.jobs.explore.ground import Ground
@@ -72,7 +73,7 @@ class TapSweep:
     def run(self) -> list[TapScore]:
         """The scores of all taps; the pictures are written."""
         number = 0
-        for part in self.parts:
+        for part in self._in_order():
             self._part(part, number)
             number += len(part.taps)
         if self.taps or self.pictures.taps:
@@ -86,7 +87,12 @@ class TapSweep:
         features = len(self.parts) * images * seconds_an_image(one, ground.sizes)
         return features + len(self.taps) * seconds_to_try(ground.sizes, len(ground.splits))
 
-    def _part(self, backbone: Any, number: int) -> None:
+    def _in_order(self) -> list[Backbone]:
+        """The parts; that of the first tap to be pictured comes first, whose clusters give all others their colors."""
+        first = self.pictures.taps[:1]
+        return sorted(self.parts, key=lambda part: not {*first} & {*part.taps})
+
+    def _part(self, backbone: Backbone, number: int) -> None:
         """The taps of one part, of which `number` come before."""
         ground = self.ground
         missing = [tap for tap in backbone.taps if self.scoring and not ground.score("taps", tap.name).is_file()]

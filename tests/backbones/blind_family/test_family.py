@@ -19,6 +19,8 @@ from frugalseg.data.masks import write_mask
 from frugalseg.data.origins import ORIGINS
 from frugalseg.data.subset import Subset
 from frugalseg.jobs.evaluate import evaluate_folder
+from frugalseg.jobs.explore.folder import explore_folder
+from frugalseg.jobs.explore.request import ExploreRequest, ExploreSettings
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.jobs.generate import GenerateRequest, annotation_folder, generate_folder
 from frugalseg.jobs.predict import predict_folder
@@ -196,6 +198,28 @@ def test_cross_validation_and_held_out_images_take_the_same_way(network, drawn, 
     assert len(result.images) == 2 and result.metrics()["miou"] > 0.6
     assert evaluate_folder(model, drawn, tmp_path / "evaluation").metrics()["miou"] > 0.7
     assert cross_validate(segmenter, found, 2).miou == estimates[0].miou
+
+
+def test_its_places_are_explored_on_images_that_it_drew(network, drawn, tmp_path):
+    settings = ExploreSettings(("taps", "images"), folds=2, members=1, runs=1, sizes=(1,))
+    fit = FitRequest(drawn, "paint", str(network), {}, {**SETTINGS, "members": 1})
+    found = explore_folder(ExploreRequest(fit, settings), tmp_path / "explored")
+    assert [score.tap.name for score in found.taps] == ["layer0", "layer1"]
+    assert max(score.miou for score in found.taps) > 0.6
+    # Drawn images may be tested as well, photographs may not.
+    train, test = tmp_path / "train", tmp_path / "test"
+    for folder, numbers in ((train, range(4)), (test, (4, 5))):
+        shutil.copytree(drawn, folder)
+        for path in [*(folder / "images").iterdir(), *(folder / "masks").iterdir()]:
+            if int(path.stem) not in numbers:
+                path.unlink()
+    request = ExploreRequest(replace(fit, data=train), replace(settings, what=("taps",), sizes=None), test)
+    assert max(score.miou for score in explore_folder(request, tmp_path / "tested").taps) > 0.6
+    (test / ORIGINS).unlink()
+    with pytest.raises(InputError, match=NEAREST):
+        explore_folder(request, tmp_path / "refused")
+    with pytest.raises(InputError, match="reads no images"):
+        explore_folder(replace(request, explore=ExploreSettings(("corruptions",)), test=None), tmp_path / "refused")
 
 
 def test_an_interrupted_fit_ends_the_same(network, drawn, model, tmp_path):

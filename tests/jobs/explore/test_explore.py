@@ -10,6 +10,7 @@ from PIL import Image
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
+from frugalseg.features.clusters import renumbered
 from frugalseg.jobs.explore.folder import explore_folder
 from frugalseg.jobs.explore.request import SUBJECTS, ExploreRequest, ExploreSettings
 from frugalseg.jobs.explore.taps import pictured_taps, spread
@@ -104,6 +105,23 @@ def test_a_backbone_whose_taps_no_option_chooses_is_explored_as_it_comes(toy_tra
     assert json.loads((tmp_path / "out" / "run.json").read_text())["command"] == "explore"
 
 
+def test_the_first_tap_gives_the_clusters_their_colors_whatever_its_step(toy_train, tiny_ddpm, tmp_path):
+    """Steps are computed from the lowest on; the same maps get the same numbers, whichever tap is named first."""
+    options, found = {"timesteps": (50, 300), "blocks": (1,)}, {}
+    for first, second in (("t50.block1", "t300.block1"), ("t300.block1", "t50.block1")):
+        asked = {"what": ("clusters",), "clusters": (4,), "pictures": 2, "taps": (first, second)}
+        out = tmp_path / first
+        explore_folder(request_for(toy_train, tiny_ddpm, options=options, **asked), out)
+        found[first] = {
+            tap: np.stack([np.asarray(Image.open(out / "pictures" / "k4" / f"{tap}.{n}.png")) for n in range(2)])
+            for tap in (first, second)
+        }
+    for first, pictures in found.items():
+        reference, other = pictures[first], next(found[tap][tap] for tap in found if tap != first)
+        expected = renumbered(list(other), list(reference), 4)
+        assert np.array_equal(pictures[next(tap for tap in pictures if tap != first)], np.stack(expected))
+
+
 def test_taps_to_be_pictured_are_spread_over_all(tiny_ddpm):
     assert spread(list(range(18))) == [2, 6, 11, 15] and spread([7, 8]) == [7, 8]
     backbone = load_backbone("ddpm", tiny_ddpm, timesteps=tuple(range(0, 600, 100)), blocks=(0, 1))
@@ -122,6 +140,10 @@ MISTAKES = [
     ("--members 0", "give a whole number from 1 to 1000"),
     ("--backbone colour --scales 1", "an option of filters, not of colour"),
     ("--test nowhere", "nowhere"),
+    ("--test loop", "loop"),
+    ("--what taps --sizes 2", "--sizes: is for --what images; add that, or leave it out"),
+    ("--what images --taps scale1", "--taps: is for --what clusters"),
+    ("--corruptions fog", "--corruptions: is for --what corruptions"),
 ]
 
 
@@ -129,6 +151,8 @@ MISTAKES = [
 def test_mistakes_are_told_in_one_line(words, line, toy_train, tmp_path, capsys):
     family = () if "--backbone" in words else ("--backbone", "filters")
     common = () if "--folds" in words else ("--folds", "2")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    words = words.replace("loop", str(tmp_path / "loop"))
     found = mistake("explore", toy_train, *family, *common, *words.split(), "-o", tmp_path / "out", capsys=capsys)
     assert line in found
     assert not (tmp_path / "out").exists()

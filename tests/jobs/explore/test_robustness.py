@@ -1,6 +1,7 @@
 """Corrupted test images and sources to learn from, from the command line and in Python; what a kill costs."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +124,20 @@ def test_the_annotated_images_are_the_first_source(toy_train, toy_test, generate
     with pytest.raises(InputError, match="the annotated images have this name"):
         request = request_for(toy_train, toy_test, {toy_train.name: generated}, what=("source",), runs=1)
         explore_folder(request, tmp_path / "other")
+
+
+def test_a_folder_that_stands_for_its_train_is_not_tested_on(toy_train, toy_test, generated, tmp_path):
+    """The part train/ of a folder is what the folder itself stands for."""
+    for name, place in (("photos", toy_train), ("others", toy_test)):
+        shutil.copytree(place, tmp_path / name / "train")
+        shutil.copyfile(place / "classes.json", tmp_path / name / "classes.json")
+    photos, others = tmp_path / "photos", tmp_path / "others"
+    for data, test in ((photos, photos / "train"), (photos / "train", photos)):
+        with pytest.raises(InputError, match="is the folder of the annotated images"):
+            explore_folder(request_for(data, test, {}, what=("taps",)), tmp_path / "out")
+    request = request_for(photos, others, {"gan": others / "train"}, what=("source",), runs=1)
+    with pytest.raises(InputError, match="--source gan: is the folder of --test"):
+        explore_folder(request, tmp_path / "out")
 
 
 def test_records_of_earlier_versions_are_taken_up(toy_train):
