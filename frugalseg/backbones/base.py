@@ -1,6 +1,5 @@
 """What every backbone promises: images in, feature maps out."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -28,7 +27,7 @@ from frugalseg.features.windows import Window, mirrored, windows
 from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import FileError, read_json
+from frugalseg.support.files import FileError, read_json, write_json
 from frugalseg.support.folders import require_replaceable
 from frugalseg.support.marks import BACKBONE as SAVED
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
@@ -234,14 +233,14 @@ class Backbone(nn.Module, ABC):
         """
         return None
 
-    def generator(self, options: Any) -> ImageGenerator:
+    def generator(self, options: Any = None) -> ImageGenerator:
         """What draws images with this backbone's network.
 
         Args:
             options: the family's dataclass of generation; None for its defaults.
 
         Raises:
-            InputError: the family does not generate; the message names those that do.
+            InputError: the family does not generate, and the message names those that do; or `options` are not of it.
         """
         require_generating(self.family)
         raise TypeError(f"{type(self).__name__} lacks the method generator; the registry says that it draws images")
@@ -314,7 +313,7 @@ class Backbone(nn.Module, ABC):
         require_replaceable(folder, (SAVED,))
         folder.mkdir(parents=True, exist_ok=True)
         self.save_weights(folder)
-        (folder / BACKBONE).write_text(json.dumps({"family": self.family, **self.config()}, indent=2) + "\n")
+        write_json(folder / BACKBONE, {"family": self.family, **self.config()})
 
 
 def backbone_class(family: str) -> type[Backbone]:

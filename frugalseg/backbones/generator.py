@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.support.errors import InputError
+from frugalseg.support.text import quoted
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,3 +65,16 @@ class FromLatents(Protocol):
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """(N, D) float32 on the CPU: what the images of `seeds` are drawn from, before any truncation."""
+
+
+def drawing_options(given: object, kind: type[Options]) -> Options:
+    """How a family draws, as its dataclass `kind`: what is given, or the defaults for None.
+
+    Raises:
+        InputError: something else is given.
+    """
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):
+        raise InputError(f"options {quoted(given)}: give a {kind.__name__}, or None for its defaults")
+    return given

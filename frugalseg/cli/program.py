@@ -24,6 +24,8 @@ from frugalseg.support.threads import limit_threads
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 """The exit codes; the last is the shell's for what Ctrl-C has ended."""
+UNREACHABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors that say that a path is wrong, or not this user's."""
 LONGEST_VALUE = 300
 """Characters of what typer says; it repeats values of any length."""
 
@@ -102,9 +104,12 @@ def main() -> None:
         code = INTERRUPTED
     except Exception as error:
         full = disk_error(error)
-        if full is None:
+        if full is not None:
+            stop(FAILED, full_disk(full))
+        if not (isinstance(error, OSError) and error.errno in UNREACHABLE and error.filename):
             raise
-        stop(FAILED, full_disk(full))
+        reason = (error.strerror or "no access").lower()
+        stop(WRONG_INPUT, f"error: {error.filename}: {reason}; check the path, and that you may use it")
     if code == INTERRUPTED:
         stop(INTERRUPTED, "stopped; run the same command again to go on")
     sys.exit(code)

@@ -27,10 +27,10 @@ masks/    indexed PNG files of the same size. A pixel's value is the id of its c
 How to annotate
 ---------------
 - Open a mask over its image in any editor that keeps indexed colors, paint the classes, and save it under its name as
-  indexed or grey PNG: without smoothing, without resizing.
+  indexed or gray PNG: without smoothing, without resizing.
 - Pixels may stay {ignore}: what is unclear, or simply not painted, is left out of training. A few strokes of every
   class in every image are worth more than a few images painted to the last pixel.
-- Images that show nothing recognisable: leave the mask as it is, all {ignore}; it is left out of training.
+- Images that show nothing recognizable: leave the mask as it is, all {ignore}; it is left out of training.
 - Images may be deleted or renamed together with their masks. Do not edit or resize them.
 
 Then

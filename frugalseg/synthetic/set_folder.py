@@ -66,13 +66,15 @@ def check_same(out: Path, there: SetRecord, here: SetRecord) -> None:
 
 
 def finish(out: Path, record: SetRecord) -> bool:
-    """Write the page of a set that is complete; False where other processes are still at work on it.
+    """Write the page of a set that is complete; False where other processes are still at work on it, or make it grow.
 
     Raises:
         InputError: there are no samples at all: not one photograph could be read.
     """
     with alone(out, wait=True):
         remove_leftovers(out, RECORD, CLASSES, PAGE)
+        if SetRecord.read(out).count != record.count:
+            return False
         if any(find_index(out, n, record.numbers(n), thorough=False) is None for n in range(record.shards)):
             return False
         for left in out.glob(".shard-*"):

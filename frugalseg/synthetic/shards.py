@@ -5,6 +5,7 @@ samples. ``shard-000003.json`` beside it, written after it, holds its checksum, 
 pages and filters need to know of every sample. The bytes of both depend on the samples alone.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,4 +103,6 @@ def entry_of(values: dict[str, Any]) -> Entry:
         raise ValueError("not an entry")
     if not (entry.key.isdecimal() and all(0 <= n < MOST for n in (int(entry.key), *entry.size, *entry.pixels))):
         raise ValueError("not an entry")
+    if sum(entry.pixels) > math.prod(entry.size):
+        raise ValueError("more pixels with a class than there are")
     return entry

@@ -55,7 +55,7 @@ def saved_state(path: Path, whole: Path) -> SavedState | None:
     Raises:
         InputError: the file is damaged, or holds something else.
     """
-    if not path.is_file():
+    if not path.exists():
         return None
     state = SavedState(path, whole)
     with state.read():

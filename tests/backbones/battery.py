@@ -208,6 +208,11 @@ class DrawingChecks:
             with pytest.raises(InputError, match=r"seeds .*: give a list of one for each image"):
                 generator.draw(wrong)
 
+    def test_options_of_another_kind_are_refused(self, backbone):
+        for wrong in ({}, {"truncation": 0.7}, 0.7, "options", False):
+            with pytest.raises(InputError, match=r"options .*: give a \w+Generation, or None for its defaults"):
+                backbone.generator(wrong)
+
     def test_an_image_depends_on_its_seed_alone(self, generator):
         both, alone, again = generator.draw([3, 4]), generator.draw([4]), generator.draw([4])
         assert torch.equal(alone.images, again.images)

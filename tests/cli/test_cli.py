@@ -208,6 +208,31 @@ def test_paths_that_are_not_there(command, tmp_path, capsys):
     assert "nothing" in mistake(command, *arguments, capsys=capsys) or command in ("evaluate", "predict")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit {long} -o out",
+        "fit {data} --checkpoint {long} -o out",
+        "evaluate {long} {data}",
+        "predict {long} {data} -o out",
+        "explore {long} -o out",
+        "explore {data} --test {long} -o out",
+        "generate {long} -n 2 -o out",
+        "distill {long} --validation {data} -o out",
+        "benchmark {long} -o out",
+        "benchmark recipes/street_fashion.yaml --data {long} -o out",
+        "check {long}",
+        "convert {long} -o out",
+        "pretrain mae {long} -o out",
+    ],
+)
+def test_a_name_that_no_file_can_have(command, data, tmp_path, capsys):
+    """The operating system refuses it in its own words, wherever it is looked for first."""
+    words = command.format(long="x" * 300, data=data).replace("-o out", f"-o {tmp_path / 'out'}").split()
+    assert "file name too long" in mistake(*words, capsys=capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_full_disk_is_one_line_and_exit_code_1(data, tmp_path, capsys, monkeypatch):
     model = tmp_path / "model"
     assert run("fit", data, "--backbone", "colour", "-o", model, "--members", 1, capsys=capsys)[0] == 0

@@ -198,6 +198,17 @@ def test_two_processes_never_write_one_shard(segmenter, drawn, tmp_path):
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
+def test_who_finishes_a_smaller_set_leaves_the_shards_of_a_larger_one_alone(segmenter, drawn, tmp_path):
+    smaller, larger = (record_of(segmenter, drawn(n), batch_size=4, shard_size=4) for n in (4, 8))
+    open_set(tmp_path, smaller, segmenter)
+    write_shards(segmenter, drawn(4), smaller, tmp_path)
+    open_set(tmp_path, larger, segmenter)
+    with claimed_shard(tmp_path, 1, range(4, 8)) as shard:
+        assert shard is not None and not finish(tmp_path, smaller) and Path(shard.name).exists()
+    write_shards(segmenter, drawn(8), larger, tmp_path)
+    assert finish(tmp_path, larger)
+
+
 def test_a_shard_is_claimed_until_its_index_is_there(tmp_path):
     """Between the two renames the partial file has lost its name already."""
     with claimed_shard(tmp_path, 0, range(4)) as first:
@@ -355,6 +366,7 @@ HOSTILE = {
     "an entry that is a list": lambda index: index.update(entries=[[1], [2]]),
     "infinite pixels": lambda index: index["entries"][0].update(pixels=[float("inf")] * 10),
     "too few pixels": lambda index: index["entries"][0].update(pixels=[1]),
+    "more pixels than there are": lambda index: index["entries"][0].update(pixels=[2**20] * 10),
     "a name for a number": lambda index: index["entries"][0].update(key="../x"),
     "a place before the file": lambda index: index["entries"][0].update(image=[-5, 10]),
     "a terabyte": lambda index: index["entries"][0].update(image=[512, 2**40]),

@@ -95,18 +95,22 @@ def training(request, tmp_path_factory):
     shutil.copytree(made.out, sound)
     made.sound = sound / made.file.relative_to(made.out)
 
-    def said(content):
-        """The line with which the state in some bytes is refused, or None."""
+    def without():
+        """The run without its state."""
         shutil.rmtree(made.out)
         shutil.copytree(sound, made.out)
         made.file.unlink()  # the old one may still be mapped
+
+    def said(content):
+        """The line with which the state in some bytes is refused, or None."""
+        without()
         made.file.write_bytes(content)
         try:
             return answer(made.run)
         except WorkError:  # a loss that is no number
             return None
 
-    made.said = said
+    made.said, made.without = said, without
     return made
 
 
@@ -138,6 +142,14 @@ def test_every_changed_byte_of_a_value_is_noticed(training):
         if name.startswith(("cut", "zeroed")):
             said = training.said(changed)
             assert said is not None and "anew" in said and "/out" in said, (name, said)
+
+
+@EACH
+def test_a_folder_in_the_place_of_a_state_is_refused_before_the_work(training):
+    training.without()
+    training.file.mkdir()
+    said = answer(training.run)
+    assert said is not None and f"{training.file.name}: a damaged " in said and "anew" in said
 
 
 def training_values(path: Path) -> list[bytes]:

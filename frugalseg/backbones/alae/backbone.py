@@ -13,6 +13,7 @@ from frugalseg.backbones.alae.network import ALAE, colors, random_network
 from frugalseg.backbones.alae.noise import STEADY, Noise
 from frugalseg.backbones.alae.settings import ALAEGeneration, ALAEOptions
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.generator import drawing_options
 from frugalseg.features.taps import Tap
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
@@ -127,4 +128,4 @@ class ALAEBackbone(Backbone):
 
     def generator(self, options: ALAEGeneration | None = None) -> ALAEGenerator:
         """See `Backbone.generator`."""
-        return ALAEGenerator(self, options or ALAEGeneration())
+        return ALAEGenerator(self, drawing_options(options, ALAEGeneration))

@@ -21,6 +21,7 @@ from frugalseg.backbones.ddpm.settings import (
     choose_settings,
 )
 from frugalseg.backbones.ddpm.source import load_network
+from frugalseg.backbones.generator import drawing_options
 from frugalseg.features.taps import Tap
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import usual_permissions
@@ -181,7 +182,7 @@ class DDPMBackbone(Backbone):
 
     def generator(self, options: DDPMGeneration | None = None) -> DDPMGenerator:
         """See `Backbone.generator`."""
-        return DDPMGenerator(self.unet, self.scheduler, options or DDPMGeneration())
+        return DDPMGenerator(self.unet, self.scheduler, drawing_options(options, DDPMGeneration))
 
 
 def require_places(settings: FeatureSettings, unet: Any, scheduler: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.generator import drawing_options
 from frugalseg.backbones.stylegan2.checkpoints.source import load_generator, save_generator
 from frugalseg.backbones.stylegan2.generator import StyleGAN2Generator
 from frugalseg.backbones.stylegan2.network.generator import Generator
@@ -82,9 +83,9 @@ class StyleGAN2Backbone(Backbone):
         }
         return images[-1], [found[tap.name] for tap in self.taps]
 
-    def generator(self, options: StyleGAN2Generation | None) -> StyleGAN2Generator:
-        """What draws images with this network, with their maps."""
-        return StyleGAN2Generator(self, options or StyleGAN2Generation())
+    def generator(self, options: StyleGAN2Generation | None = None) -> StyleGAN2Generator:
+        """See `Backbone.generator`; the maps come with the images."""
+        return StyleGAN2Generator(self, drawing_options(options, StyleGAN2Generation))
 
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""

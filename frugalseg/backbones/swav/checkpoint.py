@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from frugalseg.backbones import saved
-from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.swav.network import ResNet
 from frugalseg.backbones.swav.shape import LEVELS, ResNetShape
 from frugalseg.backbones.weights import foreign, network_with, read_tensors
-from frugalseg.support.checked import from_json, require_modest
+from frugalseg.support.checked import require_modest
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import FileError
 
 PREFIX = "module."
 DROPPED = ("projection_head.", "prototypes.")
@@ -121,14 +119,7 @@ def load_folder(folder: Path) -> tuple[ResNet, tuple[int, int]]:
     Raises:
         InputError: the folder holds another network, or something else.
     """
-    shape, size = shape_and_size(saved.read_config(folder, "swav"), folder / CONFIG)
-    return network_with(lambda: ResNet(shape), saved.read_weights(folder), folder / saved.WEIGHTS).eval(), size
-
-
-def shape_and_size(config: Mapping[str, Any], source: Path) -> tuple[ResNetShape, tuple[int, int]]:
-    """The shape and image size in the values of a ``config.json``; raises `InputError` where they are not."""
-    try:
-        said = from_json(SavedResNet, {name: value for name, value in config.items() if name != "family"})
-        return ResNetShape(said.width, said.depths, said.block, said.stem_stride), said.image_size
-    except InputError as error:
-        raise FileError(source, f"cannot be read ({error})", "copy the folder again") from None
+    said = saved.read_said(folder, "swav", SavedResNet)
+    shape = ResNetShape(said.width, said.depths, said.block, said.stem_stride)
+    network = network_with(lambda: ResNet(shape), saved.read_weights(folder), folder / saved.WEIGHTS)
+    return network.eval(), said.image_size

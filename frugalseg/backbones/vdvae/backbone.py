@@ -7,6 +7,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.generator import drawing_options
 from frugalseg.backbones.vdvae.checkpoint import load_network, save_network
 from frugalseg.backbones.vdvae.decoder import Step, posterior_mean
 from frugalseg.backbones.vdvae.generator import VDVAEGenerator
@@ -124,7 +125,7 @@ class VDVAEBackbone(Backbone):
 
     def generator(self, options: VDVAEGeneration | None = None) -> VDVAEGenerator:
         """See `Backbone.generator`."""
-        return VDVAEGenerator(self, options or VDVAEGeneration())
+        return VDVAEGenerator(self, drawing_options(options, VDVAEGeneration))
 
 
 def encoder_tap(shape: VDVAEShape, rows: int) -> Tap:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frugalseg.backbones import Backbone, saved
-from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.generator import Drawn, drawing_options
 from frugalseg.backbones.seeds import checked_seeds
 from frugalseg.backbones.weights import load_strictly
 from frugalseg.features.feature_maps import FeatureMaps
@@ -59,8 +59,8 @@ class PaintBackbone(Backbone):
     def reinitialised(self, seed: int) -> Self:
         return type(self)(random_network(seed), self.layers).eval().requires_grad_(False)
 
-    def generator(self, options: PaintGeneration | None) -> "PaintGenerator":
-        return PaintGenerator(self, options or PaintGeneration())
+    def generator(self, options: PaintGeneration | None = None) -> "PaintGenerator":
+        return PaintGenerator(self, drawing_options(options, PaintGeneration))
 
 
 class PaintGenerator:

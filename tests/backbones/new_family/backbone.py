@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from frugalseg.backbones import Backbone, saved
-from frugalseg.backbones.generator import Drawn
+from frugalseg.backbones.generator import Drawn, drawing_options
 from frugalseg.backbones.weights import load_strictly
 from frugalseg.features.taps import Tap
 from tests.backbones.new_family.settings import GrainGeneration, GrainOptions
@@ -59,8 +59,8 @@ class GrainBackbone(Backbone):
     def reinitialised(self, seed: int) -> Self:
         return type(self)(random_network(seed), self.layers).eval().requires_grad_(False)
 
-    def generator(self, options: GrainGeneration) -> "GrainGenerator":
-        return GrainGenerator(self, options)
+    def generator(self, options: GrainGeneration | None = None) -> "GrainGenerator":
+        return GrainGenerator(self, drawing_options(options, GrainGeneration))
 
 
 class GrainGenerator:
