@@ -4,14 +4,15 @@
     python -m benchmarks.alternatives toy --threads 1             # the built-in images
     python -m benchmarks.alternatives DATA --threads 1            # DATA/train and DATA/validation, or another --split
 
-Each row is measured in a process of its own. Memory is the peak beyond what is loaded before. The forest has 100 trees
-and learns from --pixels annotated pixels drawn at random, as ilastik's does; the U-Net learns from scratch, augmented,
-for --steps batches; the other rows learn by the `default` protocol, and their predictions follow the image's edges
-unless --smoothing is 0.
+Each row is measured in a process of its own, once for each of --seeds; its mIoU is then the mean ± the standard
+deviation, CPU seconds are the mean, and memory is the most. Memory is the peak beyond what is loaded before. The forest
+has 100 trees and learns from --pixels annotated pixels drawn at random, as ilastik's does; the U-Net learns from
+scratch, augmented, for --steps batches; the other rows learn by the `default` protocol, and their predictions follow
+the image's edges unless --smoothing is 0.
 """
 
 import argparse
-import multiprocessing
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,9 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.common import Clock, begin, parser, report
+from benchmarks.common import Clock, begin, parser, report, spread
 from benchmarks.data import Data, add_data
-from benchmarks.memory import MIB, beyond
+from benchmarks.memory import MIB, apart, beyond
 from frugalseg import Segmenter, load_backbone
 from frugalseg.backbones import Backbone
 from frugalseg.classifier.protocol import PROTOCOLS
@@ -154,6 +155,16 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A line of the table, from the same line of each seed."""
+    return {
+        **runs[0],
+        "mIoU": spread([run["mIoU"] for run in runs]),
+        **{name: statistics.mean(run[name] for run in runs) for name in runs[0] if "CPU s" in name},
+        **{name: max(run[name] for run in runs) for name in runs[0] if "MiB" in name},
+    }
+
+
 def cost(work: Callable[[], None], device: torch.device) -> tuple[float, int]:
     """CPU seconds and bytes at the peak."""
     clock = Clock()
@@ -165,7 +176,7 @@ def main() -> None:
     """Measure and report."""
     options = parser(__doc__)
     add_data(options)
-    options.add_argument("--seed", type=int, default=0, help="of whatever is fitted")
+    options.add_argument("--seeds", type=int, default=1, help="runs of each row")
     options.add_argument("--steps", type=int, default=1000, help="batches of 5 images for the U-Net")
     options.add_argument("--smoothing", type=float, help="of predictions; without it the default")
     options.add_argument("--members", type=int, default=10, help="classifiers in the ensemble")
@@ -176,12 +187,12 @@ def main() -> None:
         chosen.members, chosen.pixels = 1, 200
     rows = []
     for name in chosen.ways:
-        if chosen.quick:
-            rows.append(measured(name, chosen))
-            continue
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            rows.append(pool.apply(measured, (name, chosen)))
-            print(rows[-1], flush=True)
+        runs = []
+        for seed in range(chosen.seeds):
+            given = argparse.Namespace(**vars(chosen), seed=seed)
+            runs.append(measured(name, given) if chosen.quick else apart(measured, name, given))
+            print(runs[-1], flush=True)
+        rows.append(summary(runs))
     report("Alternatives", rows, chosen)
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -57,6 +58,12 @@ def begin(options: argparse.Namespace) -> torch.device:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     return torch.device(options.device)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation, of one value that alone."""
+    mean = f"{statistics.mean(values):.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
 
 
 def machine() -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.common import Clock, begin, parser, report
+from benchmarks.common import Clock, begin, parser, report, spread
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import drop_small_regions
@@ -254,12 +254,6 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "one view of an image, CPU s": test.seconds + min(seconds),
         "smoothing it, CPU s": min(smoothing),
     }
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation, of one value that alone."""
-    mean = f"{np.mean(values):.1f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1f}"
 
 
 def main() -> None:
