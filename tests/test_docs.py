@@ -247,7 +247,7 @@ NOT_RUN = {
     "ffhq.pth": "a published file",
     "celeba-hq256.pth": "a published file",
     "e4e_church.pt": "a published file",
-    "UNLABELED_AND_TRAIN": "takes hours, and needs the street photographs",
+    "street_fashion_15/train/images": "takes hours, and needs the street photographs",
     "-n 800": "800 images are for a benchmark",
 }
 """Commands that cannot be run here: what they contain, and why."""
@@ -275,6 +275,12 @@ def smaller(words: list[str]) -> list[str]:
     if "--for-annotation" in rest:
         drawing = f"{sampling} --for-annotation 2"
     reading = "--scales 1" if "filters" in rest else "--timesteps 50 --blocks 1,2"
+    asked = rest[rest.index("--what") + 1].split(",") if "--what" in rest else []
+    exploring = " ".join(
+        option
+        for option, subjects in {"--sizes 1": {"all", "images"}, "--corruptions fog": {"corruptions"}}.items()
+        if subjects & {*asked}
+    )
     choosing = " --timesteps 50,150 --blocks 1,2" if "--choose" in rest else ""
     more = {
         "toy": "-n 3",
@@ -283,8 +289,7 @@ def smaller(words: list[str]) -> list[str]:
         + choosing
         + ("" if {"--checkpoint", "--backbone"} & {*rest} else " --size 64x64"),
         "evaluate": "--overwrite",
-        "explore": "--members 1 --folds 2 --runs 1 --sizes 1 --pictures 1 --corruptions fog --severities 1 --overwrite "
-        + reading,
+        "explore": f"--members 1 --folds 2 --runs 1 --pictures 1 --severities 1 --overwrite {reading} {exploring}",
         "predict": "--overwrite",
         "generate": drawing,
         "distill": STUDENT,

@@ -45,8 +45,9 @@ def benchmark(
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            help="The checkpoint for all rows of one family, such as ddpm=FOLDER, or for the row of a name. Give the "
-            "option once per family. For one recipe of a folder: cat_15/ddpm=FOLDER."
+            help="The checkpoint for all rows of one family, such as ddpm=FOLDER, or for the row of a name. "
+            "A path alone is for all rows that take a checkpoint, if they are of one family. Give the option once per "
+            "family. For a family of one row: ROW=FAMILY=FOLDER. For one recipe of a folder: cat_15/ddpm=FOLDER."
         ),
     ] = None,
     runs: Annotated[

@@ -333,7 +333,7 @@ def _of_channels(opened: OpenedFolder, scans: Sequence[Scan]) -> Iterator[Findin
     if deep:
         levels = max(scan.levels for scan in deep)
         message = f"16-bit values that occupy a small part of their range: at most {levels} of 256 levels are left"
-        remedy = "choose the channels to have them scaled by percentiles, such as --channels 1 for grey images"
+        remedy = "choose the channels to have them scaled by percentiles, such as --channels 1 for gray images"
         yield Finding("warning", listing([scan.image_path.name for scan in deep]), message, remedy)
 
 

@@ -277,7 +277,7 @@ def classes_of_ids(folder: Path, ids: set[int]) -> ClassTable:
     try:
         table = ClassTable.from_ids(ids)
     except ValueError as error:
-        remedy = "these look like pictures, not class ids: export indexed or grey PNG whose pixel values are the ids"
+        remedy = "these look like pictures, not class ids: export indexed or gray PNG whose pixel values are the ids"
         raise FileError(folder, f"in the masks, {error}", remedy) from None
     if not len(table):
         raise FileError(folder, "no pixel of any mask is annotated (all are 255)", "annotate at least two classes")

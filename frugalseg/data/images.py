@@ -229,7 +229,7 @@ def _rgb_of_pages(image: Image.Image, channels: int, path: Path) -> NDArray[np.u
     for number in range(channels):
         image.seek(number)
         if image.mode != "L" and not image.mode.startswith("I") and image.mode != "F":
-            raise FileError(path, "its channels are not grey pages", "save it as one page in RGB")
+            raise FileError(path, "its channels are not gray pages", "save it as one page in RGB")
         pages.append(rgb_of(image.copy(), path)[..., 0])
     if len({page.shape for page in pages}) > 1:
         raise FileError(path, "its channels differ in size", "save it as one page in RGB")
@@ -401,7 +401,7 @@ def _eight_bit(values: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     """(H, W) uint8 of grey values that are 16-bit, or floating-point from 0 to 1."""
     top = 1.0 if values.dtype.kind == "f" else 65535.0
     if not (values.min() >= 0 and values.max() <= top):  # neither holds if one value is no number
-        raise FileError(path, f"grey values are not from 0 to {top:.0f}", "scale them, or save the image with 8 bits")
+        raise FileError(path, f"gray values are not from 0 to {top:.0f}", "scale them, or save the image with 8 bits")
     result = np.empty(values.shape, np.uint8)
     for rows in bands(*values.shape):
         result[rows] = np.rint(values[rows].astype(np.float64) * (255 / top))

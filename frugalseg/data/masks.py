@@ -36,7 +36,7 @@ def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np
     path = as_path(path, "mask")
     suffix = path.suffix.lower()
     if suffix in LOSSY_SUFFIXES:
-        raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or grey PNG")
+        raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or gray PNG")
     if suffix not in MASK_SUFFIXES:
         raise FileError(path, "not a mask format", f"use one of {' '.join(sorted(MASK_SUFFIXES))}")
     values = _read_array(path) if suffix == ".npy" else _read_picture(path, classes)
@@ -123,7 +123,7 @@ def _of_color(image: Image.Image, path: Path, classes: ClassTable | None) -> NDA
 
 
 def _in_color(path: Path, what: str) -> FileError:
-    remedy = "export indexed or grey PNG whose pixel values are the class ids, or give the colors in classes.json"
+    remedy = "export indexed or gray PNG whose pixel values are the class ids, or give the colors in classes.json"
     return FileError(path, f"{what}, not class ids", remedy)
 
 

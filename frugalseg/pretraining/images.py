@@ -85,7 +85,7 @@ class TrainingImages:
     def treatment(self) -> str:
         """What is done to the images, in words."""
         crop = any(h * self.size[1] != w * self.size[0] for h, w in self.sizes)
-        done = "cropped at the centre to that aspect and resized" if crop else "resized"
+        done = "cropped at the center to that aspect and resized" if crop else "resized"
         change = "as they are" if set(self.sizes) == {self.size} else f"{done} with antialiasing"
         return f"kept at {self.size[0]}x{self.size[1]}, {change}"
 

@@ -153,7 +153,7 @@ def test_broken_arrays(tmp_path: Path, content: bytes) -> None:
 
 def test_a_coloured_mask_says_how_to_mend_it(tmp_path: Path) -> None:
     for name, values in (("a.png", picture(0)), ("b.png", np.dstack([picture(0), picture(0)[..., :1]]))):
-        with pytest.raises(FileError, match=r"in color, not class ids; export indexed or grey PNG"):
+        with pytest.raises(FileError, match=r"in color, not class ids; export indexed or gray PNG"):
             read_mask(save_image(tmp_path / name, values))
 
 

@@ -62,7 +62,7 @@ def find_legend(root: Path) -> VocLegend | None:
         raise FileError(path, f"has {len(labels)} labels", "list 1 to 254 labels, one a line: name:red,green,blue::")
     legend = VocLegend(path, tuple(name for name, _ in labels), tuple(color for _, color in labels))
     if len(set(legend.colors)) < len(labels):
-        raise FileError(path, "two labels have the same colour", "give each label its own")
+        raise FileError(path, "two labels have the same color", "give each label its own")
     legend.table()
     return legend
 

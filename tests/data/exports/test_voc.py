@@ -144,7 +144,7 @@ def test_without_a_legend_masks_hold_ids(tmp_path: Path) -> None:
         (LABELMAP, "the color 1,2,3 is that of no label"),
         ("cell:1,2::", r"labelmap\.txt: the color of 'cell' is '1,2'"),
         ("cell:1,2,3::\ncell:3,2,1::", "name 'cell' is used by more than one class"),
-        ("cell:1,2,3::\naxon:1,2,3::", "two labels have the same colour"),
+        ("cell:1,2,3::\naxon:1,2,3::", "two labels have the same color"),
         ("# nothing", "has 0 labels"),
     ],
 )
