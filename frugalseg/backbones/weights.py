@@ -17,6 +17,7 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.numbers import has_nan
 from frugalseg.support.paths import as_path
+from frugalseg.support.saved_states import require_stored
 from frugalseg.support.text import brief, listing
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
@@ -106,10 +107,15 @@ def _read_some(path: Path, left: list[str], tensors: dict[str, Tensor]) -> list[
 
 
 def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
+    zipped = _is_zip(path)
     try:
+        if zipped:
+            require_stored(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except InputError:
+        raise FileError(path, "its parts are packed, which torch never does", "save it again with torch.save") from None
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "GLOBAL" in str(error):
             raise FileError(

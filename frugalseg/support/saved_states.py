@@ -42,13 +42,28 @@ def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     return state
 
 
-def _require_sound(path: Path) -> None:
-    """Raise where the bytes are no longer those that were written, or would be more in memory than in the file."""
+def require_stored(path: Path) -> None:
+    """See to it that what torch unpacks of a file without asking is no more in memory than in the file.
+
+    `torch.save` writes archives whose parts are never packed.
+
+    Args:
+        path: of a zip archive.
+
+    Raises:
+        InputError: its parts are packed, or claim to be longer than the file; many other errors for a damaged one.
+    """
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
-        packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-        if packed or sum(part.file_size for part in parts) > path.stat().st_size:
-            raise InputError("packed")
+    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
+    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
+        raise InputError("packed")
+
+
+def _require_sound(path: Path) -> None:
+    """Raise where the bytes are no longer those that were written, or would be more in memory than in the file."""
+    require_stored(path)
+    with zipfile.ZipFile(path) as archive:
         if (damaged := archive.testzip()) is not None:
             raise InputError(f"the part {brief(damaged, 40)} was changed")
 

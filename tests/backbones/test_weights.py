@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 import random
+import zipfile
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from frugalseg.backbones import load_backbone
 from frugalseg.backbones.limits import at_most
 from frugalseg.backbones.weights import load_strictly, network_with, read_tensors
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import FileError
 from tests.mutations import bytes_mutations, safetensors_mutations
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.zeros(2)}
@@ -64,6 +66,18 @@ def test_reads_safetensors_and_the_old_torch_format(tmp_path):
     torch.save(TENSORS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     for name in ("w.safetensors", "old.pt"):
         assert read_tensors(tmp_path / name).keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize("packed", ["data.pkl", "version", "0"])
+def test_a_checkpoint_with_a_packed_part_is_not_unpacked(packed, tmp_path):
+    """A few megabytes of it could stand for more than any memory holds."""
+    torch.save(TENSORS, tmp_path / "stored.pt")
+    with zipfile.ZipFile(tmp_path / "stored.pt") as stored, zipfile.ZipFile(tmp_path / "w.pt", "w") as other:
+        for name in stored.namelist():
+            kind = zipfile.ZIP_DEFLATED if name.endswith(f"/{packed}") else zipfile.ZIP_STORED
+            other.writestr(name, stored.read(name), kind)
+    with pytest.raises(FileError, match=r"w\.pt: its parts are packed.*save it again with torch\.save"):
+        read_tensors(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"state_dict": TENSORS, "extra": x}])

@@ -15,6 +15,8 @@ CONNECT, READ = 10.0, 30.0
 MOST_REDIRECTS = 10
 PASSING = frozenset({408, 425, 429})
 """Refusals that pass, beside all errors of the server itself (500 and above)."""
+MOST_DIGITS = 18
+"""Of a number of bytes; Python refuses to read numbers of thousands of digits."""
 WORDS = {401: "not allowed", 403: "not allowed", 404: "no such file there", 410: "no longer there"}
 
 
@@ -34,6 +36,13 @@ class Broken(Exception):
         self.answered = answered
 
 
+class Stale(Broken):
+    """The server cannot go on with what is here of a file, which is of no use then."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, answered=True)
+
+
 @dataclass(frozen=True)
 class Answer:
     """The beginning of an answer.
@@ -42,13 +51,11 @@ class Answer:
         response: of requests; its body is not read yet.
         start: at which byte of the file the body begins.
         total: bytes of the whole file; None where the server does not say.
-        beyond_the_end: the rest of a file was asked for that is not longer than what is there.
     """
 
     response: Any
     start: int
     total: int | None
-    beyond_the_end: bool = False
 
     @property
     def validator(self) -> str | None:
@@ -80,6 +87,7 @@ def ask(url: str, start: int, validator: str | None) -> Iterator[Answer]:
 
     Raises:
         Broken: no answer, or one that says that the trouble will pass.
+        Stale: the server has nothing behind `start`, or sends what lies elsewhere.
         Refused: the server has no such file, or does not give it.
     """
     import requests
@@ -104,12 +112,13 @@ def ask(url: str, start: int, validator: str | None) -> Iterator[Answer]:
 
 def understood(url: str, response: Any, start: int) -> Answer:
     """An answer, by its status and headers; raises what `ask` does."""
-    require_as_safe(url, response.url)
+    for passed in (*response.history, response):
+        require_as_safe(url, passed.url)
     status = response.status_code
     if status >= 500 or status in PASSING:
         raise Broken(f"the server answers {status} {response.reason}".strip(), answered=True)
     if status == 416 and start:
-        return Answer(response, 0, None, beyond_the_end=True)
+        raise Stale("the file on the server has changed")
     if status not in (200, 206):
         words = WORDS.get(status, response.reason or "refused")
         raise Refused(f"{response.url}: the server answers {status} ({words})")
@@ -118,14 +127,15 @@ def understood(url: str, response: Any, start: int) -> Answer:
     if status == 200:
         return Answer(response, 0, length(response.headers.get("Content-Length")))
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
-    if found is None or int(found[1]) != start:
-        raise Refused(f"{response.url}: the server sends another part of the file than was asked for")
+    if found is None or length(found[1]) != start:
+        words = "the server sends another part of the file than was asked for"
+        raise Stale(words) if start else Refused(f"{response.url}: {words}")
     return Answer(response, start, length(found[2]))
 
 
 def length(text: str | None) -> int | None:
-    """A number of bytes; None where a header has none."""
-    return int(text) if text and text.isdecimal() else None
+    """A number of bytes; None where a header has none, or one that no file has."""
+    return int(text) if text and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def require_as_safe(asked: str, answered: str) -> None:

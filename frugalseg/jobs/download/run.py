@@ -38,14 +38,22 @@ class Request:
     waits: Sequence[float] = WAITS
 
     def __post_init__(self) -> None:
-        address = urlsplit(self.base) if self.base is not None else None
-        if address is not None and not (address.scheme in ("http", "https") and address.hostname):
+        if self.base is not None and not is_address(self.base):
             raise InputError(f"--base {quoted(self.base)}: give an address that begins with https://")
 
     @property
     def store(self) -> Store:
         """Where the files go."""
         return Store(cache_folder() if self.to is None else as_path(self.to, "folder").absolute())
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address on the web, with the name of a server."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # a bracket too few or too many, and characters that pass for a slash
+        return False
 
 
 def download(

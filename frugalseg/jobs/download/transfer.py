@@ -9,14 +9,14 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from frugalseg.jobs.download.answers import Answer, Broken, Refused, ask
+from frugalseg.jobs.download.answers import Answer, Broken, Refused, Stale, ask
 from frugalseg.support.files import FileError, remove_leftovers_of
 from frugalseg.support.progress import Progress, note
 from frugalseg.support.records import Record
@@ -27,6 +27,8 @@ MOST_TRIES = 200
 MEGABYTE = 10**6
 CHUNK = 2**16
 """Bytes written at once; of these, a transfer that breaks loses the last."""
+UNKNOWN = -1
+"""The length of a file in the record of its part, where the server did not say it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ class Part:
 
     @property
     def record(self) -> Record:
-        """Which file it is of: ``url``, ``validator`` as the server named its version, and ``total`` bytes."""
+        """Which file it is of: ``url``, ``validator`` as the server named its version, and ``total`` bytes.
+
+        The validator is None and the total `UNKNOWN` where the server did not say them.
+        """
         return Record(self.path.with_name(f"{self.path.name}.json"))
 
     @property
@@ -55,11 +60,16 @@ class Part:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def origin(self, url: str) -> dict[str, Any]:
-        """The record, where the bytes are of this address; else nothing, and the bytes are worthless."""
+        """The record, where the bytes are of this address; else nothing, and the bytes are worthless.
+
+        They are also worthless where neither a validator nor the total would tell that the rest is of another version.
+        """
         known: dict[str, Any] | None = None
         with suppress(FileError):
             known = self.record.read()
-        return known if known and known.get("url") == url and type(known.get("total")) is int else {}
+        if not known or known.get("url") != url or type(known.get("total")) is not int:
+            return {}
+        return known if known.get("validator") or known["total"] != UNKNOWN else {}
 
     def remove(self) -> None:
         """Forget it."""
@@ -81,7 +91,7 @@ def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WA
         Refused: the server does not answer, or has no such file, or breaks off again and again.
         OSError: the disk takes no more; what has come stays.
     """
-    part, stage, failures, answered = Part.of(place), f"{name or place.name}, MB", 0, False
+    part, stage, failures, answered, anew = Part.of(place), f"{name or place.name}, MB", 0, False, 0
     place.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers_of(part.record.path)
     for _ in range(MOST_TRIES):
@@ -91,8 +101,9 @@ def fetch(url: str, place: Path, progress: Progress, waits: Sequence[float] = WA
             break
         except Broken as error:
             failures = 1 if part.size > before else failures + 1
-            answered = answered or error.answered
-            if failures > len(waits) or not answered:  # without a network, there is nothing to wait for
+            answered, anew = answered or error.answered, anew + isinstance(error, Stale)
+            # Without a network, there is nothing to wait for. A second beginning would not be the last one.
+            if failures > len(waits) or not answered or anew > 1:
                 raise Refused(f"{url}: {error}") from None
             note(progress, stage, f"{error}; trying again")
             time.sleep(waits[failures - 1])
@@ -107,23 +118,47 @@ def bring(url: str, part: Part, stage: str, progress: Progress) -> None:
 
     Raises:
         Broken: the transfer broke off; another try may go on.
+        Stale: what was here could not be gone on with, and is deleted; another try begins anew.
         Refused: another try would not help.
     """
     origin = part.origin(url)
     start = part.size if origin else 0
     if start and start == origin["total"]:
         return
-    with ask(url, start, origin.get("validator")) as answer:
-        if answer.beyond_the_end or (answer.start and answer.total != origin["total"]):
-            part.remove()
-            raise Broken("the file on the server has changed", answered=True)
-        if not answer.start:
-            part.remove()
-            part.record.write({"url": url, "validator": answer.validator, "total": answer.total or -1})
-        require_room(part.path, answer)
-        append(answer, part, stage, progress)
+    try:
+        with ask(url, start, origin.get("validator")) as begun:
+            answer = with_length(begun, origin)
+            if not answer.start:
+                part.remove()
+                part.record.write({"url": url, "validator": answer.validator, "total": answer.total or UNKNOWN})
+            require_room(part.path, answer)
+            append(answer, part, stage, progress)
+    except Stale:
+        part.remove()
+        raise
     if answer.total is not None and part.size != answer.total:
         raise Broken(f"{part.size} of {answer.total} bytes came", answered=True)
+
+
+def with_length(answer: Answer, origin: Mapping[str, Any]) -> Answer:
+    """An answer with the length of the whole file, if it is known from here or from what had come before.
+
+    Args:
+        answer: the whole file, or the rest of it.
+        origin: the record of what is here; see `Part.record`.
+
+    Raises:
+        Stale: the rest is that of a file of another length, or nothing would tell that it is not whole.
+    """
+    if not answer.start:
+        return answer
+    before = None if origin["total"] == UNKNOWN else origin["total"]
+    total = before if answer.total is None else answer.total
+    if total is None:
+        raise Stale("the server does not say how much is missing")
+    if before not in (None, total):
+        raise Stale("the file on the server has changed")
+    return replace(answer, total=total)
 
 
 def append(answer: Answer, part: Part, stage: str, progress: Progress) -> None:

@@ -127,6 +127,34 @@ def other_part(handler: Handler, content: bytes) -> None:
     handler.wfile.write(content[:1])
 
 
+def part_of(content_range: str) -> Answer:
+    """A part of the file that is said to be this one; after "bytes=5-", what follows byte 5."""
+
+    def answer(handler: Handler, content: bytes) -> None:
+        rest = content[int(re.sub(r"\D", "", handler.headers.get("Range", "0"))) :]
+        handler.begin(206, len(rest), Content_Range=content_range)
+        handler.wfile.write(rest)
+
+    return answer
+
+
+def endless_length(handler: Handler, content: bytes) -> None:
+    handler.begin(200, Content_Length="9" * 5000)
+    handler.wfile.write(content)
+
+
+def unsaid_length(after: int) -> Answer:
+    """The connection breaks after so many bytes of a file whose length is not said."""
+
+    def answer(handler: Handler, content: bytes) -> None:
+        mirror = handler.server.mirror
+        tag = {"ETag": mirror.tag(content)} if mirror.validators else {}
+        handler.begin(200, Transfer_Encoding="chunked", **tag)
+        handler.wfile.write(b"%x\r\n" % len(content) + content[:after])
+
+    return answer
+
+
 def cut(after: int, then: Callable[[], object] = lambda: None) -> Answer:
     """The connection breaks after so many bytes of the whole file; before that, `then` is called."""
 

@@ -51,8 +51,8 @@ def archive(files: Mapping[str, bytes], members: Iterable[tarfile.TarInfo] = ())
             member = tarfile.TarInfo(name)
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        for member in members:
-            tar.addfile(member)
+        for member in members:  # `addfile` wants the content that some only claim to have
+            tar.fileobj.write(member.tobuf())
     return out.getvalue()
 
 

@@ -1,6 +1,7 @@
 """Archives from strangers: what is not a plain file below the folder refuses the whole archive, and nothing stays."""
 
 import gzip
+import io
 import random
 import sys
 import tarfile
@@ -25,6 +26,15 @@ def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
+def sparse_map(blocks: int) -> bytes:
+    """The beginning of an archive: a file with holes, in so many blocks that say where they are."""
+    head = bytearray(member("a", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    head[482] = 1
+    head[148:156] = b" " * 8
+    head[148:156] = b"%06o\0 " % sum(head)
+    return gzip.compress(bytes(head) + (b"00000000001\0" * 42 + b"\1" + bytes(7)) * blocks, 1)
+
+
 NOISE = random.Random(0).randbytes(10_000)
 
 HOSTILE = {
@@ -36,6 +46,13 @@ HOSTILE = {
     "a pipe": (archive({}, [member("evil.txt", tarfile.FIFOTYPE)]), "device"),
     "a device": (archive({}, [member("evil.txt", tarfile.CHRTYPE)]), "device"),
     "a giant": (archive({}, [member("evil.txt", size=2**50)]), "more than"),
+    "a giant name": (archive({}, [member("x", tarfile.GNUTYPE_LONGNAME, size=2**32)]), "beside its files"),
+    "a giant link": (archive({}, [member("x", tarfile.GNUTYPE_LONGLINK, size=2**32)]), "beside its files"),
+    "giant facts": (archive({"a": b"x"}, [member("x", tarfile.XHDTYPE, size=2**32)]), "beside its files"),
+    "giant facts of all": (archive({}, [member("x", tarfile.XGLTYPE, size=2**32)]), "beside its files"),
+    "a giant map of holes": (sparse_map(2**15), "beside its files"),
+    "zeros behind the end": (archive({"a": b"x"}) + gzip.compress(bytes(2**24), 1), "beside its files"),
+    "less than nothing": (archive({}, [member("a", size=-(2**40))]), "more than"),
     "cut off": (archive({"a": NOISE})[:-20], "damaged"),
     "a flipped bit": (flipped(archive({"a": NOISE}), 5000), "damaged"),
     "no archive": (b"<html>not found</html>", "damaged"),
@@ -64,6 +81,22 @@ def test_members_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "a.tar.gz").write_bytes(archive(dict.fromkeys("abcd", b"")))
     with pytest.raises(FileError, match="more than 3 files"), unpacked(tmp_path / "a.tar.gz", tmp_path / "new", silent):
         pass
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_names_of_usual_lengths_are_not_too_much(form: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BESIDE", 2**18)
+    files = {f"{'d' * 90}/{'e' * 90}/{number:03d}": bytes(37 * number) for number in range(500)}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", compresslevel=1, format=form) as tar:
+        for name, content in files.items():
+            head = member(name, size=len(content))
+            head.mtime = 1.5
+            tar.addfile(head, io.BytesIO(content))
+    (tmp_path / "a.tar.gz").write_bytes(out.getvalue())
+    with unpacked(tmp_path / "a.tar.gz", tmp_path / "new", silent) as folder:
+        found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert found == files
 
 
 def test_what_a_killed_process_left_is_replaced_and_the_folder_goes(tmp_path: Path) -> None:

@@ -226,6 +226,8 @@ def test_what_a_recipe_names(
         (["ddpm/lsun_cats"], "did you mean ddpm/lsun_cat?"),
         (["photos"], "not in the catalogue; frugalseg download lists"),
         (["cat_15", "--base", "ftp://a.example"], "begins with https://"),
+        (["cat_15", "--base", "https://[x"], "--base 'https://[x': give an address that begins with https://"),
+        (["cat_15", "--base", "https://a\u2100b"], "begins with https://"),
         (["--base", "https://a.example"], "nothing to download"),
         (["cat_15", "--to", __file__], "is in the way"),
     ],

@@ -8,19 +8,24 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import requests
 
 from frugalseg.jobs.download import answers
-from frugalseg.jobs.download.answers import Refused, require_as_safe
+from frugalseg.jobs.download.answers import Refused, require_as_safe, understood
 from frugalseg.jobs.download.transfer import CHUNK, Part, fetch
 from frugalseg.support.progress import silent
 from tests.jobs.download.mirror import (
+    Answer,
     Mirror,
     cut,
+    endless_length,
     other_part,
     packed,
     page,
+    part_of,
     redirect,
     status,
+    unsaid_length,
     whole,
     without_length,
 )
@@ -130,12 +135,50 @@ def test_a_part_that_is_whole_needs_no_server(url: str, place: Path, mirror: Mir
     assert mirror.requests == []
 
 
-def test_another_part_than_was_asked_for_is_refused(url: str, place: Path, mirror: Mirror) -> None:
+OTHER_PARTS = {
+    "the beginning": other_part,
+    "no numbers": part_of("bytes"),
+    "a giant number": part_of(f"bytes {'9' * 5000}-9/9"),
+}
+
+
+@pytest.mark.parametrize("answer", OTHER_PARTS.values(), ids=OTHER_PARTS)
+def test_another_part_than_was_asked_for_begins_the_file_anew(
+    url: str, place: Path, mirror: Mirror, answer: Answer
+) -> None:
     half_there(url, place, mirror)
-    mirror.answers = [other_part]
+    mirror.answers = [answer]
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+    assert mirror.ranges == [f"bytes={HALF}-", None]
+
+
+def test_a_file_is_begun_anew_once(url: str, place: Path, mirror: Mirror) -> None:
+    half_there(url, place, mirror)
+    mirror.answers = [other_part, cut(HALF + 10), other_part]
+    with pytest.raises(Refused, match=r"net\.pt: the server sends another part of the file than was asked for"):
+        fetch(url, place, silent, AT_ONCE)
+    assert mirror.answers == [] and not list(place.parent.iterdir())  # so that the next call begins anew, too
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+
+
+def test_a_part_of_a_file_that_was_asked_for_whole_is_refused(url: str, place: Path, mirror: Mirror) -> None:
+    mirror.answers = [part_of(f"bytes 5-9/{len(CONTENT)}")]
     with pytest.raises(Refused, match="another part of the file"):
         fetch(url, place, silent, AT_ONCE)
-    assert Part.of(place).path.read_bytes() == CONTENT[:HALF]
+    assert len(mirror.requests) == 1 and not list(place.parent.iterdir())
+
+
+@pytest.mark.parametrize("total", ["*", "9" * 5000])
+def test_a_rest_of_unknown_length_belongs_to_the_file_that_was_begun(
+    url: str, place: Path, mirror: Mirror, total: str
+) -> None:
+    half_there(url, place, mirror)
+    mirror.answers = [part_of(f"bytes {HALF}-{len(CONTENT) - 1}/{total}")]
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+    assert mirror.ranges == [f"bytes={HALF}-"]
 
 
 def test_a_server_that_always_sends_too_little_is_given_up(url: str, place: Path, mirror: Mirror) -> None:
@@ -145,10 +188,42 @@ def test_a_server_that_always_sends_too_little_is_given_up(url: str, place: Path
     assert len(mirror.requests) == 4 and not place.exists()
 
 
-def test_a_file_of_unknown_length(url: str, place: Path, mirror: Mirror) -> None:
-    mirror.answers = [without_length]
+@pytest.mark.parametrize("answer", [without_length, endless_length])
+def test_a_file_of_unknown_length(url: str, place: Path, mirror: Mirror, answer: Answer) -> None:
+    mirror.answers = [answer]
     fetch(url, place, silent)
     arrived(place)
+
+
+def test_a_file_of_unknown_length_goes_on_where_it_broke(url: str, place: Path, mirror: Mirror) -> None:
+    mirror.answers = [unsaid_length(HALF + 10)]
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+    assert mirror.requests[1:] == [("/net.pt", f"bytes={HALF}-", mirror.tag(CONTENT))]
+
+
+def test_a_file_of_unknown_length_and_version_begins_anew(url: str, place: Path, mirror: Mirror) -> None:
+    """Nothing would tell whether the rest is that of another file."""
+    mirror.answers, mirror.validators = [unsaid_length(HALF + 10)], False
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+    assert mirror.ranges == [None, None]
+
+
+def test_a_file_whose_length_is_never_said_begins_anew(url: str, place: Path, mirror: Mirror) -> None:
+    """Nothing would tell whether the rest is whole."""
+    mirror.answers = [unsaid_length(HALF + 10), part_of(f"bytes {HALF}-{HALF + 9}/*")]
+    fetch(url, place, silent, AT_ONCE)
+    arrived(place)
+    assert mirror.ranges == [None, f"bytes={HALF}-", None]
+
+
+def test_a_rest_of_unknown_length_needs_room(url: str, place: Path, mirror: Mirror) -> None:
+    """The disk is asked as soon as the length is known."""
+    mirror.answers = [unsaid_length(HALF + 10), part_of(f"bytes {HALF}-{HALF + 9}/{10**17}")]
+    with pytest.raises(OSError, match="No space left"):
+        fetch(url, place, silent, AT_ONCE)
+    assert Part.of(place).path.read_bytes() == CONTENT[:HALF]
 
 
 def test_the_bytes_are_those_on_the_server(url: str, place: Path, mirror: Mirror) -> None:
@@ -174,6 +249,19 @@ def test_an_encrypted_address_leads_to_no_other() -> None:
         require_as_safe("https://a.example/net.pt", "http://a.example/net.pt")
     require_as_safe("https://a.example/net.pt", "HTTPS://b.example/net.pt")
     require_as_safe("http://a.example/net.pt", "http://b.example/net.pt")
+
+
+def test_no_address_on_the_way_may_be_unencrypted() -> None:
+    passed = []
+    for address in ("https://a.example/net.pt", "http://b.example/net.pt", "https://c.example/net.pt"):
+        response = requests.Response()
+        response.url, response.status_code, response.history = address, 200, [*passed]
+        passed.append(response)
+    with pytest.raises(
+        Refused, match=r"a\.example/net\.pt: leads to http://b\.example/net\.pt, which is not encrypted"
+    ):
+        understood(passed[0].url, passed[-1], 0)
+    assert understood(passed[1].url, passed[-1], 0).start == 0  # that promised nothing
 
 
 @pytest.mark.parametrize(("code", "words"), [(404, "no such file there"), (403, "not allowed"), (400, "Bad Request")])
@@ -226,9 +314,13 @@ def test_a_server_that_falls_silent_is_given_up(
     assert mirror.ranges == [None, f"bytes={HALF}-"]
 
 
-def test_an_address_that_is_none(place: Path) -> None:
+@pytest.mark.parametrize("address", ["http://[/net.pt", "http://a\u2100b.example/net.pt"])
+def test_an_address_that_is_none(url: str, place: Path, mirror: Mirror, address: str) -> None:
     with pytest.raises(Refused, match="not an address"):
-        fetch("http://[/net.pt", place, silent)
+        fetch(address, place, silent)
+    mirror.answers = [redirect(address.encode("idna" if address.isascii() else "utf-8").decode("latin-1"))]
+    with pytest.raises(Refused, match=r"net\.pt: not an address"):
+        fetch(url, place, silent)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's length there")
