@@ -58,6 +58,9 @@ def pretrain(
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
     found, run, options = pretrainable_family(family), RunFolder(Path(out)), options or RunOptions()
+    if not isinstance(settings, found.settings_class() | None):
+        own = found.settings_class().__name__
+        raise InputError(f"settings is a {type(settings).__name__}; {found.pretrain_name} is trained with {own}")
     settings = with_checkpoints(settings or stored_settings(found.name, out), run)
     places = settings.checkpoints()
     if not run.resumable:
@@ -111,8 +114,10 @@ def stored_settings(family: str, out: str | Path, **given: Any) -> CommonSetting
 
 
 def images_of(folders: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The images of a folder or of several, folder by folder; raises what `list_images` raises."""
+    """The images of a folder or of several, folder by folder; raises what `list_images` raises, and for no folder."""
     several = [folders] if isinstance(folders, str | Path) else folders
+    if not several:
+        raise InputError("no folder of images is named; give one or several")
     found = [path for folder in several for path in list_images(folder)]
     for folder in several:
         report_other_files(Path(folder))

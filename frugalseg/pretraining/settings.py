@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Self
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import check_ranges, option
+from frugalseg.support.options import check_ranges, option, ranged
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, POSITIVE, RATE, SEED, SHARE, SIZE
+from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, DEVICES, MINUTES, POSITIVE, RATE, SEED, SHARE, SIZE, WORKERS
+from frugalseg.support.text import quoted
 from frugalseg.training.hardware import Hardware
 
 LONGEST_ON_CPU = 48
@@ -77,6 +78,10 @@ class CommonSettings:
     seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)
 
     def __post_init__(self) -> None:
+        for each in fields(self):  # sizes are compared with tuples
+            value = getattr(self, each.name)
+            if isinstance(value, list):
+                object.__setattr__(self, each.name, tuple(value))
         check_ranges(self)
         if self.precision is not None:
             check_precision(self.precision)
@@ -187,17 +192,22 @@ class RunOptions:
     """
 
     device: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    workers: int = 0
-    max_minutes: float | None = None
-    checkpoint_minutes: float | None = 10.0
-    checkpoint_steps: int | None = None
-    picture_minutes: float | None = 20.0
-    picture_steps: int | None = None
-    log_steps: int = 50
+    devices: int = ranged(1, DEVICES)
+    nodes: int = ranged(1, DEVICES)
+    workers: int = ranged(0, WORKERS)
+    max_minutes: float | None = ranged(None, MINUTES)
+    checkpoint_minutes: float | None = ranged(10.0, MINUTES)
+    checkpoint_steps: int | None = ranged(None, COUNT)
+    picture_minutes: float | None = ranged(20.0, MINUTES)
+    picture_steps: int | None = ranged(None, COUNT)
+    log_steps: int = ranged(50, COUNT)
     channels_last: bool | None = None
     compile: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not isinstance(self.device, str):
+            raise InputError(f"device is {quoted(self.device)}; give auto, cpu, cuda, cuda:N or mps")
 
     @property
     def hardware(self) -> Hardware:

@@ -12,6 +12,7 @@ from frugalseg.data.origins import ORIGINS, Origin, Origins
 from frugalseg.support import digests
 from frugalseg.support.files import atomic_path
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.runs import alone
 from frugalseg.synthetic.drawn import missing_batches, picture_path, write_picture
 from frugalseg.synthetic.sources import GeneratedImages, Picture
 
@@ -87,14 +88,18 @@ def write_for_annotation(
 
 
 def note_origins(path: Path, drawn_by: Origins, pictures: Sequence[Picture]) -> None:
-    """Add the origins of some pictures to a record, which begins with `drawn_by` where there is none."""
-    before = Origins.read(path) if path.is_file() else drawn_by
+    """Add the origins of some pictures to a record, which begins with `drawn_by` where there is none.
+
+    One process does so at a time: another call of the same command may be at work in the folder.
+    """
     found = {
         picture_path(path, picture.number).name: Origin(picture.origin, digests.pixels(picture.image).hex())
         for picture in pictures
         if picture.origin is not None
     }
-    before.with_images(found).write(path)
+    with alone(path.parent, wait=True):
+        before = Origins.read(path) if path.is_file() else drawn_by
+        before.with_images(found).write(path)
 
 
 def readme(out: Path, count: int, network: str, classes: ClassTable | None) -> str:

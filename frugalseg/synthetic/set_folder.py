@@ -3,6 +3,7 @@
 What is not a shard is written by one process at a time.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from frugalseg.model import Model
@@ -78,7 +79,8 @@ def finish(out: Path, record: SetRecord) -> bool:
         if any(find_index(out, n, record.numbers(n), thorough=False) is None for n in range(record.shards)):
             return False
         for left in out.glob(".shard-*"):
-            left.unlink()
+            with suppress(OSError):  # the process that wrote the last shard may just be giving up its lock
+                left.unlink()
         if (out / PAGE).is_file():
             return True
         found = ShardFolder(out)

@@ -66,10 +66,12 @@ def _check_devices(hardware: Hardware) -> bool:
     import torch
 
     device, kind, number, gpus = hardware.device, hardware.kind, hardware.number, torch.cuda.device_count()
-    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdigit())):
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and not (kind == "cuda" and number.isdecimal())):
         raise InputError(f"device {device!r} is unknown; give auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and gpus <= int(number or 0):
         raise InputError(f"device {device!r} is not there ({gpus} CUDA devices found); give another, or auto")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device {device!r} is not there; give another, or auto")
     on_gpu = kind == "cuda" or (kind == "auto" and gpus > 0)
     here = 1 if number else gpus
     if on_gpu and hardware.devices > here:

@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from frugalseg.support.precision import Precision
 from frugalseg.training.event_log import EventLog
 from frugalseg.training.hardware import LIGHTNING_PRECISIONS, Hardware
-from frugalseg.training.state import SavedState
+from frugalseg.training.state import SavedState, StateFiles
 from frugalseg.training.state_check import StateCheck
 
 
@@ -73,6 +73,7 @@ def new_trainer(
         max_epochs=-1,
         gradient_clip_val=gradient_clip,
         callbacks=list(callbacks),
+        plugins=[StateFiles()],
         logger=EventLog(folder / "tensorboard"),
         default_root_dir=folder,
         log_every_n_steps=1,

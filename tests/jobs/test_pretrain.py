@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from frugalseg.backbones.mae.settings import MAEPretrainSettings
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family, stored_settings
 from frugalseg.support.errors import InputError
@@ -46,6 +47,17 @@ def test_images_come_from_several_folders_in_order(tmp_path: Path) -> None:
     assert images_of(tmp_path / "a") == found[2:]
     with pytest.raises(InputError, match="no such folder"):
         images_of([tmp_path / "a", tmp_path / "c"])
+
+
+def test_no_folder_of_images(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder of images is named"):
+        pretrain("mae", [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_another_family_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a MAEPretrainSettings; ddpm is trained with DDPMPretrainSettings"):
+        pretrain("ddpm", tmp_path, tmp_path / "out", MAEPretrainSettings())
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ class PretrainingChecks:
         said = log(straight)
         assert "At this rate, the remaining 9 steps take" in said
         assert ("Later steps do other work than these" in said) == self.unlike_steps
-        assert "6 images" in said and "cropped at the centre" in said
+        assert "6 images" in said and "cropped at the center" in said
         assert "step 12/12" in said and "images/s" in said and "left" in said
         assert {p.name for p in (straight / "pictures").iterdir()} == {
             f"{kind}_{step:07d}.png" for kind in self.pictures for step in (6, 12)

@@ -1,8 +1,11 @@
 """Settings that no pretraining can have."""
 
+from typing import Any
+
 import pytest
 
-from frugalseg.pretraining.settings import TrainingSettings
+from frugalseg.backbones.stylegan2.settings import StyleGAN2PretrainSettings
+from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
 
 
@@ -24,3 +27,29 @@ from frugalseg.support.errors import InputError
 def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         TrainingSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_lists_stand_for_tuples() -> None:
+    settings = StyleGAN2PretrainSettings(image_size=[16, 16])  # type: ignore[arg-type]
+    assert settings == StyleGAN2PretrainSettings(image_size=(16, 16)) and settings.image_size == (16, 16)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"device": None},
+        {"devices": "2"},
+        {"nodes": 0},
+        {"workers": -1},
+        {"max_minutes": "a"},
+        {"checkpoint_minutes": -1.0},
+        {"checkpoint_steps": 0},
+        {"picture_steps": -1},
+        {"log_steps": 0},
+        {"compile": 1},
+    ],
+)
+def test_impossible_ways_to_carry_a_run_out_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        RunOptions(**wrong)
+    assert RunOptions(max_minutes=0, checkpoint_minutes=None, picture_minutes=None).workers == 0

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -234,6 +235,27 @@ def test_what_killed_processes_left_is_cleared_away(segmenter, drawn, written, t
     assert files(out) == files(written.path)
     with alone(out, wait=True):
         assert (out / ".lock").exists()
+
+
+def test_locks_that_others_give_up_while_a_set_is_finished(segmenter, drawn, tmp_path):
+    record = record_of(segmenter, drawn(4), batch_size=3, shard_size=4)
+    make(segmenter, drawn(4), tmp_path)
+    for number in range(400):
+        (tmp_path / f".shard-{number:06d}.lock").touch()
+
+    def give_up():
+        """One by one from the end on, until they meet those that `finish` deletes in the order of the folder."""
+        for lock in list(tmp_path.glob(".shard-*"))[::-1]:
+            if not lock.exists():
+                return
+            lock.unlink(missing_ok=True)
+            time.sleep(1e-3)
+
+    with ThreadPoolExecutor() as pool:
+        given_up = pool.submit(give_up)
+        assert finish(tmp_path, record)
+        given_up.result()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 @pytest.mark.parametrize(

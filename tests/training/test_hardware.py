@@ -2,6 +2,7 @@
 
 import lightning.pytorch as pl
 import pytest
+import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from frugalseg.support.errors import InputError
@@ -18,6 +19,7 @@ SLURM = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NAME": "t
         (Hardware("tpu"), "fp32", 4, "unknown"),
         (Hardware("cpu:1"), "fp32", 4, "unknown"),
         (Hardware("cuda:99"), "fp32", 4, "not there"),
+        (Hardware("cuda:²"), "fp32", 4, "unknown"),
         (Hardware("cpu", devices=2), "fp32", 3, "over 2 devices"),
         (Hardware("cpu", devices=2, nodes=2), "fp32", 6, "over 4 devices"),
         (Hardware("cpu", devices=0), "fp32", 4, "cannot be split"),
@@ -29,6 +31,12 @@ def test_impossible_hardware_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         check_hardware(hardware, precision, batch_size)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="it is there")
+def test_apples_gpus_are_refused_where_there_are_none() -> None:
+    with pytest.raises(InputError, match="device 'mps' is not there"):
+        check_hardware(Hardware("mps"), "fp32", 4)
 
 
 @pytest.mark.parametrize(

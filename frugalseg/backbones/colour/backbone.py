@@ -14,8 +14,8 @@ class ColourBackbone(WeightlessBackbone):
     """Two maps at full resolution: ``colour`` (red, green, blue) and ``position`` (x, y), all in [-1, 1].
 
     Of images of other channels, these are the colour. The position is that of a pixel's centre relative to the image,
-    so it does not change when an image is resized. The network of this family has no weights: a saved folder holds its
-    settings only.
+    so it does not change when an image is resized; where windows slide over images, it is relative to the window. The
+    network of this family has no weights: a saved folder holds its settings only.
 
     Args:
         native_size: (height, width) that other images are resized to, each at least 1.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from frugalseg.backbones.base import Backbone
 from frugalseg.backbones.ddpm.decoder import block_shapes, walk
+from frugalseg.backbones.ddpm.denoiser import image_size
 from frugalseg.backbones.ddpm.generator import DDPMGenerator
 from frugalseg.backbones.ddpm.noise import shared_noise, signal_and_noise
 from frugalseg.backbones.ddpm.settings import (
@@ -23,10 +24,8 @@ from frugalseg.backbones.ddpm.settings import (
 from frugalseg.backbones.ddpm.source import load_network
 from frugalseg.backbones.generator import drawing_options
 from frugalseg.features.taps import Tap
-from frugalseg.support.errors import InputError
 from frugalseg.support.files import usual_permissions
 from frugalseg.support.precision import dtype_of, precision_of
-from frugalseg.support.text import brief
 
 COMPILED_VERSIONS = 256
 """Of a block's function, one for each kind of block and size of its input; as many as dynamo allows in all."""
@@ -189,15 +188,6 @@ def require_places(settings: FeatureSettings, unet: Any, scheduler: Any) -> None
     """Raise `InputError` for steps or blocks that the network does not have."""
     check_numbers("timesteps", settings.timesteps, scheduler.config.num_train_timesteps)
     check_numbers("blocks", settings.blocks, len(block_shapes(unet)))
-
-
-def image_size(unet: Any) -> tuple[int, int]:
-    """(height, width) of a UNet's training images; 256 x 256 where it says nothing."""
-    size = unet.config.sample_size or 256
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        raise InputError(f"the UNet's sample_size is {brief(repr(size), 40)}; one or two numbers above 0 are expected")
-    return sides[0], sides[1]
 
 
 def lay_out(unet: Any, **place: Any) -> Any:

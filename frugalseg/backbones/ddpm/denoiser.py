@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.text import brief
 
 # Shapes: N images, H x W pixels, T timesteps.
 
@@ -46,8 +47,7 @@ class Denoiser:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images that the network was trained on."""
-        size = self.unet.config.sample_size
-        return (size, size) if isinstance(size, int) else (size[0], size[1])
+        return image_size(self.unet)
 
     @property
     def channels(self) -> int:
@@ -95,6 +95,15 @@ class Denoiser:
         dtype = next(self.unet.parameters()).dtype
         output: Tensor = self.unet(x_t.to(dtype), t.to(x_t.device)).sample
         return output.float()
+
+
+def image_size(unet: Any) -> tuple[int, int]:
+    """(height, width) of a UNet's training images; 256 x 256 where it says nothing."""
+    size = unet.config.sample_size or 256
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise InputError(f"the UNet's sample_size is {brief(repr(size), 40)}; one or two numbers above 0 are expected")
+    return sides[0], sides[1]
 
 
 @torch.inference_mode()

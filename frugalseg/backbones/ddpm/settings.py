@@ -200,7 +200,8 @@ def choose_settings(
         raise InputError(f"no preset {preset!r}; known: {', '.join(PRESETS)}")
     chosen = PRESETS[preset]
     if timesteps is None:
-        timesteps = [round(t * training_steps / 1000) for t in chosen.timesteps]
+        # With few diffusion steps, some of the preset's become one.
+        timesteps = list(dict.fromkeys(round(t * training_steps / 1000) for t in chosen.timesteps))
     if blocks is None:
         blocks = sorted({min(round(b * decoder_blocks / PAPER_BLOCKS), decoder_blocks - 1) for b in chosen.blocks})
     check_numbers("timesteps", timesteps, training_steps)

@@ -46,7 +46,7 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
         raise InputError("the ddpm backbone needs a checkpoint: --checkpoint FOLDER, FILE.pt or a Hub id")
     path = builtin_path(str(checkpoint), "ddpm") if str(checkpoint).startswith(BUILTIN) else Path(checkpoint)
     if path.is_file():
-        return load_guided_diffusion(path, **guided), new_scheduler()
+        return of_rgb(load_guided_diffusion(path, **guided), path), new_scheduler()
     if guided:
         raise InputError(f"{', '.join(guided)}: only for published .pt files; {checkpoint} brings its own settings")
     if path.is_dir() and not (path / "unet" / "config.json").is_file():
@@ -75,7 +75,15 @@ def load_pipeline(name: str) -> tuple[Any, Any]:
         raise FileError(name, f"cannot be read as a diffusers pipeline ({kind_and_reason(error)})", COPY) from None
     if unet.config.num_class_embeds is not None or unet.config.class_embed_type is not None:
         raise InputError(f"{name}: a class-conditional network; an unconditional one is needed")
-    return unet.eval(), scheduler
+    return of_rgb(unet.eval(), name), scheduler
+
+
+def of_rgb(unet: Any, source: str | Path) -> Any:
+    """The UNet itself; `InputError` for one of gray images, of latents or of pairs of images."""
+    channels = unet.config.in_channels
+    if channels != 3:
+        raise InputError(f"{source}: a network of images with {channels} channels; one of RGB images, of 3, is needed")
+    return unet
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from frugalseg.backbones.stylegan2.network.shape import SMALLEST, DiscriminatorShape, GeneratorShape
 from frugalseg.pretraining.machine import Machine
@@ -12,9 +12,11 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import BATCH, COUNT, DEPTH, RATE, SIDE, WEIGHT, WIDTH, Range
+from frugalseg.support.text import quoted
 
 Layers = Literal["both", "conv0", "conv1"]
 NoiseMode = Literal["random", "constant", "none"]
+NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 TRUNCATION = Range(0, 2, whole=False)
 PROBABILITY = Range(0, 1, whole=False)
 GAMMA = 0.0002
@@ -67,6 +69,8 @@ class StyleGAN2Generation:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        if self.noise not in NOISE_MODES:
+            raise InputError(f"noise is {quoted(self.noise)}; give {', '.join(NOISE_MODES[:-1])} or {NOISE_MODES[-1]}")
 
 
 @dataclass(frozen=True)

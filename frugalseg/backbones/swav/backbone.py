@@ -13,6 +13,7 @@ from frugalseg.backbones.swav.checkpoint import load_folder, load_network, save_
 from frugalseg.backbones.swav.network import ResNet, block_shapes, build_network
 from frugalseg.backbones.swav.settings import SwAVOptions
 from frugalseg.backbones.swav.shape import ResNetShape
+from frugalseg.features.sizes import nearest_size
 from frugalseg.features.taps import Tap, names
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
@@ -30,7 +31,8 @@ class SwAVBackbone(Backbone):
     Args:
         network: the trunk.
         options: what is read.
-        native_size: (height, width) of the images that it was trained for.
+        image_size: (height, width) of the images that it was trained for; `native_size` is the nearest one that its
+            stride divides.
 
     Raises:
         InputError: the network has fewer layers than are asked for.
@@ -38,15 +40,16 @@ class SwAVBackbone(Backbone):
 
     family = "swav"
 
-    def __init__(self, network: ResNet, options: SwAVOptions, native_size: tuple[int, int]) -> None:
+    def __init__(self, network: ResNet, options: SwAVOptions, image_size: tuple[int, int]) -> None:
         super().__init__()
         # Channels-last is a tenth faster on CPUs, but its convolutions round more: not where exactness is asked for.
         self.format = torch.contiguous_format if options.precision == "fp32" else torch.channels_last
         self.network = network.to(dtype_of(options.precision)).to(memory_format=self.format)
         self.options = options
-        self.native_size = native_size
+        self.image_size = image_size
         self.taps = choose_taps(network.shape, options)
         self.stride = max(tap.stride for tap in self.taps)
+        self.native_size = nearest_size(image_size, self.stride)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
 
@@ -79,7 +82,7 @@ class SwAVBackbone(Backbone):
 
     def save_weights(self, folder: Path) -> None:
         """``config.json`` and ``model.safetensors``, as pretraining writes them."""
-        save_network(self.network, self.native_size, folder)
+        save_network(self.network, self.image_size, folder)
 
     @classmethod
     def from_saved(cls, folder: Path, config: dict[str, Any]) -> Self:
@@ -96,13 +99,13 @@ class SwAVBackbone(Backbone):
         if where.keys() != {"layers"}:
             return super().reading(**where)
         options = replace(self.options, layers=tuple(where["layers"]))
-        found = type(self)(self.network, options, self.native_size)
+        found = type(self)(self.network, options, self.image_size)
         return found.to(self.device).eval().requires_grad_(False)
 
     def reinitialised(self, seed: int) -> Self:
         """See `Backbone.reinitialised`."""
         network = build_network(self.network.shape, seed).to(self.device)
-        return type(self)(network, self.options, self.native_size).to(self.device).eval().requires_grad_(False)
+        return type(self)(network, self.options, self.image_size).to(self.device).eval().requires_grad_(False)
 
 
 def choose_taps(shape: ResNetShape, options: SwAVOptions) -> tuple[Tap, ...]:

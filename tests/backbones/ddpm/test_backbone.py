@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.ddpm.backbone import DDPMBackbone, compile_blocks
 from frugalseg.backbones.ddpm.checkpoint import load_guided_diffusion
-from frugalseg.backbones.ddpm.settings import FeatureSettings
+from frugalseg.backbones.ddpm.settings import DDPMGeneration, FeatureSettings
 from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
@@ -195,6 +195,30 @@ def test_unknown_settings_of_a_pipeline_are_left_out_and_told(tiny_ddpm, tmp_pat
     assert not capfd.readouterr().err
 
 
+def small_pipeline(folder, **config):
+    """An untrained UNet without attention, as a pipeline."""
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    kinds = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    unet = UNet2DModel(block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=4, **kinds, **config)
+    DDPMPipeline(unet=unet, scheduler=DDPMScheduler()).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_network_of_other_images_than_rgb_is_refused(channels, tmp_path):
+    folder = small_pipeline(tmp_path / "other", sample_size=16, in_channels=channels, out_channels=channels)
+    with pytest.raises(InputError, match=f"other: a network of images with {channels} channels; one of RGB images"):
+        load_backbone("ddpm", folder)
+
+
+def test_a_network_that_tells_no_size_draws_images_of_256_pixels(tmp_path):
+    found = load_backbone("ddpm", small_pipeline(tmp_path / "net", sample_size=None))
+    generator = found.generator(DDPMGeneration(sampler="ddim", sampling_steps=1, first_step=9))
+    assert found.native_size == generator.size == (256, 256)
+    assert generator.draw([1]).images.shape == (1, 3, 256, 256)
+
+
 def test_options_of_another_kind_are_refused(tiny_ddpm):
     with pytest.raises(InputError, match="no option layers"):
         load_backbone("ddpm", tiny_ddpm, layers=(1,))
@@ -232,6 +256,13 @@ def test_heads_that_do_not_divide(tiny_guided, tmp_path):
     torch.save(tiny_guided, tmp_path / "t.pt")
     with pytest.raises(InputError, match="heads of 48 channels"):
         load_guided_diffusion(tmp_path / "t.pt", head_channels=48)
+
+
+def test_a_published_file_of_other_images_than_rgb_is_refused(tiny_guided, tmp_path):
+    stem = tiny_guided["input_blocks.0.0.weight"]
+    torch.save({**tiny_guided, "input_blocks.0.0.weight": stem.repeat(1, 2, 1, 1)}, tmp_path / "upsampler.pt")
+    with pytest.raises(InputError, match="a network of images with 6 channels"):
+        load_backbone("ddpm", tmp_path / "upsampler.pt", head_channels=16)
 
 
 @pytest.mark.parametrize("part", ["unet", "scheduler"])

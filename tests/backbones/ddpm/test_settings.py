@@ -15,6 +15,7 @@ def test_presets_keep_relative_depth_and_time_elsewhere():
     small = choose_settings(9, 4000)
     assert (small.timesteps, small.blocks) == ((200, 600, 1000), (2, 3, 4, 6))
     assert choose_settings(1, 1000).blocks == (0,)
+    assert [choose_settings(18, steps).timesteps for steps in (100, 10, 1)] == [(5, 15, 25), (0, 2), (0,)]
 
 
 def test_json_round_trip():

@@ -103,7 +103,12 @@ def test_options_that_do_not_fit(options, message, folder):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"truncation": 3.0}, "truncation is 3.0"), ({"truncation": -1.0}, "from 0")]
+    ("options", "message"),
+    [
+        ({"truncation": 3.0}, "truncation is 3.0"),
+        ({"truncation": -1.0}, "from 0"),
+        ({"noise": "loud"}, "noise is 'loud'; give random, constant or none"),
+    ],
 )
 def test_ways_of_drawing_that_there_are_not(options, message):
     with pytest.raises(InputError, match=message):

@@ -61,6 +61,15 @@ def test_runs_no_deeper_than_the_deepest_tap(tmp_path):
     assert torch.equal(made(images()).maps[0], expected)
 
 
+def test_a_training_size_that_the_stride_does_not_divide(tmp_path):
+    save_network(network(), (17, 25), tmp_path / "run")
+    made = load_backbone("swav", tmp_path / "run")
+    assert (made.stride, made.native_size, made.native_for(None)) == (2, (16, 24), (16, 24))
+    assert made.reading(layers=(1,)).native_size == (17, 25)
+    made.save_pretrained(tmp_path / "saved")
+    assert load_network(tmp_path / "saved")[1] == (17, 25)
+
+
 class TestSmallNetwork(BackboneChecks):
     @pytest.fixture(scope="class")
     def backbone(self, tmp_path_factory):

@@ -66,8 +66,8 @@ class E4EPretrainSettings(AlternatingSettings):
 
     usual_batch: ClassVar[int] = 8
     cpu_batch: ClassVar[int] = 8
-    by_machine: ClassVar[tuple[str, ...]] = (*AlternatingSettings.by_machine, "width", "units")
-
+    # The generator decides on the size of the images, and a batch is no smaller on a CPU.
+    by_machine: ClassVar[tuple[str, ...]] = ("precision", "width", "units")
     given_networks: ClassVar[tuple[str, ...]] = ("generator",)
 
     generator: str | None = option(
@@ -99,6 +99,8 @@ class E4EPretrainSettings(AlternatingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.generator is not None:  # perhaps a Path, which a run's JSON cannot hold
+            object.__setattr__(self, "generator", str(self.generator))
         if self.units is not None and len(self.units) != STAGES:
             raise InputError(f"units {','.join(map(str, self.units))}: give one number for each of {STAGES} stages")
         if self.apart_begin > self.apart_end:

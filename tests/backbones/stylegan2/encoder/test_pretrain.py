@@ -29,6 +29,7 @@ from frugalseg.backbones.stylegan2.encoder.pair import load_inverter
 from frugalseg.backbones.stylegan2.encoder.pretrain import E4EPretraining
 from frugalseg.backbones.stylegan2.encoder.settings import E4EPretrainSettings
 from frugalseg.jobs.pretrain import pretrain
+from frugalseg.pretraining.choice import choice
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
 from frugalseg.training.stream import seeded_noise
@@ -61,6 +62,18 @@ TINY = E4EPretrainSettings(
     apart_end=0.0,
     precision="fp32",
 )
+
+
+def test_the_generator_may_be_given_as_a_path() -> None:
+    given = replace(TINY, generator=generator_folder())  # type: ignore[arg-type]
+    assert given == TINY and given.checkpoints() == {"generator": str(generator_folder())}
+
+
+def test_what_the_machine_decides_is_told_and_nothing_else() -> None:
+    given, cpu = E4EPretrainSettings(generator=str(generator_folder())), Machine(gpu=False)
+    chosen, large = given.chosen_for([], cpu), given.chosen_for([], Machine())
+    assert (chosen.image_size, chosen.batch_size) == (large.image_size, large.batch_size) == ((16, 16), 8)
+    assert str(choice(given, chosen, cpu)).endswith(": --precision bf16 --width 16 --units 1,1,2,1")
 
 
 UNSEEN = (
