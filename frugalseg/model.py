@@ -226,9 +226,11 @@ class Model(ABC):
             progress: told of each image.
 
         Raises:
-            InputError: the model was never fitted, the dataset cannot be read, or it has a class that the model lacks.
+            InputError: the model was never fitted, `batch_size` is out of range, the dataset cannot be read, or it has
+                a class that the model lacks.
         """
         self.require_fitted()
+        require_number("batch_size is", batch_size, BATCH)
         if isinstance(dataset, str | Path):
             dataset = test_images(as_path(dataset, "data folder"))
         dataset = as_dataset(dataset, self.classes, self.channels)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby, islice, repeat
@@ -128,35 +129,50 @@ class Segmenter(Model):
 
         Raises:
             InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
-                class that `classes` lacks; or `work` holds the state of a training with other labels or settings.
-                Or the network does not take so many channels, or the images lack some. Or the backbone reads no
-                images, and its network did not draw these.
+                class or a position that `classes` lacks; or `work` holds the state of a training with other labels or
+                settings. Or the network does not take so many channels, or the images lack some. Or the backbone reads
+                no images, and its network did not draw these.
         """
         chosen = channels_of(dataset) if channels is None else as_choice(channels)
-        if chosen is not None:
-            self.backbone = self.backbone.seeing(len(chosen.channels))
-        dataset = as_dataset(dataset, classes, chosen)
-        table = classes or classes_of(dataset)
-        extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
-        state = work and work / "ensemble.pt"
-        if state is not None and not extraction.filled.complete:
-            state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
-        extraction.compute(self.features, progress)
-        pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
-        if len(pixels.labels.unique()) < 2:
-            raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
-        self.classifier, self.history = train_ensemble(
-            pixels,
-            len(table),
-            self.settings.protocol,
-            members=self.settings.members,
-            seed=self.settings.seed,
-            device=self.device,
-            progress=lambda step: progress("train", step.step, step.steps),
-            checkpoint=state,
-        )
-        self.classes, self.channels = table, channels_of(dataset)
+        with self._seeing(chosen):
+            dataset = as_dataset(dataset, classes, chosen)
+            table = classes or classes_of(dataset)
+            extraction = extraction or self.extraction(dataset, work and work / "maps", made_from)
+            state = work and work / "ensemble.pt"
+            if state is not None and not extraction.filled.complete:
+                state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
+            extraction.compute(self.features, progress)
+            pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
+            found = pixels.labels.unique()
+            if len(found) < 2:
+                raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
+            if int(found.max()) >= len(table):
+                message = f"a target holds the class position {int(found.max())}, the table has {len(table)} classes"
+                raise InputError(f"{message}; positions begin at 0, and 255 is not annotated")
+            self.classifier, self.history = train_ensemble(
+                pixels,
+                len(table),
+                self.settings.protocol,
+                members=self.settings.members,
+                seed=self.settings.seed,
+                device=self.device,
+                progress=lambda step: progress("train", step.step, step.steps),
+                checkpoint=state,
+            )
+            self.classes, self.channels = table, channels_of(dataset)
         return self
+
+    @contextmanager
+    def _seeing(self, channels: Channels | None) -> Iterator[None]:
+        """The backbone sees images of these channels from now on, unless the block fails."""
+        before = self.backbone
+        try:
+            if channels is not None:
+                self.backbone = before.seeing(len(channels.channels))
+            yield
+        except BaseException:
+            self.backbone = before
+            raise
 
     def pixel_set(self, dataset: Sequence[Example], work: Path | None = None) -> PixelSet:
         """The labelled pixels of a dataset with their features; arguments and errors are those of `extraction`."""

@@ -33,6 +33,16 @@ def test_python_api(tmp_path: Path, tiny_ddpm: Path, capsys: pytest.CaptureFixtu
     assert "t50.block" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("segment_your_photos.py", "give the photos to segment, too"), ("python_api.py", "give two images, or none")],
+)
+def test_half_of_what_is_needed(name: str, said: str, toy_train: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(name, toy_train)
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_convert_guided_diffusion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     described = golden.load("guided_diffusion_tiny")
     torch.save({k: torch.from_numpy(v) for k, v in golden.tensors(described).items()}, tmp_path / "tiny.pt")

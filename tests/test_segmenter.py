@@ -312,7 +312,15 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(toy_train, toy_test):
             model.fit(nothing, classes=fitted.classes)
         with pytest.raises(InputError, match="no class table of their own"):
             model.fit(nothing)
-    assert fitted.fingerprint() == before
+        with pytest.raises(InputError, match="class position 10, the table has 10 classes"):
+            model.fit(
+                [replace(nothing[0], target=np.repeat(np.array([[0, 10]], np.uint8), 4, 1).repeat(8, 0))],
+                classes=fitted.classes,
+            )
+        with pytest.raises(InputError, match="channel 1 holds a single value"):
+            model.fit(nothing, classes=fitted.classes, channels=(1, 2))
+    assert fitted.fingerprint() == before and fitted.backbone.in_channels == 3
+    assert next(fitted.predict(SegmentationFolder(toy_test)[0].image)).mask.size
     with pytest.raises(InputError, match="has not been fitted"):
         unfitted.evaluate(SegmentationFolder(toy_test))
 
@@ -446,3 +454,9 @@ def test_the_library_reads_an_image_as_often_as_its_maps_are_computed(tiny_ddpm,
         CountingFolder.read = 0
         quick(backbone, mirror=mirror).fit(CountingFolder(toy_train))
         assert CountingFolder.read == expected
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "a", True])
+def test_the_batch_size_of_an_evaluation_is_checked(batch_size, plain, toy_test):
+    with pytest.raises(InputError, match=r"batch_size is .*; give a whole number from 1"):
+        plain.evaluate(toy_test, batch_size=batch_size)

@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 import typer
@@ -86,6 +87,9 @@ def main() -> None:
     The last three come with one line on standard error.
     """
     limit_threads()
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        # As on standard error: a name that the encoding of a file or a console lacks is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

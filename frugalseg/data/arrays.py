@@ -1,6 +1,7 @@
 """Images as Python programs hold them, turned into (H, W, 3) uint8 by rules that are stated here."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.channels import ChannelSpec, raw_array
-from frugalseg.data.images import list_images, read_image, rgb_of, upright
+from frugalseg.data.decoders import quiet_decoders
+from frugalseg.data.images import list_images, max_pixels, read_image, refused_where_unreadable, rgb_of, upright
 from frugalseg.data.raw import raw_of
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
+from frugalseg.support.text import reason
 
 if TYPE_CHECKING:
     import torch
@@ -70,9 +73,9 @@ def as_rgb(image: "ImageLike") -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
-        return rgb_of(upright(image), Path(getattr(image, "filename", "") or "the image"))
-    values = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
-    return _three_channels(_eight_bits(_channels_last(values)))
+        with _decoding(image) as path:
+            return rgb_of(upright(image), path)
+    return _three_channels(_eight_bits(_channels_last(_values(image))))
 
 
 def in_channels(image: "ImageLike", channels: ChannelSpec) -> NDArray[np.uint8]:
@@ -90,9 +93,31 @@ def in_channels(image: "ImageLike", channels: ChannelSpec) -> NDArray[np.uint8]:
         return channels.read(image)
     name = "the image"
     if isinstance(image, Image.Image):
-        return channels.scaled(raw_of(image, Path(getattr(image, "filename", "") or name)), name)
-    values = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
-    return channels.scaled(raw_array(values, channels.stored), name)
+        with _decoding(image) as path:
+            return channels.scaled(raw_of(image, path), name)
+    return channels.scaled(raw_array(_values(image), channels.stored), name)
+
+
+@contextmanager
+def _decoding(image: Image.Image) -> Iterator[Path]:
+    """What to call a PIL image, whose file may not have been read yet; whatever is wrong with it is an `InputError`."""
+    path = Path(getattr(image, "filename", "") or "the image")
+    if not (image.width and image.height):
+        raise InputError(f"{path}: a picture of {image.height}x{image.width} pixels is no image; {REMEDY}")
+    with refused_where_unreadable(path, max_pixels(), "save it with 8 or 16 bits"), quiet_decoders():
+        yield path
+
+
+def _values(image: Any) -> NDArray[Any]:
+    """An array or a tensor on any device as an array; `InputError` for what cannot be one."""
+    try:
+        if hasattr(image, "detach"):
+            image = image.detach().cpu()
+            image = image.float() if str(image.dtype) == "torch.bfloat16" else image  # NumPy has no such numbers
+        return np.asarray(image)
+    # Lists of unequal length, tensors without values, layouts and types that NumPy lacks.
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{type(image).__name__} is no image ({reason(error)}); {REMEDY}") from None
 
 
 def _channels_last(values: NDArray[Any]) -> NDArray[Any]:

@@ -78,6 +78,10 @@ class ChannelChoice:
 
     def _found(self, names: Sequence[str], read: Callable[[int], NDArray[Any]]) -> "ChannelSpec":
         """The ranges in the images of these names."""
+        if not names:
+            raise InputError(
+                "channels are chosen on annotated images, and there are none; annotate at least two classes"
+            )
         stored, samples = 0, list[NDArray[Any]]()
         for place, name in enumerate(names):
             values = read(place)

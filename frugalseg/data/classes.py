@@ -127,6 +127,12 @@ class ClassTable:
         """Whether the names were made up from the ids."""
         return self.names == tuple(f"class {i}" for i in self.ids)
 
+    def ignoring(self, value: int) -> "ClassTable":
+        """The same classes with another `ignore_index`; one that has it as its id is no class then."""
+        kept = [place for place, i in enumerate(self.ids) if i != value]
+        ids, names = tuple(self.ids[place] for place in kept), tuple(self.names[place] for place in kept)
+        return ClassTable(ids, names, tuple(self.colors[place] for place in kept), value)
+
     def positions_in(self, other: "ClassTable") -> NDArray[np.uint8]:
         """(256,) uint8: the position in `other` of each position here, by name; 255, not annotated, stays.
 

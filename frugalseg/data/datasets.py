@@ -97,6 +97,7 @@ class InChannels(View):
 
     def __init__(self, dataset: Sequence[Example], channels: ChannelSpec) -> None:
         self.dataset, self.channels = dataset, channels
+        self.classes = getattr(dataset, "classes", None)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -147,7 +148,9 @@ def channels_of(dataset: object) -> ChannelSpec | None:
     """The channels that a dataset's images are in already; None where they are RGB or as they came."""
     found = getattr(dataset, "channels", None)
     inner = getattr(dataset, "dataset", None)  # of a view
-    return found if found is not None or inner is None else channels_of(inner)
+    if isinstance(found, ChannelSpec):
+        return found
+    return None if inner is None else channels_of(inner)
 
 
 def classes_of(dataset: Sequence[Example]) -> ClassTable:

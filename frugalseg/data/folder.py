@@ -1,6 +1,6 @@
 """A folder of images and masks as a sequence of examples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,9 @@ def as_dataset(
         return SegmentationFolder(data, classes, channels)
     plain = isinstance(data, list | tuple)
     odd = next((each for each in data if not isinstance(each, Example)), None) if plain else None
-    if odd is not None or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    # Arrays and dictionaries are no sequences of examples, though they can be indexed.
+    other = isinstance(data, Mapping | bytes | range) or hasattr(data, "ndim")
+    if odd is not None or other or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         found = type(data if odd is None else odd).__name__
         raise InputError(f"expected examples, found {found}; give a data folder or a SegmentationFolder")
     data = in_channels(data, channels)
@@ -220,7 +222,8 @@ def _own_meaning(labels: Labels, classes: ClassTable, *, given: bool) -> tuple[C
     if not given or (own.ids, own.names, own.ignore_index) == (classes.ids, classes.names, classes.ignore_index):
         return own, None
     if own.nameless or classes.nameless:
-        return ClassTable(classes.ids, classes.names, classes.colors, own.ignore_index), None
+        table = classes.ignoring(own.ignore_index)
+        return table, None if len(table) == len(classes) else table.positions_in(classes)
     try:
         return own, own.positions_in(classes)
     except ValueError as error:

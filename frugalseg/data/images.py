@@ -48,6 +48,9 @@ TURNS = {
 }
 """What makes an image of each EXIF orientation upright."""
 
+EXIF_TEXT = b"Raw profile type exif"
+"""How a text in a PNG begins that holds EXIF, as ImageMagick writes it."""
+
 MAX_PIXELS = 100_000_000
 """Larger images are refused, unless `MEGAPIXELS` says otherwise: decoded, they take gigabytes."""
 MEGAPIXELS = "FRUGALSEG_MAX_MEGAPIXELS"
@@ -245,7 +248,7 @@ def _tags(image: Image.Image) -> Any:
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) that `read_image` would give, from the file's header alone."""
     with opened(path) as image:
-        orientation = _orientation(image)
+        orientation = _orientation(image, decode=image.format != "PNG" or exif_is_late(Path(path)))
         # Pillow gives TIFF sizes already upright from some version on, so they are taken from the tags.
         tags = _tags(image)
         width, height = int(tags.get(256, image.width)), int(tags.get(257, image.height))
@@ -260,13 +263,34 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none."""
+def _orientation(image: Image.Image, *, decode: bool = True) -> int:
+    """The EXIF orientation, 1 (upright) where there is none.
+
+    Args:
+        image: an open picture.
+        decode: a PNG without EXIF in its header, for some may lie behind its pixels.
+    """
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        exif = image.getexif() if decode else Image.Image.getexif(image)
+        return int(exif.get(ExifTags.Base.Orientation, 1))
     # Broken EXIF in a sound image is common, and comes as any kind of error.
     except Exception:
         return 1
+
+
+def exif_is_late(path: Path) -> bool:
+    """Whether a PNG has EXIF, or a text that holds it, behind its pixels; these are passed over."""
+    behind = False
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length, kind = int.from_bytes(head[:4], "big"), head[4:]
+            behind |= kind == b"IDAT"
+            word = file.read(min(length, len(EXIF_TEXT))) if behind and kind in (b"tEXt", b"zTXt", b"iTXt") else b""
+            if behind and (kind == b"eXIf" or word == EXIF_TEXT):
+                return True
+            file.seek(length - len(word) + 4, os.SEEK_CUR)
+    return False
 
 
 @contextmanager

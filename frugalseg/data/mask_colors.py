@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from frugalseg.data.classes import ClassTable, Color
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.images import opened
 
 INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff"})
@@ -26,12 +26,11 @@ def ids_of_palette(picture: Image.Image, classes: ClassTable) -> NDArray[np.gene
     colors = palette_colors(picture)
     found = np.unique(values).tolist()
     own = dict(zip(classes.ids, classes.colors, strict=True))
-    if all(index == classes.ignore_index or (index in own and colors.get(index) == own[index]) for index in found):
+    ignored = {classes.ignore_index, NOT_ANNOTATED} - set(classes.ids)
+    if all(index in ignored or (index in own and colors.get(index) == own[index]) for index in found):
         return values
     by_color = _ids_by_color(classes)
-    meaning = {index: by_color.get(colors.get(index, WHITE)) for index in found}
-    if classes.ignore_index in meaning:
-        meaning[classes.ignore_index] = classes.ignore_index
+    meaning = {index: index if index in ignored else by_color.get(colors.get(index, WHITE)) for index in found}
     known = {index: value for index, value in meaning.items() if value is not None}
     if len(known) < len(found):
         return values

@@ -9,6 +9,7 @@ from PIL import Image
 from frugalseg.data.classes import MAX_ID, ClassTable
 from frugalseg.data.images import MASK_PIXELS_A_BYTE, full_pages, max_pixels, opened, upright
 from frugalseg.data.mask_colors import ids_of_colors, ids_of_palette
+from frugalseg.data.raw import read_raw
 from frugalseg.support.files import FileError, atomic_path
 from frugalseg.support.paths import as_path
 from frugalseg.support.text import quoted, reason, shortened
@@ -92,31 +93,45 @@ def _read_array(path: Path) -> NDArray[np.generic]:
 def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
     with opened(path, MASK_PIXELS_A_BYTE) as image:
-        if (pages := full_pages(image)) > 1:
-            remedy = "save one page with the id of each pixel's class; a page for each class must be numbered first"
-            raise FileError(path, f"holds {pages} pages, where a mask is one page of class ids", remedy)
+        require_one_page(image, path)
         inverted, step = _stored_as(image, path)
+        deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
         picture = upright(image)
         if picture.mode == "P" and classes is not None:
             return ids_of_palette(picture, classes)
         if picture.mode not in ("1", "L", "P", "F") and not picture.mode.startswith("I"):
-            return _of_color(picture, path, classes)
+            return _of_color(picture, path, classes, deep)
         values = np.asarray(picture)
         if inverted and picture.mode in ("1", "L"):
             values = ~values
-        return values // np.uint8(step) if step > 1 else values
+        return values // np.uint8(step) if step > 1 and picture.mode == "L" else values
 
 
-def _of_color(image: Image.Image, path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
-    """(H, W) of an image in color: its values where its channels are equal, else the classes of its colors."""
+def require_one_page(image: Image.Image, path: Path) -> None:
+    """`FileError` where an open mask has several pages, of which nobody knows which one is meant."""
+    if (pages := full_pages(image)) > 1:
+        remedy = "save one page with the id of each pixel's class; a page for each class must be numbered first"
+        raise FileError(path, f"holds {pages} pages, where a mask is one page of class ids", remedy)
+
+
+def _of_color(image: Image.Image, path: Path, classes: ClassTable | None, deep: bool) -> NDArray[np.generic]:
+    """(H, W) of an image in color: its values where its channels are equal, else the classes of its colors.
+
+    Args:
+        image: decoded.
+        path: of its file.
+        classes: see `read_mask`.
+        deep: whether the file has 16 bits for each channel, of which Pillow gives the upper half alone.
+    """
     if image.mode in ("LA", "PA"):
-        return np.asarray(image)[..., 0]
+        return read_raw(path)[..., 0] if deep else np.asarray(image)[..., 0]
     if image.mode not in ("RGB", "RGBA", "RGBX"):
         raise _in_color(path, f"a picture in {image.mode}")
-    channels = np.asarray(image)[..., :3]
+    colors = np.asarray(image)[..., :3]
+    channels = read_raw(path)[..., :3] if deep else colors
     if (channels == channels[..., :1]).all():
         return channels[..., 0]
-    ids = None if classes is None else ids_of_colors(channels, classes)
+    ids = None if classes is None else ids_of_colors(colors, classes)
     if ids is None:
         raise _in_color(path, "a picture in color")
     return ids

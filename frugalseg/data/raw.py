@@ -69,7 +69,7 @@ def raw_size(path: str | Path) -> tuple[int, int, int]:
     """(H, W, C) that `read_raw` would give, from the file's header alone."""
     path = as_path(path, "image")
     if pages := channel_pages(path):
-        height, width = pages[0].size[::-1] if pages[0].orientation > 4 else pages[0].size
+        height, width = pages[0].size[::-1] if pages[0].orientation in (5, 6, 7, 8) else pages[0].size
         return height, width, sum(page.samples for page in pages)
     with opened(path, remedy=CHOOSE) as image:
         channels = len(image.getbands()) if image.mode in (*AS_STORED, "1") else 3

@@ -19,6 +19,7 @@ def logged(path: Path) -> Iterator[logging.Logger]:
     """The package's logger, writing to `path` as well while the block runs; warnings still reach standard error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("frugalseg")
+    level = logger.level
     logger.setLevel(logging.INFO)
     handler = LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -32,4 +33,5 @@ def logged(path: Path) -> Iterator[logging.Logger]:
         logger.removeHandler(handler)
         if terminal is not None:
             logger.removeHandler(terminal)
+        logger.setLevel(level)
         handler.close()

@@ -74,11 +74,11 @@ class ImageFiles:
     def done(self, image: Path, extras: Extras) -> bool:
         """Whether all files are there, and whole, and the mask was written after the image, or it came to its place."""
         try:
-            mask, source = self.mask.stat(), image.stat()
+            mask, sources = self.mask.stat(), (image.stat(), image.lstat())
         except OSError:
             return False
-        # A copy may keep the time at which its original was written.
-        newer = mask.st_mtime_ns >= max(source.st_mtime_ns, source.st_ctime_ns)
+        # A copy may keep the time at which its original was written, and a link may lead to another image by now.
+        newer = mask.st_mtime_ns >= max(max(each.st_mtime_ns, each.st_ctime_ns) for each in sources)
         wanted = {self.mask: True, self.overlay: extras.overlays, self.uncertainty: extras.uncertainty}
         whole = all(is_whole_png(path) for path, asked in wanted.items() if asked)
         return newer and whole and (not extras.probabilities or is_whole_npy(self.probabilities))

@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, one line for a mistake, no traceback."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from frugalseg import cli
 from frugalseg.backbones.registry import FAMILIES
 from frugalseg.data.toy.dataset import write_toy_folder
 from tests.cli.helpers import mistake, run
@@ -388,3 +390,15 @@ def test_ctrl_c_says_how_to_go_on(command, options, log, words, tmp_path, monkey
     assert code == 130, err
     assert err.splitlines()[-1] == "stopped; run the same command again to go on"
     assert "Traceback" not in err
+
+
+def test_names_that_the_encoding_of_the_output_lacks(data, monkeypatch):
+    """As on Windows, where a file that output is sent to has the encoding of the country."""
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "argv", ["frugalseg", "check", str(data.rename(data.with_name("写真")))])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    output.flush()
+    said = output.buffer.getvalue().decode()
+    assert not end.value.code and said.endswith("no errors: fit takes this folder\n") and r"\u5199\u771f" in said

@@ -66,6 +66,21 @@ def tiff(path: Path, *pages: NDArray[np.uint8], bits: int = 8, white_is_0: bool 
     return path
 
 
+def indexed_tiff(path: Path, values: NDArray[np.uint8], bits: int) -> Path:
+    """A TIFF of indices (H, W) in so many bits, and a palette of grays."""
+    grays = struct.pack(f"<{3 * 2**bits}H", *[256 * gray for gray in range(2**bits)] * 3)
+    tiff(path, values, bits=bits)
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", content, 4)
+    (number,) = struct.unpack_from("<H", content, start)
+    entries = [struct.unpack_from("<HHII", content, start + 2 + 12 * place) for place in range(number)]
+    tags = [(262, 3, 1, 3) if tag[0] == 262 else tag for tag in entries] + [(320, 3, 3 * 2**bits, len(content))]
+    struct.pack_into("<I", content, 4, len(content) + len(grays))
+    directory = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    path.write_bytes(content + grays + struct.pack("<H", len(tags)) + directory + bytes(4))
+    return path
+
+
 def deep_tiff(
     path: Path,
     values: NDArray[np.generic],
@@ -116,6 +131,13 @@ def deep_png(path: Path, values: NDArray[np.uint16]) -> Path:
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     path.write_bytes(_png(width, height, 16, {2: 4, 3: 2, 4: 6}[channels], lines))
     return path
+
+
+def deep_grey_png_with_alpha(values: NDArray[np.uint16]) -> bytes:
+    """An opaque gray PNG of 16 bits (H, W) with transparency, which Pillow cannot write."""
+    height, width = values.shape
+    pairs = np.stack([values, np.full_like(values, 65535)], 2).astype(">u2")
+    return _png(width, height, 16, 4, b"".join(b"\0" + row.tobytes() for row in pairs))
 
 
 def giant_png(side: int) -> bytes:

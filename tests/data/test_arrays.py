@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from frugalseg.data.arrays import as_images, as_rgb
+from frugalseg.data.arrays import as_images, as_rgb, in_channels
+from frugalseg.data.channels import ChannelSpec
 from frugalseg.support.errors import InputError
 from tests.data.helpers import picture, save_image
 
@@ -85,3 +86,35 @@ def test_several_images_one_and_a_folder(tmp_path: Path) -> None:
         list(as_images([RGB, np.zeros((2, 2, 7))]))
     with pytest.raises(InputError, match="expected images, found int"):
         list(as_images(7))  # type: ignore[arg-type]
+
+
+def test_tensors_of_bfloat16() -> None:
+    """NumPy has no such numbers; 8 of their bits are left of each value."""
+    values = torch.from_numpy(RGB / 255).permute(2, 0, 1).bfloat16()
+    np.testing.assert_array_equal(as_rgb(values), np.rint(values.permute(1, 2, 0).double().numpy() * 255))
+    spec = ChannelSpec((1,), 1, ((0.0, 1.0),), (0.5, 99.5))
+    np.testing.assert_array_equal(in_channels(values[:1], spec)[..., 0], as_rgb(values)[..., 0])
+
+
+def cut_short(path: Path) -> Image.Image:
+    """An open picture whose file has lost its end."""
+    save_image(path, picture(1, 64, 64))
+    path.write_bytes(path.read_bytes()[:-3000])
+    return Image.open(path)
+
+
+@pytest.mark.parametrize("channels", [None, ChannelSpec((1,), 3, ((0.0, 1.0),), (0.5, 99.5))], ids=["RGB", "channels"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda _: [[1, 2], [3]], "list is no image"),
+        (lambda _: torch.zeros(3, 4, 4, device="meta"), "Tensor is no image"),
+        (lambda _: torch.zeros(4, 4).to_sparse(), "Tensor is no image"),
+        (lambda _: Image.new("RGB", (0, 5)), "the image: a picture of 5x0 pixels is no image"),
+        (lambda place: cut_short(place / "a.png"), r"a\.png: cannot be read \(image file is truncated"),
+    ],
+    ids=["ragged", "meta", "sparse", "empty", "cut short"],
+)
+def test_what_numpy_and_pillow_refuse_is_one_line(tmp_path: Path, make: Any, message: str, channels: Any) -> None:
+    with pytest.raises(InputError, match=f"image number 1: .*{message}"):
+        list(as_images([make(tmp_path)], channels))

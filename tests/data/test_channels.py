@@ -239,3 +239,9 @@ def test_numbers_that_mark_missing_pixels_are_told_of(caplog):
 def test_numbers_without_a_range_are_refused():
     with pytest.raises(InputError, match="channel 1 holds too large numbers"):
         ChannelChoice((1,)).found_in([np.array([[[-1.7e308], [1.7e308]]])])
+
+
+def test_nothing_to_choose_channels_on() -> None:
+    for choose in (lambda: ChannelChoice((1,)).found_in([]), lambda: in_channels([], ChannelChoice((1,)))):
+        with pytest.raises(InputError, match="channels are chosen on annotated images, and there are none"):
+            choose()

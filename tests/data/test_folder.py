@@ -3,12 +3,16 @@ import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.folder import Example, SegmentationFolder
+from frugalseg.data.datasets import channels_of, classes_of
+from frugalseg.data.folder import Example, SegmentationFolder, as_dataset
 from frugalseg.data.scan import summary
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -243,3 +247,36 @@ def test_a_mask_on_its_side_names_exif(tmp_path: Path) -> None:
     save_image(tmp_path / "masks" / "000.png", halves(0, 1).T)
     with pytest.raises(FileError, match="as if it lay on its side: its file says so in its EXIF orientation"):
         list(SegmentationFolder(tmp_path))
+
+
+def test_what_a_test_folder_ignores_may_be_a_class_of_a_model_without_names(tmp_path: Path) -> None:
+    data_folder(tmp_path, [halves(0, 1), halves(2, 255)])
+    listed = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    (tmp_path / "classes.json").write_text(json.dumps({"ignore_index": 0, "classes": listed}))
+    model = ClassTable.from_ids([0, 1, 2])
+    for folder in (SegmentationFolder(tmp_path, model), SegmentationFolder(tmp_path).in_classes(model)):
+        assert [np.unique(example.target).tolist() for example in folder] == [[1, 255], [2, 255]]
+        assert classes_of(folder) == model
+
+
+class Titled(list[Example]):
+    """Examples with a table of their own."""
+
+    classes = ClassTable((0, 1), ("ground", "cat"), ((0, 0, 0), (255, 0, 0)))
+    channels = 3
+
+
+def test_examples_of_chosen_channels_keep_their_classes() -> None:
+    data = Titled([Example("a", np.dstack([picture(0), picture(1)]), halves(0, 1))])
+    other = ClassTable((0, 1), ("cat", "ground"), ((255, 0, 0), (0, 0, 0)))
+    found = as_dataset(data, other, ChannelChoice((1, 5)))
+    assert found[0].image.shape == (12, 16, 2)
+    np.testing.assert_array_equal(found[0].target, halves(1, 0))
+    assert classes_of(as_dataset(data, None, ChannelChoice((1, 5)))) == data.classes
+    assert channels_of(data) is None
+
+
+@pytest.mark.parametrize("given", [np.zeros((2, 8, 8, 3)), torch.zeros(2, 8, 8, 3), {"a": 1}, {}, b"photos", range(3)])
+def test_what_can_be_indexed_is_not_yet_a_dataset(given: Any) -> None:
+    with pytest.raises(InputError, match=f"expected examples, found {type(given).__name__}; give a data folder"):
+        as_dataset(given)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from frugalseg.data.decoders import quiet_decoders
 from frugalseg.data.images import (
@@ -294,3 +294,27 @@ def test_warnings_come_back_once_no_thread_decodes_any_more():
     assert warnings.filters != before
     second.__exit__(None, None, None)
     assert warnings.filters == before
+
+
+def test_the_size_of_a_png_is_told_without_decoding_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes a PNG to see whether EXIF lies behind its pixels; that only happens where some does."""
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.fromarray(picture(0)).save(folder / "plain.png")
+    Image.fromarray(picture(0)).save(folder / "first.png", exif=turned)
+    plain, first = ((folder / name).read_bytes() for name in ("plain.png", "first.png"))
+    begin = first.index(b"eXIf") - 4
+    chunk = first[begin : begin + 12 + int.from_bytes(first[begin : begin + 4], "big")]
+    (folder / "late.png").write_bytes(plain[:-12] + chunk + plain[-12:])
+    decoded: list[Path] = []
+    load = PngImagePlugin.PngImageFile.load
+
+    def counted(image: PngImagePlugin.PngImageFile) -> object:
+        decoded.append(Path(image.filename))  # type: ignore[arg-type]
+        return load(image)
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", counted)
+    sizes = {name: image_size(folder / f"{name}.png") for name in ("plain", "first", "late")}
+    assert sizes == {"plain": (12, 16), "first": (16, 12), "late": (16, 12)}
+    assert {path.name for path in decoded} == {"late.png"}
+    assert {name: read_image(folder / f"{name}.png").shape[:2] for name in sizes} == sizes

@@ -11,7 +11,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.masks import read_mask
 from frugalseg.support.files import FileError
-from tests.data.helpers import picture, save_image
+from tests.data.helpers import deep_png, picture, save_image
 
 BLACK, RED, GREEN, WHITE = (0, 0, 0), (255, 0, 0), (0, 255, 0), (255, 255, 255)
 CLASSES = ClassTable((0, 1, 7), ("ground", "cat", "dog"), (BLACK, RED, GREEN))
@@ -57,6 +57,8 @@ def test_a_picture_in_the_colors_of_the_classes(tmp_path: Path) -> None:
         colors[i == IDS] = color
     path = save_image(tmp_path / "a.png", colors)
     np.testing.assert_array_equal(read_mask(path, CLASSES), IDS)
+    deep_png(tmp_path / "deep.png", colors.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_mask(tmp_path / "deep.png", CLASSES), IDS)
     colors[0, 0] = (1, 2, 3)
     save_image(path, colors)
     with pytest.raises(FileError, match="in color, not class ids"):
@@ -71,3 +73,15 @@ def test_a_folder_whose_masks_have_palettes_in_two_orders(tmp_path: Path) -> Non
     first, second = (SegmentationFolder(tmp_path)[i].target for i in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first, CLASSES.to_positions(IDS))
+
+
+def test_255_is_not_annotated_whatever_its_color_is(tmp_path: Path) -> None:
+    """Also where another value is the ignored one: most palettes are filled up with black."""
+    table = ClassTable((0, 1, 7), ("ground", "cat", "dog"), (BLACK, RED, GREEN), ignore_index=9)
+    ids = np.array([[0, 1, 7, 255, 9]], np.uint8)
+    path = indexed(tmp_path / "a.png", ids, BLACK, RED, *[BLACK] * 5, GREEN, *[BLACK] * 248)
+    np.testing.assert_array_equal(read_mask(path, table), ids)
+    as_class = ClassTable((0, 255), ("ground", "cat"), (BLACK, RED), ignore_index=9)
+    values = np.array([[0, 1, 255]], np.uint8)
+    path = indexed(tmp_path / "b.png", values, RED, BLACK, *[BLACK] * 254)
+    np.testing.assert_array_equal(read_mask(path, as_class), [[255, 0, 0]])

@@ -11,7 +11,16 @@ from PIL import Image
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.masks import read_mask, write_mask
 from frugalseg.support.files import FileError
-from tests.data.helpers import giant_png, grey_png, picture, save_image
+from tests.data.helpers import (
+    deep_grey_png_with_alpha,
+    deep_png,
+    deep_tiff,
+    giant_png,
+    grey_png,
+    indexed_tiff,
+    picture,
+    save_image,
+)
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
 
@@ -176,3 +185,29 @@ def test_missing_unknown_truncated_and_giant(tmp_path: Path) -> None:
     ):
         with pytest.raises(FileError, match=message):
             read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_all_16_bits_of_equal_channels_count(tmp_path: Path, channels: int) -> None:
+    ids = np.array([[0, 1, 300], [7, 255, 65535]], np.uint16)
+    values = np.stack([ids] * channels, 2)
+    deep_png(tmp_path / "a.png", values)
+    deep_tiff(tmp_path / "a.tif", values, tags={262: 2, 338: 0} if channels == 4 else {262: 2})
+    for name in ("a.png", "a.tif"):
+        np.testing.assert_array_equal(read_mask(tmp_path / name), ids)
+    deep_png(tmp_path / "a.png", values + np.arange(channels, dtype=np.uint16))
+    with pytest.raises(FileError, match="in color, not class ids"):
+        read_mask(tmp_path / "a.png")
+
+
+def test_gray_of_16_bits_with_transparency_is_refused(tmp_path: Path) -> None:
+    """Pillow gives the upper half of the values alone, in which small ids are 0."""
+    (tmp_path / "a.png").write_bytes(deep_grey_png_with_alpha(np.array([[0, 1, 2]], np.uint16)))
+    with pytest.raises(FileError, match="more than 8 bits cannot be read"):
+        read_mask(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_an_indexed_tiff_of_few_bits_gives_its_indices(tmp_path: Path, bits: int) -> None:
+    values = (np.arange(35).reshape(5, 7) * 7 % 2**bits).astype(np.uint8)
+    np.testing.assert_array_equal(read_mask(indexed_tiff(tmp_path / "a.tif", values, bits)), values)

@@ -192,3 +192,8 @@ def test_a_predictor_counts_where_the_compression_has_one(compression, tmp_path)
     expected = np.asarray(Image.open(tmp_path / "a.tif"))
     np.testing.assert_array_equal(read_raw(tmp_path / "a.tif")[..., 0], expected)
     np.testing.assert_array_equal(expected, values)
+
+
+def test_an_orientation_that_there_is_not_turns_nothing(tmp_path: Path) -> None:
+    deep_tiff(tmp_path / "a.tif", DEEP, tags={274: 9})
+    require_values(tmp_path / "a.tif", DEEP)

@@ -1,6 +1,8 @@
 """Predict over folders in which something is wrong: what can be done is done, and the rest is named."""
 
+import logging
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from frugalseg.data.masks import read_mask
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.jobs.output import logged
 from frugalseg.jobs.predict import SHOWN, Extras, predict_folder
 from frugalseg.model import Model
 from frugalseg.models import load_model
@@ -186,3 +189,27 @@ def test_windows_are_told_of(data, images, tmp_path):
     windows = len(Segmenter.from_pretrained(tmp_path / "tiled").windows((32, 32)))
     assert windows == 9
     assert seen[:10] == [*(("windows", number, windows) for number in range(1, 10)), ("predict", 1, 4)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_that_leads_to_another_image_is_segmented_again(model, images, tmp_path):
+    link, out = tmp_path / "links" / "a.png", tmp_path / "masks"
+    link.parent.mkdir()
+    Image.new("RGB", (20, 10)).save(images / "wide.png")
+    link.symlink_to(images / "000000.png")
+    assert [predict_folder(model, link.parent, out) for _ in range(2)] == [1, 0]
+    assert read_mask(out / "a.png").shape == (32, 32)
+    link.unlink()
+    link.symlink_to(images / "wide.png")
+    assert [predict_folder(model, link.parent, out) for _ in range(2)] == [1, 0]
+    assert read_mask(out / "a.png").shape == (10, 20)
+
+
+def test_a_log_leaves_the_logger_as_it_was(tmp_path, caplog):
+    logger = logging.getLogger("frugalseg")
+    caplog.set_level(logging.WARNING, "frugalseg")
+    before = logger.level, list(logger.handlers)
+    with logged(tmp_path / "a.log") as log:
+        log.info("said")
+    assert (logger.level, list(logger.handlers)) == before
+    assert (tmp_path / "a.log").read_text().endswith(" said\n")

@@ -1,6 +1,7 @@
 """COCO: one JSON file for a folder of images, with the outlines of all objects."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,8 +137,8 @@ def _unpaired(
     elif missing:
         message = f"{len(missing)} of its images are not in the folder: {listing([printable(m) for m in missing], 5)}"
         problems.append(FileError(file, message, f"put them into {folders[-1]}, or correct their paths in the file"))
-    found = [path for path in places.values() if path is not None]
-    twice = sorted({path.name for path in found if found.count(path) > 1}) if len(set(found)) < len(found) else []
+    found = Counter(path for path in places.values() if path is not None)
+    twice = sorted({path.name for path, times in found.items() if times > 1})
     if twice:
         message = f"{count(len(twice), 'image')} listed more than once: {listing(twice)}"
         problems.append(FileError(file, message, "keep one entry for each image"))

@@ -21,7 +21,7 @@ from frugalseg.data.exports.labels import (
     named_table,
     require_label,
 )
-from frugalseg.data.exports.places import find_image, missing_image
+from frugalseg.data.exports.places import composed, find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
 from frugalseg.support.files import FileError, read_json
@@ -70,7 +70,7 @@ class LabelmeFile:
     def _require_own(self, document: dict[str, Any]) -> None:
         """The image is found by the name of the JSON file; that it is the one that was annotated is seen here."""
         name = PurePosixPath(document["imagePath"].replace("\\", "/"))
-        if name.stem != Path(self.image).stem:
+        if composed(name.stem) != composed(Path(self.image).stem):
             message = f"was drawn on {printable(name.name)}, but lies beside {self.image}"
             raise FileError(self.path, message, "rename one of them, or correct imagePath")
 

@@ -17,7 +17,12 @@ def find_image(name: str, root: Path, folders: Sequence[Path]) -> Path | None:
     if leads_outside(name, root, folders):
         names = [PurePosixPath(names[0].name)]
     places = [place for folder in folders if (place := _within(root, folder, names[0])) is not None]
-    return next((found for place in places if (found := _existing(place)) is not None), None)
+    return next((found for place in places if (found := _existing(root, place)) is not None), None)
+
+
+def composed(name: str) -> str:
+    """A name with accents as one letter (NFC): systems differ in how they write them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def missing_image(path: Path, name: str, root: Path, folders: Sequence[Path]) -> FileError:
@@ -48,14 +53,22 @@ def _within(root: Path, folder: Path, name: PurePosixPath) -> Path | None:
     return root.joinpath(*parts)
 
 
-def _existing(path: Path) -> Path | None:
-    """The file at `path`, or the one beside it whose name differs only in how accents are written; None without."""
+def _existing(root: Path, path: Path) -> Path | None:
+    """The file at `path`, or one whose path in `root` differs only in how accents are written; None without."""
     if _is_file(path):
         return path
-    if path.name.isascii():
-        return None
-    forms = (path.with_name(unicodedata.normalize(form, path.name)) for form in ("NFC", "NFD"))
-    return next((other for other in forms if _is_file(other)), None)
+    place = root
+    for part in path.relative_to(root).parts:
+        forms = (part, composed(part), unicodedata.normalize("NFD", part))
+        place = next((other for form in forms if _exists(other := place / form)), place / part)
+    return place if _is_file(place) else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long a name, or with a zero byte
+        return False
 
 
 def _is_file(path: Path) -> bool:

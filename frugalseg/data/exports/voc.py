@@ -14,7 +14,7 @@ from frugalseg.data.exports.voc_list import ImageList
 from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
 from frugalseg.data.mask_folder import named_files, pairing_errors
-from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
+from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask, require_one_page
 from frugalseg.support.files import FileError
 
 VOID = 255
@@ -62,6 +62,7 @@ class VocMask:
         if self.path.suffix.lower() == ".npy" or self.path.suffix.lower() in LOSSY_SUFFIXES:
             return read_mask(self.path)
         with opened(self.path) as image:
+            require_one_page(image, self.path)
             mode = image.mode
             picture = upright(image) if mode in ("RGB", "RGBA") or (mode == "P" and self.legend is not None) else None
             if picture is not None and mode == "P":

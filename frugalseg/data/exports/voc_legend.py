@@ -14,6 +14,7 @@ VOC_NAMES = (
 )
 
 FILES = ("labelmap.txt", "class_names.txt")
+MOST_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def find_legend(root: Path) -> VocLegend | None:
     if path is None:
         return None
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise FileError(path, "larger than 1 MB", "list 1 to 254 labels, one a line: name:red,green,blue::")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise FileError(path, "cannot be read as UTF-8 text", "save it as plain text") from None
@@ -74,7 +77,9 @@ def _label(path: Path, line: str, place: int) -> tuple[str, Color]:
     numbers = rest.partition(":")[0].strip()
     if not numbers:
         return name, voc_colors()[place % 256]
-    values = [int(part) if part.strip().isdecimal() else -1 for part in numbers.split(",")]
+    # Python refuses to read numbers of thousands of digits.
+    parts = [part.strip() for part in numbers.split(",")]
+    values = [int(part) if part.isdecimal() and len(part) < 4 else -1 for part in parts]
     if len(values) != 3 or not all(0 <= value <= 255 for value in values):
         raise FileError(path, f"the color of {name!r} is {numbers[:40]!r}", "write it as red,green,blue from 0 to 255")
     return name, (values[0], values[1], values[2])

@@ -12,6 +12,7 @@ from frugalseg.support.text import count, listing, printable
 
 FILES = ("trainval.txt", "train.txt")
 """The first of these that is there counts."""
+MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class ImageList:
 def _text(path: Path) -> str:
     """What a text file says, in UTF-8 or, where it begins with their mark, in UTF-16."""
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise FileError(path, "larger than 64 MB", "write the name of one image into each line")
         content = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "read error"

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from frugalseg.data.check import check_folder
+from frugalseg.data.exports.coco import _unpaired
+from frugalseg.data.exports.coco_index import ImageEntry
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import read_json
@@ -231,3 +233,30 @@ def test_names_that_differ_in_how_accents_are_written(tmp_path: Path, listed: st
     save_image(tmp_path / unicodedata.normalize(stored, name), picture(0))
     coco(tmp_path / "x.json", [unicodedata.normalize(listed, name)], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
     assert (SegmentationFolder(tmp_path)[0].target == 1).sum() == 4
+
+
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("name", ["a.png", "café.png"])
+def test_folders_that_differ_in_how_accents_are_written(tmp_path: Path, listed: str, stored: str, name: str) -> None:
+    save_image(tmp_path / unicodedata.normalize(stored, "Köln") / name, picture(0))
+    path = unicodedata.normalize(listed, "Köln") + f"/{name}"
+    coco(tmp_path / "x.json", [path], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
+    assert (SegmentationFolder(tmp_path)[0].target == 1).sum() == 4
+
+
+def test_one_image_listed_twice_among_many_is_found_at_once(tmp_path: Path) -> None:
+    """Each path is compared with those of one hash, not with all others: with 100 000 images that took hours."""
+    compared = 0
+
+    class Counted(type(tmp_path)):  # type: ignore[misc]
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return bool(super().__eq__(other))
+
+        __hash__ = type(tmp_path).__hash__
+
+    names = [f"{number}.png" for number in range(500)]
+    places = {ImageEntry(number, name, None): Counted(tmp_path / name) for number, name in enumerate([*names, "7.png"])}
+    (problem,) = _unpaired(tmp_path, tmp_path / "x.json", [tmp_path], places)
+    assert "1 image listed more than once: 7.png" in str(problem) and compared < 1000

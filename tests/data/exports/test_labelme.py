@@ -1,4 +1,5 @@
 import pickle
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,13 @@ def test_a_giant_file_is_not_read(tmp_path: Path) -> None:
         file.truncate(600 * 2**20)
     with pytest.raises(InputError, match="larger than 512 MB"):
         SegmentationFolder(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["NFC", "NFD"])
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_names_that_differ_in_how_accents_are_written(tmp_path: Path, named: str, stored: str, written: str) -> None:
+    image, file, path = (unicodedata.normalize(form, "café") for form in (stored, named, written))
+    made = labelme(tmp_path, image, [box("cat", 0, 0, 4, 4)], imagePath=f"{path}.png")
+    made.rename(tmp_path / f"{file}.json")
+    assert SegmentationFolder(tmp_path)[0].target.max() == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from frugalseg.data.check import check_folder
 from frugalseg.data.classes import ClassTable
@@ -146,6 +147,8 @@ def test_without_a_legend_masks_hold_ids(tmp_path: Path) -> None:
         ("cell:1,2,3::\ncell:3,2,1::", "name 'cell' is used by more than one class"),
         ("cell:1,2,3::\naxon:1,2,3::", "two labels have the same color"),
         ("# nothing", "has 0 labels"),
+        (f"cell:{'1' * 5000},2,3::", r"labelmap\.txt: the color of 'cell' is '1111"),
+        ("#" * 2**20 + "\n", r"labelmap\.txt: larger than 1 MB; list 1 to 254 labels"),
     ],
 )
 def test_wrong_colours_are_one_line(tmp_path: Path, legend: str | None, message: str) -> None:
@@ -178,3 +181,24 @@ def test_folders_within_the_folders_and_a_list_with_suffixes(tmp_path: Path) -> 
     assert SegmentationFolder(tmp_path).names == ["cam1/a", "cam1/b.v2"]
     (lists / "train.txt").write_text("cam1/a\nb.v2\n")
     assert SegmentationFolder(tmp_path).names == ["cam1/a", "cam1/b.v2"]
+
+
+def test_a_giant_list_is_not_read(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": halves(0, 15)}, PALETTE)
+    path = tmp_path / "ImageSets" / "Segmentation" / "train.txt"
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match=r"train\.txt: larger than 64 MB; write the name of one image into each line"):
+        SegmentationFolder(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "L"])
+def test_a_mask_of_several_pages_is_refused(tmp_path: Path, mode: str) -> None:
+    voc(tmp_path, {"a": halves(0, 15)}, PALETTE)
+    (tmp_path / "labelmap.txt").write_text(LABELMAP)
+    (tmp_path / "SegmentationClass" / "a.png").unlink()
+    pages = [Image.new(mode, (16, 12)) for _ in range(2)]
+    pages[0].save(tmp_path / "SegmentationClass" / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(InputError, match=r"a\.tif: holds 2 pages, where a mask is one page"):
+        SegmentationFolder(tmp_path)[0]
