@@ -23,6 +23,8 @@ from frugalseg.report.pictures import Pixels, uncertainty_map
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
+    if len(options.images) not in (0, 2):
+        parser().error("give two images, or none")
     images = [read_image(path) for path in options.images] or [toy_example(3, index).image for index in (5, 9)]
     backbone = load_backbone("ddpm", options.checkpoint)
     print("a pixel's features:", ", ".join(f"{tap.name} ({tap.channels})" for tap in backbone.taps))

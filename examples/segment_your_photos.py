@@ -24,6 +24,8 @@ from frugalseg.support.files import atomic_path
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     data, photos = options.data, options.photos
+    if data is not None and photos is None:
+        parser().error("give the photos to segment, too")
     if data is None:
         data, photos = options.out / "toy_data", options.out / "toy_photos"
         write_toy_folder(data, count=12, seed=1)

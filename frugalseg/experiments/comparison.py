@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from frugalseg.experiments.data import Datasets, open_data
+from frugalseg.experiments.data import Datasets, open_data, with_tables
 from frugalseg.experiments.networks import training_facts, with_networks
 from frugalseg.experiments.one_run import of_row, one_run
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
-from frugalseg.experiments.results import Comparison, Run
+from frugalseg.experiments.results import Comparison, Run, spare_others
 from frugalseg.experiments.rows import Context, Row, build
 from frugalseg.support.files import remove_leftovers, write_json
 from frugalseg.support.folders import spare_inputs
@@ -34,10 +34,11 @@ def run_comparison(
 
     Raises:
         InputError: the data, a checkpoint or an option is wrong, which is found before the first run; `folder` is one
-            of them, or lies inside; or another process is at work in it.
+            of them, or lies inside; its page or its results are of something else; or another process is at work in it.
     """
     folder = Path(folder)
     spare_inputs(folder, *recipe.inputs(), holding=True)
+    spare_others(folder)
     plan = Plan.of(recipe)
     left_out = {name: found.words for name, found in plan.left_out.items()}
     recipe = plan.runnable()
@@ -45,10 +46,11 @@ def run_comparison(
         line(progress, f"not run: {name}: {words}")
     with alone(folder):
         remove_leftovers(folder)
-        recipe = with_networks(recipe, folder, device=device, progress=progress)
         data = open_data(recipe.data, folder)
-        data.check()
-        context = Context(recipe.rows, recipe.data, folder, data.digest(), device)
+        data.check()  # before the networks, whose training may take long
+        recipe = with_networks(recipe, folder, device=device, progress=progress)
+        digest = with_tables(data.digest(), (data.train, data.test), folder)
+        context = Context(recipe.rows, recipe.data, folder, digest, device)
         for row in recipe.rows:
             # Built once and thrown away: a mistake in the last row is found before the first one runs.
             build(row, 0, context)
@@ -66,7 +68,8 @@ def run_comparison(
 
 def records_of(recipe: Recipe, data: Datasets, context: Context) -> dict[str, Records]:
     """Where the runs of each row are kept, by the name of the row."""
-    further = data.further_digests()
+    digests = data.further_digests().items()
+    further = {name: with_tables(digest, [data.tests[name]], context.folder) for name, digest in digests}
     pictures = tuple(data.test.size(number) for number in range(min(recipe.pictures, len(data.test))))
     tests = {"tests": further} if further else {}
     return {

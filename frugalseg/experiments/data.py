@@ -9,13 +9,17 @@ from pydantic import Field, model_validator
 
 from frugalseg.data.catalogue.names import benchmark_place
 from frugalseg.data.channels import PERCENTILES, ChannelChoice, ChannelSpec
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder, check_annotated
 from frugalseg.data.images import list_images
+from frugalseg.data.layout import classes_file
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.cached_folder import CachedFolder, Memory
 from frugalseg.experiments.validation import Positive, Seed, Strict
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
+from frugalseg.support.records import kept
 
 MAIN = "test"
 """The name of the test set that methods are ranked by."""
@@ -107,7 +111,7 @@ class FolderData(Strict):
     @property
     def root(self) -> Path:
         """The folder that holds all others; `InputError` for a benchmark that is not downloaded yet."""
-        return benchmark_place(Path(self.path))
+        return benchmark_place(as_path(self.path, "data folder"))
 
     def choice(self) -> ChannelChoice | None:
         """The channels as a choice; `InputError` where they are impossible."""
@@ -186,6 +190,34 @@ class Datasets:
     def further_digests(self) -> dict[str, str]:
         """Of the files of each further test set, by name."""
         return {name: digests.contents(part.files) for name, part in self.further.items()}
+
+
+def with_tables(digest: str, folders: Sequence[SegmentationFolder], out: Path) -> str:
+    """A digest of data; also of what their ``classes.json`` say, where that is not what they said at first.
+
+    Args:
+        digest: of the files.
+        folders: that these are of.
+        out: folder of the comparison.
+    """
+    places = [classes_file(folder.path) for folder in folders]
+    tables = [None if place is None else ClassTable.from_json(place) for place in places]
+    said = digests.values([None if each is None else [each.ids, each.names, each.ignore_index] for each in tables])
+    changed = change(said, f"classes-{digest[: digests.SHORT]}", out)
+    return digests.text(f"{digest} {changed}") if changed else digest
+
+
+def change(said: str, name: str, out: Path) -> str:
+    """What is said of something, where that is not what was said of it at first; else nothing.
+
+    For what the digests of earlier versions leave out: what was finished with these remains what it is.
+
+    Args:
+        said: now.
+        name: of the something.
+        out: folder of the comparison, where it is noted what is said at first.
+    """
+    return "" if kept(out / "first" / f"{name}.json", lambda: said, str) == said else said
 
 
 def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:

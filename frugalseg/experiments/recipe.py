@@ -99,14 +99,20 @@ class Recipe(Strict):
                 f"{quoted(wrong)} cannot be the name of a folder; take up to 60 letters, digits, _, - and . that begin "
                 "with a letter or a digit, such as street_ddpm"
             )
+        alike = {name.casefold(): name for name in networks}
+        twice = next((name for name in networks if alike[name.casefold()] != name), None)
+        if twice is not None:
+            raise ValueError(f"{quoted(twice)} and {quoted(alike[twice.casefold()])} are one folder on some systems")
         return networks
 
     def inputs(self) -> list[Path]:
-        """The user's folders and files that are read: data, photographs and checkpoints."""
+        """The user's folders and files that are read: data, photographs, checkpoints and finished sets."""
         networks = {image for network in self.networks.values() for image in network.images}
         photographs = {images for row in self.rows if (images := getattr(row, "images", None))}
+        samples = {place for row in self.rows if (place := getattr(row, "samples", None))}
         named = {place for row in self.rows for place in row.checkpoints().values() if place}
-        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, sorted(named - set(self.networks)))]
+        places = sorted((named - set(self.networks)) | samples)
+        return [*self.data.inputs(sorted(networks | photographs)), *map(Path, places)]
 
     def trained_first(self) -> list[str]:
         """The networks that rows name as a checkpoint, and those that these need: by name, in the order of training."""
@@ -119,6 +125,8 @@ class Recipe(Strict):
         return {name: figure for name, figure in found.items() if figure is not None}
 
 
+LONGEST_NAME = 200
+"""Bytes of the folder of a row, which is named after it; file systems take 255."""
 REQUIRED = [name for name, field in Recipe.model_fields.items() if field.is_required()]
 """Keys that every recipe has."""
 
@@ -218,9 +226,12 @@ def training_order(
 
 
 def require_different_names(names: Sequence[str]) -> None:
-    """`InputError` where two rows would have one place in the table, or one folder for their runs."""
+    """`InputError` where two rows would have one place in the table, or one folder for their runs, or a name is too
+    long for one."""
     folders: dict[str, str] = {}
     for name in names:
+        if len(folder_name(name)) > LONGEST_NAME:
+            raise InputError(f"row {quoted(name)}: the name is too long; give at most {LONGEST_NAME} characters")
         other = folders.get(folder_name(name))
         if other is not None:
             same = f"{name!r}" if other == name else f"{other!r} and {name!r}, and their runs would share a folder"

@@ -11,13 +11,18 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.experiments.data import MAIN
 from frugalseg.experiments.published import PublishedFigure, compared, said
 from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.support.errors import InputError
+from frugalseg.support.marks import Mark, is_ours
 from frugalseg.support.records import not_negative
+from frugalseg.support.text import listed
 
 MEASURES = {
     "miou": "mIoU",
     "miou_paper": "mIoU as the paper counts",
     "pixel_accuracy": "pixel accuracy",
 }
+MARKS = (Mark("results.json", "rows"), Mark("results.json", "recipes"))
+"""On the folders of comparisons, and of tables of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +166,16 @@ class Comparison:
         if self.left_out:
             tables.append("\n".join(f"not run: {row}: {why}" for row, why in self.left_out.items()))
         return "\n\n".join(tables)
+
+
+def spare_others(folder: Path) -> None:
+    """`InputError` where a folder holds a page or results that are of no comparison, and would be replaced."""
+    there = [name for name in ("index.html", "results.json") if (folder / name).exists()]
+    if there and not is_ours(folder, MARKS):
+        raise InputError(
+            f"{folder}: its {listed(there)} would be replaced, but no comparison wrote that; choose another output "
+            "folder, or move it away"
+        )
 
 
 def text_table(rows: list[list[str]]) -> str:

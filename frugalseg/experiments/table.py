@@ -9,7 +9,7 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.published import PublishedFigure
 from frugalseg.experiments.recipe import Recipe
-from frugalseg.experiments.results import Comparison, text_table
+from frugalseg.experiments.results import Comparison, spare_others, text_table
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
 from frugalseg.support.folders import require_writable
@@ -91,11 +91,12 @@ def run_table(
         progress: told of each method, preceded by the recipe.
 
     Raises:
-        InputError: nothing can be run; or something is wrong, which is found before the first run where no network has
-            to be loaded for it.
+        InputError: nothing can be run; the page or the results in `folder` are of something else; or something is
+            wrong, which is found before the first run where no network has to be loaded for it.
     """
     folder = Path(folder)
     require_writable(folder)
+    spare_others(folder)
     left_out = reasons({name: Plan.of(recipe) for name, recipe in recipes.items()})
     with alone(folder):
         found = {}

@@ -88,7 +88,8 @@ class RiskCoverage:
         if not right.any() or not wrong.any():
             return float("nan")
         below = right.cumsum() - right / 2
-        return float((wrong * below).sum() / (right.sum() * wrong.sum()))
+        pairs = float(right.sum()) * float(wrong.sum())  # of whole numbers, more than 64 bits hold
+        return float((wrong * below).sum() / pairs)
 
     def to_json(self) -> dict[str, Any]:
         """The counts as JSON values."""

@@ -201,7 +201,7 @@ class Page:
         """Write the page to `path`, whole or not at all, and return the path."""
         path = Path(path)
         with atomic_path(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
+            temporary.write_text(self.html(), encoding="utf-8", errors="replace")  # names of files may be no UTF-8
         return path
 
     def _add(self, block: str) -> Self:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DPI = 200
+MOST_PIXELS = 2**24
+"""Larger plots, such as the confusion of 150 classes, have fewer pixels an inch: they would take gigabytes to draw."""
 
 SERIES = ("#2f6fde", "#e07b39", "#2a9d6f", "#b04fc4", "#c9a227", "#d1495b", "#3aa6b9", "#7a6ff0")
 """Line and marker colours that read on white and on near-black."""
@@ -51,12 +53,16 @@ class Plot:
         """The plot as a PNG file with a transparent background."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.text import Text
 
-        figure = Figure(figsize=self.size, dpi=DPI, layout="constrained", facecolor="none")
+        dpi = min(DPI, (MOST_PIXELS / (self.size[0] * self.size[1])) ** 0.5)
+        figure = Figure(figsize=self.size, dpi=dpi, layout="constrained", facecolor="none")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot(facecolor="none")
         dress(axes, theme)
         self.paint(axes, theme)
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)  # names of classes may hold dollar signs
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
         return buffer.getvalue()

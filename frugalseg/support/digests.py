@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import nn
 
+CLUTTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What the file managers of macOS and Windows write into folders that somebody has looked at."""
 SHORT = 16
 """Hexadecimal digits that tell settings, networks and lists of files apart."""
 
@@ -53,6 +55,14 @@ def contents(paths: Iterable[Path]) -> str:
     for path in paths:
         total.update(json.dumps([path.name, file(path)]).encode())
     return total.hexdigest()
+
+
+def folder(place: Path) -> str:
+    """`contents` of all files below a folder, or of a single file. What file managers leave there is none of them."""
+    if not place.is_dir():
+        return contents([place])
+    files = (path for path in place.rglob("*") if path.is_file())
+    return contents(sorted(path for path in files if path.name not in CLUTTER and not path.name.startswith("._")))
 
 
 def file(path: Path) -> str:

@@ -104,7 +104,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def _unfinished(path: Path) -> Iterator[Path]:
     """A new file beside `path`, gone afterwards; locked, by which others see that it is being written."""
-    prefix = f".{path.stem[:80]}.partial-"
+    prefix = f".{_beginning(path)}.partial-"
     while True:
         with tempfile.NamedTemporaryFile(prefix=prefix, suffix=path.suffix, dir=path.parent, delete=False) as file:
             if sys.platform == "win32":
@@ -116,6 +116,14 @@ def _unfinished(path: Path) -> Iterator[Path]:
             finally:
                 Path(file.name).unlink(missing_ok=True)
             return
+
+
+def _beginning(path: Path) -> str:
+    """The beginning of a file's name, by which its temporary names are known: at most 80 characters and 200 bytes.
+
+    File systems take 255 bytes, and a character may be four of them.
+    """
+    return os.fsencode(path.stem[:80])[:200].decode(errors="ignore")
 
 
 def _own(file: IO[Any]) -> bool:
@@ -175,7 +183,7 @@ def remove_leftovers(folder: Path, *known: str, below: bool = True) -> None:
 
 def remove_leftovers_of(path: Path) -> None:
     """`remove_leftovers` of one file, for one that lies in a folder of the user's."""
-    pattern = rf"\.{re.escape(path.stem[:80])}\.partial-{RANDOM}{re.escape(path.suffix)}"
+    pattern = rf"\.{re.escape(_beginning(path))}\.partial-{RANDOM}{re.escape(path.suffix)}"
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if re.fullmatch(pattern, other.name):
             _remove_unlocked(other)
@@ -205,7 +213,8 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically. Raises ValueError for NaN, which is not JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # Of names of files that are no UTF-8, what cannot be written is escaped as in any JSON text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: str | Path, megabytes: int = JSON_MEGABYTES) -> Any:

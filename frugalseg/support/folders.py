@@ -74,12 +74,13 @@ def spare_inputs(out: Path, *inputs: str | Path | None, holding: bool = False) -
         holding: let it hold an input, where the command deletes nothing that it has not made.
 
     Raises:
-        InputError: see `require_writable`; or `out` is one of the inputs, inside one, or above one.
+        InputError: see `require_writable`; or `out` is one of the inputs, inside one, or above one; or no file can have
+            the name of an input.
     """
     require_writable(out)
     target = out.resolve()
     for given in inputs:
-        if given is None or not Path(given).exists():
+        if given is None or not as_path(given).exists():
             continue
         place = Path(given).resolve()
         if place == target:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from frugalseg.support.errors import InputError
+from frugalseg.support.files import disk_error
 from frugalseg.support.paths import as_path
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
@@ -51,11 +52,13 @@ def local_or_downloaded(name: str | Path, what: str) -> Path:
 def downloaded(hub_id: str, what: str) -> Path:
     """The local copy of a Hub repository; `InputError` where it cannot be had."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    # Proxies that refuse and connections that break end in errors of whichever library it asks with.
+    except Exception as error:
+        if disk_error(error) is not None:
+            raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise InputError(
             f"{hub_id}: no such {what} here, and it cannot be downloaded from the Hub ({reason}); "

@@ -14,6 +14,7 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.data import FolderData, open_data
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.experiments.results import Comparison
+from frugalseg.experiments.table import run_table
 from frugalseg.support.errors import InputError
 from frugalseg.support.runs import alone
 from tests.report.reading import check_offline
@@ -105,6 +106,26 @@ def test_missing_data_is_named(tmp_path: Path, tiny_ddpm: Path) -> None:
         run_comparison(recipe(tiny_ddpm, data=data), tmp_path / "out")
 
 
+def test_a_page_of_something_else_is_spared(tmp_path: Path, tiny_ddpm: Path) -> None:
+    (tmp_path / "index.html").write_text("mine")
+    for run in (
+        lambda: run_comparison(recipe(tiny_ddpm), tmp_path),
+        lambda: run_table({"a": recipe(tiny_ddpm)}, tmp_path),
+    ):
+        with pytest.raises(InputError, match=r"its index\.html would be replaced"):
+            run()
+    assert [path.name for path in tmp_path.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("changes", [{"path": "x" * 300}, {"path": "a\0b"}, {"train": "x" * 300}])
+def test_names_that_no_folder_can_have(changes: dict[str, str], tmp_path: Path, tiny_ddpm: Path) -> None:
+    data = {"kind": "folder", "path": str(tmp_path), **changes}
+    with pytest.raises(InputError, match="check the path"):
+        run_comparison(recipe(tiny_ddpm, data=data), tmp_path / "out")
+    with pytest.raises(InputError, match="check the path"):
+        run_comparison(recipe(Path("x" * 300)), tmp_path / "out")
+
+
 def test_a_single_run_has_no_spread(tmp_path: Path, tiny_ddpm: Path) -> None:
     rows = [recipe(tiny_ddpm).rows[2].model_dump()]
     result = run_comparison(recipe(tiny_ddpm, rows=rows, runs=1, pictures=0), tmp_path)
@@ -180,6 +201,42 @@ def test_a_further_test_set_that_is_wrong_is_found_first(folders: Path, tmp_path
     with pytest.raises(InputError, match="other"):
         run_comparison(on_folders(folders, more="other"), tmp_path / "out")
     assert not (tmp_path / "out" / "runs").exists()
+
+
+@pytest.mark.parametrize("part", ["train", "test", "other"])
+def test_a_change_of_the_classes_alone_is_noticed(part: str, folders: Path, tmp_path: Path) -> None:
+    """Of ids in masks; that of a color changes nothing."""
+    out, given = tmp_path / "out", on_folders(folders, more="other")
+    run_comparison(given, out)
+    before, table = records(out), folders / part / "classes.json"
+    whole = table.read_text()
+    content = json.loads(whole)
+    content["classes"][0]["color"] = [1, 2, 3]
+    table.write_text(json.dumps(content))
+    run_comparison(given, out)
+    assert records(out) == before
+    first, second, *others = content["classes"]
+    table.write_text(json.dumps({**content, "classes": [{**first, "id": 1}, {**second, "id": 0}, *others]}))
+    changed = run_comparison(given, out)
+    assert all(time != before[name] for name, time in records(out).items())
+    found = {name: each.counts.sum() for name, each in changed.runs["colour"][0].confusions.items()}
+    assert found == {"test": 2 * 16**2, "more": 3 * 16**2}
+    # As it was at first, it has the keys that it had at first.
+    table.write_text(whole)
+    run_comparison(given, out)
+    key = json.loads((out / "runs" / "colour" / "seed-0.json").read_text())["key"]
+    data = open_data(given.data, out)
+    assert (key["data"], key["tests"]) == (data.digest(), data.further_digests())
+
+
+def test_a_class_more_is_no_damage(folders: Path, tmp_path: Path) -> None:
+    run_comparison(on_folders(folders), tmp_path / "out")
+    table = folders / "train" / "classes.json"
+    content = json.loads(table.read_text())
+    content["classes"].append({"id": 77, "name": "nothing"})
+    table.write_text(json.dumps(content))
+    result = run_comparison(on_folders(folders), tmp_path / "out")
+    assert result.runs["colour"][0].confusions["test"].num_classes == len(content["classes"])
 
 
 @pytest.mark.parametrize("size", [12, 24])

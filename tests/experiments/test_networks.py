@@ -119,6 +119,13 @@ def test_mistakes_are_found_before_any_training(network: dict[str, Any], said: s
     assert not (tmp_path / "out").exists()
 
 
+def test_wrong_data_are_found_before_any_training(data: Path, tmp_path: Path) -> None:
+    next((data / "test" / "masks").iterdir()).unlink()
+    with pytest.raises(InputError, match="mask"):
+        run_comparison(recipe(data), tmp_path / "out")
+    assert not (tmp_path / "out" / "networks").exists()
+
+
 @dataclass(frozen=True)
 class FollowerSettings(DDPMPretrainSettings):
     """A DDPM that needs another network first."""

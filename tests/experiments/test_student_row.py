@@ -16,6 +16,7 @@ from frugalseg.experiments.cost import costs_of
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe, parse_recipe
 from frugalseg.support.errors import InputError
+from frugalseg.synthetic import SyntheticSet
 from tests.report.reading import check_offline
 
 QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}
@@ -69,6 +70,23 @@ def test_photographs_of_a_data_folder(tiny_ddpm: Path, tmp_path: Path) -> None:
     smaller = {**row, "name": "smaller ones", "longest_side": 16}
     result = run_comparison(recipe(tiny_ddpm, row, smaller, data=data), tmp_path / "out")
     assert len(result.runs["photographs"]) == len(result.runs["smaller ones"]) == 1
+
+
+def test_photographs_that_change_without_their_names_and_sizes_are_labelled_anew(
+    tiny_ddpm: Path, tmp_path: Path
+) -> None:
+    for name, count in (("train", 3), ("test", 2)):
+        write_toy_folder(tmp_path / name, count, 1, size=16)
+    photograph = tmp_path / "photos" / "a.bmp"
+    photograph.parent.mkdir()
+    data = {"kind": "folder", "path": str(tmp_path)}
+    row = {**STUDENT, "name": "photographs", "source": "images", "images": "photos", "drop": 0}
+    colors = [(200, 90, 30), (30, 90, 200)]
+    for color in colors:
+        Image.new("RGB", (16, 16), color).save(photograph)
+        run_comparison(recipe(tiny_ddpm, row, data=data), tmp_path / "out")
+    sets = [SyntheticSet(place) for place in (tmp_path / "out").glob("labels/*/seed-0/labelled-*")]
+    assert sorted(tuple(each[0].image[0, 0].tolist()) for each in sets) == sorted(colors)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +152,9 @@ def test_a_finished_set(tmp_path: Path) -> None:
     record = tmp_path / "out/runs/student/seed-0.json"
     before = json.loads(record.read_text())["key"]
     assert before["row"]["samples"] == str(place) and len(before["samples"]) == 64 and before["teacher"] is None
+    folder = parse_recipe({**content, "rows": [{**content["rows"][0], "samples": str(tmp_path / "more")}]})
+    with pytest.raises(InputError, match=r"more/out: lies inside .*more, which this command reads"):
+        run_comparison(folder, tmp_path / "more" / "out")
     ClassTable.from_ids(range(12)).to_json(tmp_path / "classes.json")
     with pytest.raises(InputError, match="its classes are not those of the data"):
         run_comparison(given, tmp_path / "again")

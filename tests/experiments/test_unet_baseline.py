@@ -11,6 +11,7 @@ from frugalseg.experiments.rows.unet import UNetRow
 from frugalseg.experiments.rows.unet_baseline import UNetBaseline
 from frugalseg.students.augmentation import Augmentation, augment
 from frugalseg.students.loss import segmentation_loss
+from frugalseg.support.errors import InputError
 
 STILL = {"scale": (1, 1), "stretch": 0, "rotation": 0, "shift": 0, "flip": False, "color": 0}
 TINY = UNetRow(kind="unet", name="U-Net", decoder=(8, 8, 8), steps=3, batch=2)
@@ -42,6 +43,15 @@ def test_a_seed_is_a_result_and_global_randomness_is_left_alone() -> None:
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_single_image_with_a_single_pixel_at_the_deepest_level() -> None:
+    with pytest.raises(
+        InputError, match="row 'U-Net': a single image of 8x8 pixels is too small for a U-Net of depth 3"
+    ):
+        UNetBaseline(TINY).fit(toy(1, 8))
+    for images in (toy(2, 8), toy(1, 9)):
+        assert UNetBaseline(TINY).fit(images).predict_position(images[0].image).mask.shape == images[0].target.shape
 
 
 def test_predictions_have_the_size_of_their_image() -> None:

@@ -50,3 +50,9 @@ def test_counts_add_up_and_survive_json():
     assert np.array_equal(both.counts, whole.counts)
     nothing = RiskCoverage(1.0)
     assert np.isnan([nothing.error, nothing.detection(), *nothing.risk([0.5])]).all()
+
+
+def test_the_chance_of_more_pixels_than_64_bits_hold_the_pairs_of():
+    found = RiskCoverage(1.0)
+    found.counts[0, 0] = found.counts[0, 9] = found.counts[1, 9] = 2**33
+    assert found.detection() == 0.75

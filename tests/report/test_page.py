@@ -1,5 +1,7 @@
 """Pages open offline, hold what they were given, and never let a text become markup."""
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.metrics.evaluation import Evaluation
+from frugalseg.report.bar_plots import bars
 from frugalseg.report.evaluation_page import Gallery, evaluation_page
 from frugalseg.report.page import Cell, Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture
-from frugalseg.report.plots import class_bars, class_dots, confusion_grid, curves
+from frugalseg.report.plots import LIGHT, Plot, class_bars, class_dots, confusion_grid, curves
 from tests.report.reading import Reader, check_offline
 
 
@@ -46,10 +50,15 @@ def test_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     path = Page("Title").text("first").save(tmp_path / "deep" / "page.html")
     before = path.read_text()
     broken = Page("Title")
-    broken.blocks.append("\ud800")  # cannot be written as UTF-8
-    with pytest.raises(UnicodeEncodeError):
+    broken.blocks.append(b"no text")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
         broken.save(path)
     assert path.read_text() == before and [p.name for p in path.parent.iterdir()] == ["page.html"]
+
+
+def test_a_name_that_is_no_utf8_is_shown_with_a_question_mark(tmp_path: Path) -> None:
+    path = Page("x").text(os.fsdecode(b"caf\xe9.png")).save(tmp_path / "page.html")
+    assert "caf?.png" in "".join(check_offline(path.read_text(encoding="utf-8")).words)
 
 
 def test_pictures_keep_the_exact_class_colours() -> None:
@@ -94,6 +103,20 @@ def test_plots_come_in_light_and_dark(count: int) -> None:
     for dark, light in zip(images[::2], images[1::2], strict=True):
         assert dark.size == light.size and dark.tobytes() != light.tobytes()
         assert dark.convert("RGBA").getpixel((0, 0))[3] == 0
+
+
+def test_dollar_signs_in_names_are_no_formulas() -> None:
+    for name in ("$\\frac$", "$_$", "US$ and CA$"):
+        assert class_bars([name], [0.5], "bars").png(LIGHT) and confusion_grid([name], [[1]], "grid").png(LIGHT)
+        assert class_dots(["a"], {name: [[0.5]]}, "dots").png(LIGHT) and bars([name], [0.5], None, "x", "y").png(LIGHT)
+    assert class_bars(["$a a$"], [0.5], "bars").png(LIGHT) != class_bars(["$aa$"], [0.5], "bars").png(LIGHT)
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(4.0, 800), (40.96, 4096)])
+def test_large_plots_have_fewer_pixels_an_inch(side: float, pixels: int) -> None:
+    plot = Plot((side, side), lambda axes, theme: None, "nothing")
+    with Image.open(io.BytesIO(plot.png(LIGHT))) as drawn:
+        assert drawn.size == (pixels, pixels)
 
 
 def test_mean_and_spread_in_words() -> None:

@@ -64,6 +64,23 @@ def test_contents_of_files(two_files):
     assert digests.file(two_files[0]) == hashlib.sha256(b"abc").hexdigest()
 
 
+def test_a_folder_is_all_of_its_files_but_what_file_managers_leave(two_files):
+    place = two_files[0].parent
+    assert digests.folder(place) == digests.contents(two_files)
+    (place / "inner").mkdir()
+    for path in (
+        place / ".DS_Store",
+        place / "inner" / "Thumbs.db",
+        place / "inner" / "._b.png",
+        place / "desktop.ini",
+    ):
+        path.write_bytes(b"x")
+    assert digests.folder(place) == digests.contents(two_files)
+    (place / "inner" / ".hidden").write_bytes(b"x")
+    assert digests.folder(place) != digests.contents(two_files)
+    assert digests.folder(two_files[0]) == digests.contents(two_files[:1])
+
+
 def test_pixels():
     image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     assert digests.pixels(image).hex() == "b3b31f806a2cc9ba175f758279abebd2"

@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def test_a_temporary_name_is_known_as_one(tmp_path: Path) -> None:
     assert is_leftover(".run.abcd1234.json", "run.json") and not is_leftover(".run.abcd1234.json")
 
 
+@pytest.mark.parametrize("stem", ["あ" * 80, "𝄞" * 60, os.fsdecode(b"caf\xe9" * 50)])
+def test_any_name_that_a_file_can_have_can_be_written(stem: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{stem}.png"
+    with atomic_path(path) as temporary:
+        temporary.write_text("whole")
+        left = temporary.with_name(f"{temporary.stem[:-8]}abcd1234.png")
+        left.touch()
+        assert is_leftover(left.name)
+    remove_leftovers_of(path)
+    assert list(tmp_path.iterdir()) == [path] and path.read_text() == "whole"
+
+
 def test_of_one_file_only(tmp_path: Path) -> None:
     for name in (".a.partial-abcd1234.npz", ".ab.partial-abcd1234.npz", ".a.partial-abcd1234.png"):
         (tmp_path / name).touch()
@@ -104,6 +117,13 @@ def test_json_round_trip_keeps_text(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
     assert "Käse" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+def test_json_keeps_names_that_are_no_utf8(tmp_path: Path) -> None:
+    value = [os.fsdecode(b"caf\xe9.png"), "Käse"]
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert (tmp_path / "a.json").read_bytes() == '[\n  "caf\\udce9.png",\n  "Käse"\n]\n'.encode()
 
 
 def test_json_with_nan_is_not_written(tmp_path: Path) -> None:

@@ -139,4 +139,4 @@ def weights_digest(checkpoint: str) -> str:
     path = builtin_path(checkpoint) if checkpoint.startswith(BUILTIN) else Path(local_checkpoint(checkpoint))
     if not path.exists():
         return checkpoint
-    return digests.contents(sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path])
+    return digests.folder(path)

@@ -86,7 +86,7 @@ class StudentRow(Row):
         text = json.dumps(None if teacher is None else teacher.key(context))
         labels = context.folder / "labels" / digests.text(text) / f"seed-{seed}"
         samples = None if self.samples is None else finished_set(self.samples)
-        inputs = StudentInputs(model, self.photographs(context), labels, context.folder / "drawn", samples)
+        inputs = StudentInputs(model, self.photographs(context), labels, context.folder, samples)
         return StudentMethod(self, inputs, seed=seed, device=context.device)
 
     def dependencies(self, context: Context) -> dict[str, Any]:
@@ -156,4 +156,4 @@ def finished_set(name: str) -> Path:
 
 def set_digest(place: Path) -> str:
     """The digest of a finished set."""
-    return digests.contents(sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place])
+    return digests.folder(place)

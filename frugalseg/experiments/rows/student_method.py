@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from frugalseg.classifier.prediction import PixelPrediction
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.example import Example
+from frugalseg.experiments.data import change
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.model import Model
 from frugalseg.models import load_model
@@ -37,14 +38,14 @@ class StudentInputs:
         teacher: a new segmenter of the run's seed, not fitted; None where nothing has to be labelled.
         photographs: folder of the images to label, where they are not generated.
         labels: folder for the fitted teacher and its labels. Rows that differ only in the student share it.
-        drawn: folder for generated images, which all runs share.
+        out: folder of the comparison.
         samples: a finished set, whose samples have their labels.
     """
 
     teacher: Segmenter | None
     photographs: Path | None
     labels: Path
-    drawn: Path
+    out: Path
     samples: Path | None = None
 
 
@@ -88,8 +89,16 @@ class StudentMethod:
             return self.finished(self.inputs.samples, dataset.classes)  # type: ignore[attr-defined]
         model = self.fitted_teacher(dataset, progress)
         source = self.source(model, progress)
-        place = self.inputs.labels / f"labelled-{digests.values(source.settings())}"
+        place = self.inputs.labels / f"labelled-{digests.values({**source.settings(), **self.changed(source)})}"
         return generate(model, source, place, batch_size=AT_ONCE, progress=progress)
+
+    def changed(self, source: Photographs) -> dict[str, str]:
+        """The content of photographs that have changed, but not in their names and sizes, by which labels are known."""
+        if self.inputs.photographs is None:  # nobody changes what is drawn here
+            return {}
+        name = f"photographs-{digests.names_and_sizes(source.paths)}"
+        found = change(digests.contents(source.paths), name, self.inputs.out)
+        return {"content": found} if found else {}
 
     def finished(self, place: Path, classes: ClassTable) -> SyntheticSet:
         """A finished set; a published file knows ids alone, and those of the data are meant."""
@@ -112,7 +121,8 @@ class StudentMethod:
             return Photographs(self.inputs.photographs, self.row.longest_side)
         assert isinstance(model, Segmenter)
         generator = generator_of(model.backbone, self.row.generation)
-        place = self.inputs.drawn / drawing_name(model.backbone, generator)
+        # All runs share them.
+        place = self.inputs.out / "drawn" / drawing_name(model.backbone, generator)
         draw_images(GeneratedImages(generator, self.row.count), place, batch_size=AT_ONCE, progress=progress)
         return Photographs(place, count=self.row.count)
 

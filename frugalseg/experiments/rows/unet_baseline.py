@@ -16,6 +16,7 @@ from frugalseg.students.augmentation import augment
 from frugalseg.students.loss import segmentation_loss
 from frugalseg.students.network import MEAN, STD
 from frugalseg.students.settings import one_cycle
+from frugalseg.support.errors import InputError
 from frugalseg.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -41,12 +42,21 @@ class UNetBaseline:
         self.device = torch.device(device)
 
     def fit(self, dataset: Sequence[Example], *, progress: Progress = silent) -> Self:
-        """Train on all annotated images of a `SegmentationFolder`."""
+        """Train on all annotated images of a `SegmentationFolder`.
+
+        Raises:
+            InputError: there is a single image, of which the deepest level has one pixel: nothing to normalise.
+        """
         self.classes = dataset.classes  # type: ignore[attr-defined]
         examples = list(dataset)
         multiple = 2**self.settings.depth
         height, width = self.settings.size or examples[0].target.shape
         self.size = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
+        if len(examples) == 1 and self.size == (multiple, multiple):
+            raise InputError(
+                f"row {self.settings.name!r}: a single image of {height}x{width} pixels is too small for a U-Net of "
+                f"depth {self.settings.depth}; annotate another one, or give a smaller depth or a larger size"
+            )
         images = torch.stack([self.resized(example.image) for example in examples])
         targets = torch.stack([resized_target(example.target, self.size) for example in examples]).to(self.device)
         self.network = self.new_network()

@@ -11,8 +11,10 @@ import numpy as np
 
 from frugalseg.data.chain import Chain
 from frugalseg.data.check import Finding
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder, check_annotated
+from frugalseg.data.layout import classes_file
 from frugalseg.data.opened import KEPT, OpenedFolder
 from frugalseg.features.map_store import stored_bytes
 from frugalseg.jobs.explore.ground import Ground
@@ -32,13 +34,15 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_new, spare_inputs
 from frugalseg.support.marks import RECORD
 from frugalseg.support.progress import Progress, line, silent
-from frugalseg.support.records import files_read, plain, stamps
+from frugalseg.support.records import Record, as_recorded, files_read, plain, stamps
 from frugalseg.support.runs import own_folder, require_ready
 from frugalseg.support.text import count, listed, size_text, time_text
 
 BEST = 5
 """Taps that are told of in the end."""
 KEPT_SHARE = 0.8
+LATER = {"tables"}
+"""What records of earlier versions do not say."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,14 @@ def explore_folder(
     train = checked(opened, settings.small_region, findings)
     test = folder_to_test(request, train, progress)
     ground = ground_of(request, segmenter, train, test, out, steady(progress, logging.getLogger("frugalseg")))
-    sources = open_sources(request.sources, train, test, fit.data.name, progress) if request.sources and test else {}
+    name = fit.data.name or fit.data.resolve().name  # "." has none
+    sources = open_sources(request.sources, train, test, name, progress) if request.sources and test else {}
     sweep = TapSweep(ground)
     studies = ModelStudies(with_sources(ground, sources, train) if sources else ground)
-    command = describe(request, segmenter, train, [*([test] if test else []), *sources.values()])
+    others = [each for each in [*([test] if test else []), *sources.values()] if each is not train]
+    command = describe(request, segmenter, train, others)
+    if not overwrite:
+        command = as_recorded(command, Record(out / RECORD), LATER)
     require_ready(out, command, overwrite)
     with own_folder(out, command, overwrite) as resumed, logged(out / "explore.log") as log:
         log.info("%s: %s", "going on" if resumed else "exploring", request)
@@ -131,7 +139,7 @@ def explore_folder(
         line(progress, announced)
         taps, found = sweep.run(), studies.run()
         write_tables(out, taps, found, ground.classes)
-        page = ExplorationPage(ground, f"{fit.family} on {fit.data.name}").save(sweep, studies, taps, found)
+        page = ExplorationPage(ground, f"{fit.family} on {name}").save(sweep, studies, taps, found)
         shutil.rmtree(out / "maps", ignore_errors=True)
     return Exploration(taps, found, page)
 
@@ -198,10 +206,11 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
 def describe(
     request: ExploreRequest, segmenter: Segmenter, train: SegmentationFolder, others: Sequence[SegmentationFolder]
 ) -> dict[str, Any]:
-    """What an exploration depends on, as JSON values."""
+    """What an exploration depends on, as JSON values; `others` are the folders beside that of the annotated images."""
     fit = request.fit
     read = [path for place in fit.places for path in files_read(place)]
-    files = [*train.files, *(file for each in others if each is not train for file in each.files), *read]
+    files = [*train.files, *(file for each in others for file in each.files), *read]
+    tables = [classes_file(each.path) for each in others]
     sources = {"sources": list(request.sources)} if request.sources else {}  # earlier versions had none
     return plain(
         {
@@ -215,5 +224,6 @@ def describe(
             "classes": asdict(train.classes),
             "channels": None if fit.channels is None else asdict(fit.channels),
             "files": stamps(files),
+            "tables": [None if place is None else asdict(ClassTable.from_json(place)) for place in tables],
         }
     )

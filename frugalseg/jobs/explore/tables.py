@@ -65,7 +65,8 @@ def risk_table(doubt: Doubt) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A CSV file, whole or not at all."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    # Names of files may be no UTF-8.
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="replace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows([cell(value) for value in row] for row in rows)

@@ -1,14 +1,20 @@
 """An exploration goes on over what somebody has changed in its folder; and images of other than three channels."""
 
+import json
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from frugalseg.data.channels import ChannelChoice
+from frugalseg.data.classes import ClassTable
 from frugalseg.jobs.explore.folder import explore_folder
 from frugalseg.jobs.explore.request import ExploreRequest, ExploreSettings
 from frugalseg.jobs.request import FitRequest
 from frugalseg.support.damage import DamagedError
+from frugalseg.support.errors import InputError
 from tests.data.helpers import data_folder, halves
 from tests.jobs.explore.test_explore import QUICK
 
@@ -52,3 +58,46 @@ def test_what_was_changed_is_named_and_pictures_are_drawn_again(request_and_plac
     first.write_bytes(sound[:40])
     Image.new("P", (3, 3)).save(second)
     assert explore_folder(request, out).page.read_bytes() == page and first.read_bytes() == sound
+
+
+def test_other_classes_of_the_images_to_test_on_are_another_exploration(request_and_place, tmp_path):
+    request, out = request_and_place
+    test = data_folder(tmp_path / "test", [halves(0, 1)])
+    Image.fromarray(np.full((12, 16), 9, np.uint16)).save(test / "images" / "000.png")
+    names, colors = ("left", "right"), ((0, 0, 0), (9, 9, 9))
+    for folder in (request.fit.data, test):
+        ClassTable((0, 1), names, colors).to_json(folder / "classes.json")
+    asked = replace(request, test=test, explore=ExploreSettings(("taps",), members=1))
+    page = explore_folder(asked, out).page
+    record, before = out / "run.json", page.read_bytes()
+    # A record of an earlier version says nothing of them.
+    for values in (json.loads(record.read_text()),) * 2:
+        assert explore_folder(asked, out).page.read_bytes() == before
+        record.write_text(json.dumps({name: value for name, value in values.items() if name != "tables"}))
+    record.write_text(json.dumps(values))
+    ClassTable((1, 0), names, colors).to_json(test / "classes.json")
+    with pytest.raises(InputError, match="exists and is not empty"):
+        explore_folder(asked, out)
+    assert explore_folder(asked, out, overwrite=True).page.read_bytes() != before
+
+
+def test_images_whose_names_are_no_utf8(request_and_place):
+    request, out = request_and_place
+    for folder in ("images", "masks"):
+        path = request.fit.data / folder / "000.png"
+        try:
+            path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.png"))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    asked = replace(request, explore=ExploreSettings(("clusters", "uncertainty"), folds=2, members=1, clusters=(2,)))
+    page = explore_folder(asked, out).page.read_bytes()
+    assert b"caf?" in page and explore_folder(asked, out).page.read_bytes() == page
+    assert "caf?" in (out / "uncertainty_images.csv").read_text(encoding="utf-8")
+
+
+def test_the_folder_one_stands_in_has_a_name(request_and_place, monkeypatch):
+    request, out = request_and_place
+    monkeypatch.chdir(request.fit.data)
+    here = replace(request.fit, data=request.fit.data.relative_to(request.fit.data))
+    page = explore_folder(replace(request, fit=here, explore=ExploreSettings(("taps",), folds=2, members=1)), out).page
+    assert "<h1>colour on data</h1>" in page.read_text()
