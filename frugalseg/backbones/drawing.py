@@ -163,10 +163,10 @@ def require_plain_views(backbone: Backbone, settings: Settings) -> None:
 
 
 def unknown_origin(name: str) -> InputError:
-    """The error for an annotated image that nobody knows the seed of."""
+    """The error for an image that nobody knows the seed of."""
     return InputError(
-        f"image {quoted(name)}: annotated, but {ORIGINS} does not know it: it was edited, resized, or not drawn by "
-        "this network; put back the image as it was drawn, or move it and its mask away"
+        f"image {quoted(name)}: {ORIGINS} does not know it: it was edited, resized, or not drawn by this network; put "
+        "back the image as it was drawn, or move it and its mask away"
     )
 
 

@@ -21,7 +21,7 @@ def logged(path: Path) -> Iterator[logging.Logger]:
     logger = logging.getLogger("frugalseg")
     level = logger.level
     logger.setLevel(logging.INFO)
-    handler = LogFile(path, encoding="utf-8")
+    handler = LogFile(path, encoding="utf-8", errors="replace")  # names of files may be no UTF-8
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     terminal = logging.lastResort  # what python would use, had the logger no handler

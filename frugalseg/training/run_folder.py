@@ -114,7 +114,7 @@ class RunFolder:
     def say(self, line: str) -> None:
         """Add a line to the log, with the time before it."""
         self.training.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a", encoding="utf-8") as file:
+        with self.log.open("a", encoding="utf-8", errors="replace") as file:  # names of folders may be no UTF-8
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     @contextmanager

@@ -210,6 +210,6 @@ def test_a_log_leaves_the_logger_as_it_was(tmp_path, caplog):
     caplog.set_level(logging.WARNING, "frugalseg")
     before = logger.level, list(logger.handlers)
     with logged(tmp_path / "a.log") as log:
-        log.info("said")
+        log.info("of caf\udce9: said")  # a file's name that is no UTF-8
     assert (logger.level, list(logger.handlers)) == before
-    assert (tmp_path / "a.log").read_text().endswith(" said\n")
+    assert (tmp_path / "a.log").read_text().endswith(" of caf?: said\n")

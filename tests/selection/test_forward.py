@@ -161,10 +161,11 @@ def test_a_changed_score_is_named(tmp_path):
 
 def test_a_folder_that_was_used_before_gives_no_other_choice(tmp_path):
     segmenter = Segmenter(load_backbone("filters", scales=(0.7, 8.0)), **SETTINGS)
-    data = [[toy_example(seed, index, 16) for index in range(2)] for seed in (3, 4)]
-    for images in (*data, data[0]):
-        kept = choose_places(segmenter, images, classes=TOY_CLASSES, work=tmp_path)
-        assert kept.to_json() == choose_places(segmenter, images, classes=TOY_CLASSES).to_json()
+    one, other = ([toy_example(seed, index, 16) for index in range(2)] for seed in (3, 4))
+    first, second = (choose_places(segmenter, images, classes=TOY_CLASSES, work=tmp_path) for images in (one, other))
+    assert second.to_json() == choose_places(segmenter, other, classes=TOY_CLASSES).to_json() != first.to_json()
+    # What is kept of the first is taken up again.
+    assert choose_places(segmenter, one, classes=TOY_CLASSES, work=tmp_path).to_json() == first.to_json()
     assert len([*tmp_path.iterdir()]) == 2
 
 

@@ -19,6 +19,12 @@ def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_log_takes_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.say("caf\udce9")
+    assert run.log.read_text().endswith("  caf?\n")
+
+
 def test_publishing_replaces_files_whole_and_leaves_others(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     run.begin({"steps": 3})
