@@ -150,12 +150,13 @@ class Extraction:
             progress: told of each window.
 
         Raises:
-            InputError: a value of the maps is no number.
+            InputError: an image and its target have different sizes, or a value of the maps is no number.
         """
         total = len(self.windows)
         rest = range(self.filled.done, total)
         for number, places in groupby(rest, key=lambda place: self.windows[place].image):
             example = self.dataset[number]  # decoded once for all of its windows
+            require_one_size(example)
             for place in places:
                 progress("features", place, total)
                 window = cut(example.image, self.windows[place].window)
@@ -163,6 +164,15 @@ class Extraction:
                 require_numbers(maps, example.name)
                 self.filled.put(place, maps)
         progress("features", total, total)
+
+
+def require_one_size(example: Example) -> None:
+    """`InputError` where the target of an image has another size, so that nobody knows which pixels are annotated."""
+    sizes = ["{}x{}".format(*each.shape) for each in (example.image[..., 0], example.target)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"image {quoted(example.name)}: {sizes[0]} pixels, but its target has {sizes[1]}; give both the same size"
+        )
 
 
 def require_numbers(maps: FeatureMaps, name: str) -> None:

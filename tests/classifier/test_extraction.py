@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from frugalseg import InputError, Segmenter, load_backbone
 from frugalseg.classifier.extraction import drop_small_regions, labelled_windows, located
-from frugalseg.data.toy.dataset import toy_example
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, windows
 
@@ -49,3 +51,11 @@ def test_features_that_are_no_numbers_are_refused():
 
     with pytest.raises(InputError, match=r"image '.*': some features of the network are no numbers \(NaN\)"):
         model.extraction([example], None, "").compute(damaged)
+
+
+def test_a_target_of_another_size_than_its_image_is_refused():
+    example = toy_example(3, 0, 16)
+    wrong = replace(example, target=example.target[:8])
+    model = Segmenter(load_backbone("colour", native_size=(16, 16)))
+    with pytest.raises(InputError, match=r"image '.*': 16x16 pixels, but its target has 8x16; give both the same size"):
+        model.fit([wrong], classes=TOY_CLASSES)
