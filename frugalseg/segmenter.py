@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from frugalseg.backbones import Backbone, load_saved_backbone
-from frugalseg.backbones.drawing import OwnImages, drawn_again, own_images, require_plain_views
+from frugalseg.backbones.drawing import OwnImages, drawn_again, own_images, require_plain_views, views_are_plain
 from frugalseg.backbones.weights import read_tensors
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction, labelled_windows, maps_digest
-from frugalseg.classifier.pixel_set import PixelSet
+from frugalseg.classifier.pixel_set import PixelSet, require_learnable
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
 from frugalseg.classifier.saved import ClassifierShape, saved_classifier
 from frugalseg.classifier.settings import Settings
-from frugalseg.classifier.smoothing import MOST_RADIUS, smoothed
+from frugalseg.classifier.smoothing import radius_of, smoothed
 from frugalseg.classifier.tiling import tiled_rows, told_of_rows
 from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
@@ -37,7 +37,6 @@ from frugalseg.data.mirrored import Mirrored
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window, cut
 from frugalseg.model import MOST_SIDE, Model, Prediction, model_digest, model_folder, model_kind, saved_config
-from frugalseg.support import digests
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.device import as_device
@@ -143,12 +142,7 @@ class Segmenter(Model):
                 state.unlink(missing_ok=True)  # training begins once all maps are there: this is one of other maps
             extraction.compute(self.features, progress)
             pixels = extraction.pixels(range(len(dataset) * (2 if self.settings.mirror else 1)))
-            found = pixels.labels.unique()
-            if len(found) < 2:
-                raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
-            if int(found.max()) >= len(table):
-                message = f"a target holds the class position {int(found.max())}, the table has {len(table)} classes"
-                raise InputError(f"{message}; positions begin at 0, and 255 is not annotated")
+            require_learnable(pixels, len(table))
             self.classifier, self.history = train_ensemble(
                 pixels,
                 len(table),
@@ -199,10 +193,8 @@ class Segmenter(Model):
         seen = Mirrored(dataset) if settings.mirror or (every and settings.mirrored_views) else dataset
         windows = labelled_windows(targets_of(seen), self.windows, settings.small_region, every=every)
         if made_from is None and folder is not None:
-            network = [backbone.family, backbone.config(), digests.network(backbone)]
-            if own is not None:
-                network.append(own.generator.settings())
-            made_from = maps_digest(network, windows, dataset)
+            drawing = [] if own is None else [own.generator.settings()]
+            made_from = maps_digest([*backbone.identity(), *drawing], windows, dataset)
         drawn = None if own is None else own.maps
         return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes, drawn)
 
@@ -220,10 +212,7 @@ class Segmenter(Model):
         Raises:
             InputError: the backbone reads no images, and its network did not draw all of these that are annotated.
         """
-        settings, size = self.settings, self.backbone.native_size
-        window, *others = self.windows(size)
-        whole = not others and window.size == window.network == size
-        plain = whole and not settings.mirror and not settings.mirrored_views
+        plain = views_are_plain(self.backbone, self.settings, self.windows(self.backbone.native_size))
         return own_images(self.backbone, dataset) if plain or not self.backbone.reads_images else None
 
     def require_reading(self) -> None:
@@ -360,9 +349,8 @@ class Segmenter(Model):
 
     def smoothing_radius(self, shape: tuple[int, ...]) -> int:
         """Pixels of an image (H, W) that the setting `smoothing` stands for; 0 for none."""
-        share = self.settings.smoothing_share
-        side = min(*self.windows(shape)[0].size, *shape[:2])  # windows may reach beyond a small image
-        return max(1, min(MOST_RADIUS, round(share * side))) if share else 0
+        # Windows may reach beyond a small image.
+        return radius_of(self.settings.smoothing_share, min(*self.windows(shape)[0].size, *shape[:2]))
 
     def predict_maps(
         self, maps: Iterable[FeatureMaps], images: Iterable[NDArray[np.uint8]] | None = None

@@ -1,8 +1,6 @@
-import contextlib
 import json
 import shutil
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,18 +8,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import frugalseg
-from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone, segmenter
+from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.prediction import vote
 from frugalseg.classifier.smoothing import brightness, guided
-from frugalseg.classifier.training import PROTOCOLS, train_ensemble
+from frugalseg.classifier.training import PROTOCOLS
 from frugalseg.data.example import Example
 from frugalseg.data.mirrored import Mirrored
 from frugalseg.data.toy.dataset import TOY_CLASSES
 from frugalseg.features.windows import cut
 from frugalseg.jobs.estimate import estimate_fit
 from frugalseg.support.precision import dtype_of
-from tests.jobs.interrupt import Stop
 
 QUICK = replace(PROTOCOLS["default"], steps=60)
 
@@ -396,64 +393,6 @@ def test_the_fingerprint_of_a_model_is_that_of_earlier_versions():
     assert model.fingerprint() == "c7c7085c0b7f6a9c"  # printed by version 0.1.0
     model.classifier.linear1.bias.data[0, 0] += 1
     assert model.fingerprint() != "c7c7085c0b7f6a9c"
-
-
-def fit_reporting(model, dataset, work, stop=("", 0)):
-    """What a fit reports; it ends where it is to stop."""
-    seen = []
-
-    def progress(stage, done, total):
-        seen.append((stage, done))
-        if (stage, done) == stop:
-            raise Stop
-
-    with contextlib.suppress(Stop):
-        model.fit(dataset, work=work, progress=progress)
-    return seen
-
-
-@pytest.mark.parametrize("moment", [("features", 2), ("train", 59)])
-def test_work_of_other_images_or_another_network_is_not_taken_up(
-    moment, tiny_ddpm, toy_train, toy_test, tmp_path, monkeypatch
-):
-    """Of equal sizes, in the same folder: nothing but their content tells them apart."""
-    monkeypatch.setattr(segmenter, "train_ensemble", partial(train_ensemble, checkpoint_seconds=0))
-    taps = {"timesteps": (50,), "blocks": (1,)}
-    ours, retrained = load_backbone("ddpm", tiny_ddpm, **taps), load_backbone("ddpm", tiny_ddpm, **taps)
-    retrained = retrained.reinitialised(1)
-    first, others = SegmentationFolder(toy_train)[:3], SegmentationFolder(toy_test)
-    same_labels = [replace(a, image=b.image) for a, b in zip(first, others, strict=True)]
-    fit_reporting(quick(ours), first, tmp_path, stop=moment)
-    resumed = fit_reporting(quick(ours), first, tmp_path)
-    assert (
-        resumed[:2]
-        == {"features": [("features", 2), ("features", 3)], "train": [("features", 3), ("train", 60)]}[moment[0]]
-    )
-    for backbone, examples in ((ours, same_labels), (retrained, same_labels)):
-        model = quick(backbone)
-        table = SegmentationFolder(toy_train).classes
-        seen = fit_reporting(model, Titled(examples, table), tmp_path)
-        assert ("features", 0) in seen and ("train", 1) in seen
-        again = quick(backbone).fit(examples, classes=table)
-        assert torch.equal(model.classifier.linear1.weight, again.classifier.linear1.weight)
-
-
-class CountingFolder(SegmentationFolder):
-    """Counts the images that are read, one by one, in whichever way."""
-
-    read = 0
-
-    def __getitem__(self, index):
-        type(self).read += not isinstance(index, slice)
-        return super().__getitem__(index)
-
-
-def test_the_library_reads_an_image_as_often_as_its_maps_are_computed(tiny_ddpm, toy_train):
-    backbone = load_backbone("ddpm", tiny_ddpm, timesteps=(50,), blocks=(1,))
-    for mirror, expected in ((False, 4), (True, 8)):
-        CountingFolder.read = 0
-        quick(backbone, mirror=mirror).fit(CountingFolder(toy_train))
-        assert CountingFolder.read == expected
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "a", True])

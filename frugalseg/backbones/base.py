@@ -24,6 +24,7 @@ from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.sizes import Size, nearest_size
 from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window, mirrored, windows
+from frugalseg.support import digests
 from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
@@ -148,6 +149,10 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """Everything but the weights that `from_pretrained` needs, as JSON values."""
+
+    def identity(self) -> list[Any]:
+        """JSON values that change with the family, the settings and the weights."""
+        return [self.family, self.config(), digests.network(self)]
 
     @abstractmethod
     def save_weights(self, folder: Path) -> None:

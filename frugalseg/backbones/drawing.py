@@ -19,6 +19,7 @@ from frugalseg.data.datasets import channels_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.origins import ORIGINS, Origins, origins_of
 from frugalseg.features.feature_maps import FeatureMaps
+from frugalseg.features.windows import Window
 from frugalseg.support import digests
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
@@ -160,6 +161,19 @@ def require_plain_views(backbone: Backbone, settings: Settings) -> None:
             f"{' and '.join(asked)}: a {backbone.family} backbone reads no images, its network draws them in one way "
             "only; leave this out"
         )
+
+
+def views_are_plain(backbone: Backbone, settings: Settings, windows: Sequence[Window]) -> bool:
+    """Whether images of the backbone's own size are seen as it draws them: once, whole, and not mirrored.
+
+    Args:
+        backbone: whose network draws images.
+        settings: of the model.
+        windows: through which it sees images of that size.
+    """
+    window, *others = windows
+    whole = not others and window.size == window.network == backbone.native_size
+    return whole and not settings.mirror and not settings.mirrored_views
 
 
 def unknown_origin(name: str) -> InputError:

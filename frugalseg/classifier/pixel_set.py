@@ -13,6 +13,7 @@ from torch import Tensor
 
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.features.map_store import MapView
+from frugalseg.support.errors import InputError
 
 AT_ONCE = 2**20
 """Feature values that are interpolated at a time: few enough for a processor's cache."""
@@ -77,3 +78,15 @@ class PixelSet:
         image, place = self.image[index].long(), self._place[index].long()
         grid = self._grid[image]
         return self.maps.at(image, place // grid[:, 1], place % grid[:, 1], grid)
+
+
+def require_learnable(pixels: PixelSet, classes: int) -> None:
+    """`InputError` where the labels are of fewer than two classes, or are no positions of so many classes."""
+    found = pixels.labels.unique()
+    if len(found) < 2:
+        raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
+    if int(found.max()) >= classes:
+        raise InputError(
+            f"a target holds the class position {int(found.max())}, the table has {classes} classes; positions begin "
+            "at 0, and 255 is not annotated"
+        )

@@ -27,6 +27,11 @@ AT_ONCE = 2**22
 """Probabilities that are filtered at a time, at least; bounds memory, changes no result."""
 
 
+def radius_of(share: float, side: int) -> int:
+    """Pixels of the radius that is a share of a side; at least 1 and at most `MOST_RADIUS`, and 0 for no smoothing."""
+    return max(1, min(MOST_RADIUS, round(share * side))) if share else 0
+
+
 def guided(guide: Tensor, values: Tensor, radius: int) -> Tensor:
     """The guided filter with a grey guide.
 

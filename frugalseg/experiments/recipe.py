@@ -226,8 +226,7 @@ def training_order(
 
 
 def require_different_names(names: Sequence[str]) -> None:
-    """`InputError` where two rows would have one place in the table, or one folder for their runs, or a name is too
-    long for one."""
+    """`InputError` where two rows would share a place in the table or the folder of their runs, or have none."""
     folders: dict[str, str] = {}
     for name in names:
         if len(folder_name(name)) > LONGEST_NAME:

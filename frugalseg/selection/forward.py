@@ -239,8 +239,7 @@ def choose_places(
 
 def choice_digest(segmenter: Segmenter, dataset: Sequence[Example], given: Mapping[str, Any]) -> str:
     """16 hexadecimal digits of all that a choice depends on; every image is decoded."""
-    backbone = segmenter.backbone
-    network = [backbone.family, backbone.config(), digests.network(backbone)]
+    network = segmenter.backbone.identity()
     examples = (dataset[index] for index in range(len(dataset)))
     images = [[digests.pixels(example.image).hex(), digests.pixels(example.target).hex()] for example in examples]
     return digests.values(
