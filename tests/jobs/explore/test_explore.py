@@ -109,17 +109,17 @@ def test_the_first_tap_gives_the_clusters_their_colors_whatever_its_step(toy_tra
     """Steps are computed from the lowest on; the same maps get the same numbers, whichever tap is named first."""
     options, found = {"timesteps": (50, 300), "blocks": (1,)}, {}
     for first, second in (("t50.block1", "t300.block1"), ("t300.block1", "t50.block1")):
-        asked = {"what": ("clusters",), "clusters": (4,), "pictures": 2, "taps": (first, second)}
+        asked = {"what": ("taps", "clusters"), "clusters": (4,), "pictures": 2, "taps": (first, second)}
         out = tmp_path / first
         explore_folder(request_for(toy_train, tiny_ddpm, options=options, **asked), out)
         found[first] = {
             tap: np.stack([np.asarray(Image.open(out / "pictures" / "k4" / f"{tap}.{n}.png")) for n in range(2)])
             for tap in (first, second)
         }
-    for first, pictures in found.items():
-        reference, other = pictures[first], next(found[tap][tap] for tap in found if tap != first)
-        expected = renumbered(list(other), list(reference), 4)
-        assert np.array_equal(pictures[next(tap for tap in pictures if tap != first)], np.stack(expected))
+    for first, second in (("t50.block1", "t300.block1"), ("t300.block1", "t50.block1")):
+        by_itself = found[second][second]
+        expected = np.stack(renumbered(list(by_itself), list(found[first][first]), 4))
+        assert np.array_equal(found[first][second], expected) and not np.array_equal(expected, by_itself)
 
 
 def test_taps_to_be_pictured_are_spread_over_all(tiny_ddpm):
