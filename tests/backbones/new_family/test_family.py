@@ -17,7 +17,10 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.masks import write_mask
 from frugalseg.features.windows import cut
+from frugalseg.jobs.explore.folder import explore_folder
+from frugalseg.jobs.explore.request import ExploreRequest, ExploreSettings
 from frugalseg.jobs.generate import GenerateRequest, annotation_folder
+from frugalseg.jobs.request import FitRequest
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError
 from frugalseg.synthetic import GeneratedImages, SyntheticSet, generate, generator_of
@@ -187,6 +190,17 @@ def test_its_own_images_are_evaluated_by_the_pass_and_others_by_a_look(drawn):
     for mask, labels in zip(seen, segmenter.predict_positions(images), strict=True):
         assert torch.equal(mask, labels.mask)
     assert any((a != b).any() for a, b in zip(found, seen, strict=True))
+
+
+def test_images_that_it_is_read_of_while_it_draws_them_are_not_corrupted(drawn, tmp_path):
+    fit = FitRequest(drawn, "grain", str(drawn.parent / "checkpoint"), {}, {"protocol": QUICK})
+    settings = ExploreSettings(("corruptions",), folds=2, members=1, corruptions=("fog",), severities=(1,))
+    with pytest.raises(InputError, match="the network has drawn these images itself and is read while it draws them"):
+        explore_folder(ExploreRequest(fit, settings), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (drawn / "origins.json").unlink()  # now they are looked at like photographs
+    found = explore_folder(ExploreRequest(fit, settings), tmp_path / "out").found.corruptions
+    assert found.names == ("fog",) and found.counts["fog", 1].counts.sum() == 3 * 16 * 24
 
 
 @pytest.mark.parametrize(("family", "message"), [("mae", "a mae backbone cannot generate"), ("gan", "no backbone fam")])
