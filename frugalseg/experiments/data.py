@@ -217,7 +217,7 @@ def change(said: str, name: str, out: Path) -> str:
         name: of the something.
         out: folder of the comparison, where it is noted what is said at first.
     """
-    return "" if kept(out / "first" / f"{name}.json", lambda: said, str) == said else said
+    return "" if kept(out / "first_seen" / f"{name}.json", lambda: said, str) == said else said
 
 
 def open_data(data: ToyData | FolderData, folder: Path) -> Datasets:
