@@ -82,6 +82,8 @@ def tenths(number: float) -> str:
 
 def time_text(seconds: float) -> str:
     """Seconds as people read them."""
+    if seconds < 0.95:
+        return f"{max(seconds, 0.01):.1g} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
