@@ -205,9 +205,10 @@ def test_a_link_that_leads_to_another_image_is_segmented_again(model, images, tm
     assert read_mask(out / "a.png").shape == (10, 20)
 
 
-def test_a_log_leaves_the_logger_as_it_was(tmp_path, caplog):
+def test_a_log_leaves_the_logger_as_it_was(tmp_path, caplog, monkeypatch):
     logger = logging.getLogger("frugalseg")
     caplog.set_level(logging.WARNING, "frugalseg")
+    monkeypatch.setattr(logger, "propagate", False)  # pytest's processes cannot tell each other this name
     before = logger.level, list(logger.handlers)
     with logged(tmp_path / "a.log") as log:
         log.info("of caf\udce9: said")  # a file's name that is no UTF-8
