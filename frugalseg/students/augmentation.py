@@ -66,16 +66,18 @@ def _changed(
     images: Tensor, targets: Tensor, settings: Augmentation, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """See `augment`."""
-    grid = F.affine_grid(random_affine(len(images), settings, generator), list(images.shape), align_corners=False)
-    grid = grid.to(images.device)
+    count, _, height, width = images.shape
+    changes = random_affine(count, settings, generator, width / height)
+    grid = F.affine_grid(changes, list(images.shape), align_corners=False).to(images.device)
     moved = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
     labels = targets[:, None].float()
     labels = F.grid_sample(labels, grid, mode="nearest", padding_mode="reflection", align_corners=False)
     return recolor(moved, settings.color, generator), labels[:, 0].round().long()
 
 
-def random_affine(count: int, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """(count, 2, 3) float32: where each output position is read, in coordinates from -1 to 1."""
+def random_affine(count: int, settings: Augmentation, generator: torch.Generator, aspect: float = 1.0) -> Tensor:
+    """(count, 2, 3) float32: where each output position is read, in coordinates from -1 to 1 of images that are
+    `aspect` times as wide as high."""
     low, high = (torch.tensor(side).log() for side in settings.scale)
     size = torch.lerp(low, high, torch.rand(count, generator=generator)).exp()
     stretch = (between(count, settings.stretch, generator)).exp()
@@ -83,8 +85,9 @@ def random_affine(count: int, settings: Augmentation, generator: torch.Generator
     mirrored = torch.rand(count, generator=generator) < (0.5 if settings.flip else 0.0)
     side = 1.0 - 2.0 * mirrored
     shift = between(2 * count, 2 * settings.shift, generator).view(2, count)
-    across = torch.stack([side * turn.cos() / (size * stretch), -turn.sin() / size, shift[0]], dim=1)
-    down = torch.stack([side * turn.sin() / size, turn.cos() * stretch / size, shift[1]], dim=1)
+    # A turn keeps shapes in pixels; the units of both coordinates differ by the aspect.
+    across = torch.stack([side * turn.cos() / (size * stretch), -turn.sin() / (size * aspect), shift[0]], dim=1)
+    down = torch.stack([side * turn.sin() * aspect / size, turn.cos() * stretch / size, shift[1]], dim=1)
     return torch.stack([across, down], dim=1)
 
 
