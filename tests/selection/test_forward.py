@@ -160,7 +160,8 @@ def test_a_changed_score_is_named(tmp_path):
 
 
 def test_a_folder_that_was_used_before_gives_no_other_choice(tmp_path):
-    segmenter = Segmenter(load_backbone("filters", scales=(0.7, 8.0)), **SETTINGS)
+    settings = {**SETTINGS, "protocol": replace(QUICK, steps=2)}
+    segmenter = Segmenter(load_backbone("filters", scales=(0.7, 8.0)), **settings)
     one, other = ([toy_example(seed, index, 16) for index in range(2)] for seed in (3, 4))
     first, second = (choose_places(segmenter, images, classes=TOY_CLASSES, work=tmp_path) for images in (one, other))
     assert second.to_json() == choose_places(segmenter, other, classes=TOY_CLASSES).to_json() != first.to_json()
