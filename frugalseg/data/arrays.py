@@ -11,7 +11,7 @@ from PIL import Image
 
 from frugalseg.data.channels import ChannelSpec, raw_array
 from frugalseg.data.decoders import quiet_decoders
-from frugalseg.data.images import list_images, max_pixels, read_image, refused_where_unreadable, rgb_of, upright
+from frugalseg.data.images import list_images, max_pixels, read_image, refused_where_unreadable, rgb_of, rgb_upright
 from frugalseg.data.raw import raw_of
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
@@ -74,7 +74,7 @@ def as_rgb(image: "ImageLike") -> NDArray[np.uint8]:
         return read_image(image)
     if isinstance(image, Image.Image):
         with _decoding(image) as path:
-            return rgb_of(upright(image), path)
+            return rgb_upright(image, path)
     return _three_channels(_eight_bits(_channels_last(_values(image))))
 
 
@@ -141,7 +141,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
     if kind not in "iuf":
         raise InputError(f"an array of {values.dtype} is no image; {REMEDY}")
     least, most = values.min(), values.max()
-    if values.dtype == np.uint16:
+    if kind == "u" and values.dtype.itemsize == 2:  # in the order of bytes of any machine
         scaled: NDArray[np.uint8] = np.rint(values / 257).astype(np.uint8)
         return scaled
     if kind in "iu" and least >= 0 and most <= 255:

@@ -1,6 +1,7 @@
 """The classes of a data set: what a mask's values mean."""
 
 import colorsys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalseg.support.files import FileError, read_json, write_json
-from frugalseg.support.text import listing, quoted
+from frugalseg.support.text import is_name, listing, quoted
 
 Color = tuple[int, int, int]
 
@@ -136,13 +137,16 @@ class ClassTable:
     def positions_in(self, other: "ClassTable") -> NDArray[np.uint8]:
         """(256,) uint8: the position in `other` of each position here, by name; 255, not annotated, stays.
 
-        Where the names of one of the tables were made up, classes of the same id are the same.
+        Where the names of one of the tables were made up, classes of the same id are the same. Names may differ in how
+        accents are written.
 
         Raises:
             ValueError: `other` lacks a class; the message names all of these.
         """
         by_id = self.nameless or other.nameless
         own, theirs = (self.ids, other.ids) if by_id else (self.names, other.names)
+        if not by_id and not set(self.names) <= set(other.names):
+            own, theirs = (tuple(map(composed, table.names)) for table in (self, other))
         missing = [name for key, name in zip(own, self.names, strict=True) if key not in theirs]
         if missing:
             known = listing(list(other.names), 20)
@@ -192,9 +196,14 @@ def _id(value: Any, what: str) -> int:
 
 def _name(entry: dict[str, Any]) -> str:
     name = entry.get("name", f"class {entry['id']}")
-    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+    if not isinstance(name, str) or not is_name(name):
         raise ValueError(f"the name of class {entry['id']} is {quoted(name)}, not a line of text")
     return name
+
+
+def composed(name: str) -> str:
+    """A name with accents as one letter (NFC): systems and tools differ in how they write them."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _parsed_color(entry: dict[str, Any], spare: Color) -> Color:

@@ -1,10 +1,10 @@
 """A folder of images and masks as a sequence of examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from frugalseg.data.exports.labels import TAKE_ANOTHER, UnknownClassError
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import Decoder, OpenedFolder
 from frugalseg.data.origins import Origins
+from frugalseg.data.view import View
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.progress import Progress, silent
@@ -39,17 +40,31 @@ def as_dataset(
     Raises:
         InputError: no such folder, something else than examples, a class that `classes` lacks, or other channels.
     """
+    require_table(classes)
     if isinstance(data, str | Path):
         return SegmentationFolder(data, classes, channels)
-    plain = isinstance(data, list | tuple)
-    odd = next((each for each in data if not isinstance(each, Example)), None) if plain else None
-    # Arrays and dictionaries are no sequences of examples, though they can be indexed.
-    other = isinstance(data, Mapping | bytes | range) or hasattr(data, "ndim")
-    if odd is not None or other or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        found = type(data if odd is None else odd).__name__
-        raise InputError(f"expected examples, found {found}; give a data folder or a SegmentationFolder")
+    for odd in _no_examples(data):
+        raise InputError(f"expected examples, found {type(odd).__name__}; give a data folder or a SegmentationFolder")
     data = in_channels(data, channels)
     return data if classes is None else in_classes(data, classes)
+
+
+def require_table(classes: ClassTable | None) -> None:
+    """`InputError` for a list of names, or anything else that is no class table."""
+    if classes is not None and not isinstance(classes, ClassTable):
+        raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
+
+
+def _no_examples(data: Any) -> Iterator[Any]:
+    """What is given in place of a sequence of examples; of a dataset of somebody's own, the first item is looked at."""
+    # Arrays and dictionaries are no sequences of examples, though they can be indexed.
+    other = isinstance(data, Mapping | bytes | range) or hasattr(data, "ndim")
+    if other or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        yield data
+    elif isinstance(data, list | tuple):
+        yield from (each for each in data if not isinstance(each, Example))
+    elif not isinstance(data, SegmentationFolder | View) and len(data) and not isinstance(first := data[0], Example):
+        yield first
 
 
 class SegmentationFolder(Sequence[Example]):
@@ -86,8 +101,7 @@ class SegmentationFolder(Sequence[Example]):
                 ``classes.json`` or (where it is missing) a mask that is wrong; a wrong record of drawn images; or
                 images whose channels differ.
         """
-        if classes is not None and not isinstance(classes, ClassTable):
-            raise InputError(f"classes is {quoted(classes)}; give a ClassTable, such as ClassTable.from_json(path)")
+        require_table(classes)
         opened = OpenedFolder.of(path, channels=None if channels is None else as_choice(channels))
         layout = opened.layout
         if layout.problems:

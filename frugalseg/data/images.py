@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImagePalette, TiffImagePlugin, UnidentifiedImageError
 
 from frugalseg.data.catalogue.names import data_place
 from frugalseg.data.decoders import HEIF, decoders, quiet_decoders
+from frugalseg.data.tiff import mended
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
@@ -48,8 +49,8 @@ TURNS = {
 }
 """What makes an image of each EXIF orientation upright."""
 
-EXIF_TEXT = b"Raw profile type exif"
-"""How a text in a PNG begins that holds EXIF, as ImageMagick writes it."""
+EXIF_TEXTS = (b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""How texts in a PNG begin that hold EXIF, as ImageMagick writes it, or XMP, in which an orientation may stand, too."""
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused, unless `MEGAPIXELS` says otherwise: decoded, they take gigabytes."""
@@ -62,6 +63,8 @@ MASK_PIXELS_A_BYTE = 10_000
 """The same for masks, of which large parts may be one class in one bit."""
 BAND = 2**22
 """Pixels that are converted at a time."""
+DAMAGED = "damaged"
+"""The kind of a TIFF that is broken."""
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -176,7 +179,15 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         channels = channel_pages(image)
         if channels > 1:
             return _rgb_of_pages(image, channels, Path(path))
-        return rgb_of(upright(image), Path(path))
+        return rgb_upright(image, Path(path))
+
+
+def rgb_upright(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 of an open picture that is not decoded yet, turned upright."""
+    # Where 0 is white, Pillow turns the values round only if they have 8 bits or fewer.
+    negative = white_is_0(image) and image.mode not in ("1", "L")
+    pixels = rgb_of(upright(image), path)
+    return ~pixels if negative else pixels
 
 
 def claimed_pixels(path: Path) -> int:
@@ -197,7 +208,18 @@ def page_count(path: str | Path) -> int:
 def is_deep(path: str | Path) -> bool:
     """Whether the values of a file have 16 bits, from its header alone."""
     with opened(path) as image:
-        return any(";16" in str(tile[3]) for tile in getattr(image, "tile", [])) or image.mode.startswith("I")
+        return has_deep_channels(image) or image.mode.startswith("I")
+
+
+def has_deep_channels(image: Image.Image) -> bool:
+    """Whether an open picture that is not decoded yet has whole numbers of more than 8 bits in its file."""
+    bits = () if image.mode == "F" else _tags(image).get(258, ())
+    return max(bits, default=8) > 8 or any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
+
+
+def white_is_0(image: Image.Image) -> bool:
+    """Whether an open picture is a TIFF of gray values in which 0 is white."""
+    return image.format == "TIFF" and _tags(image).get(262, 0) == 0
 
 
 def full_pages(image: Image.Image) -> int:
@@ -233,7 +255,7 @@ def _rgb_of_pages(image: Image.Image, channels: int, path: Path) -> NDArray[np.u
         image.seek(number)
         if image.mode != "L" and not image.mode.startswith("I") and image.mode != "F":
             raise FileError(path, "its channels are not gray pages", "save it as one page in RGB")
-        pages.append(rgb_of(image.copy(), path)[..., 0])
+        pages.append(rgb_upright(image, path)[..., 0])
     if len({page.shape for page in pages}) > 1:
         raise FileError(path, "its channels differ in size", "save it as one page in RGB")
     pages += [np.zeros_like(pages[0])] * (MAX_CHANNEL_PAGES - channels)
@@ -247,7 +269,7 @@ def _tags(image: Image.Image) -> Any:
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) that `read_image` would give, from the file's header alone."""
-    with opened(path) as image:
+    with opened(path, remedy=CHOOSE) as image:
         orientation = _orientation(image, decode=image.format != "PNG" or exif_is_late(Path(path)))
         # Pillow gives TIFF sizes already upright from some version on, so they are taken from the tags.
         tags = _tags(image)
@@ -257,10 +279,30 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 def upright(image: Image.Image) -> Image.Image:
     """The picture decoded and turned as its EXIF orientation says."""
+    if image.format == "TIFF" and (picture := mended(image)) is not None:
+        return picture
     # TIFFs are turned by `load` itself, which also drops their orientation.
-    image.load()
+    with unmapped(image):
+        image.load()
     turn = TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+@contextmanager
+def unmapped(image: Image.Image) -> Iterator[None]:
+    """Within the block, Pillow reads the file of an open TIFF rather than map it into memory.
+
+    It takes the height of a mapped page for its width where the page lies on its side.
+    """
+    if image.format != "TIFF":
+        yield
+        return
+    page: Any = image
+    name, page.filename = page.filename, ""
+    try:
+        yield
+    finally:
+        page.filename = name
 
 
 def _orientation(image: Image.Image, *, decode: bool = True) -> int:
@@ -280,14 +322,14 @@ def _orientation(image: Image.Image, *, decode: bool = True) -> int:
 
 def exif_is_late(path: Path) -> bool:
     """Whether a PNG has EXIF, or a text that holds it, behind its pixels; these are passed over."""
-    behind = False
+    behind, longest = False, max(map(len, EXIF_TEXTS))
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
             length, kind = int.from_bytes(head[:4], "big"), head[4:]
             behind |= kind == b"IDAT"
-            word = file.read(min(length, len(EXIF_TEXT))) if behind and kind in (b"tEXt", b"zTXt", b"iTXt") else b""
-            if behind and (kind == b"eXIf" or word == EXIF_TEXT):
+            word = file.read(min(length, longest)) if behind and kind in (b"tEXt", b"zTXt", b"iTXt") else b""
+            if behind and (kind == b"eXIf" or word.startswith(EXIF_TEXTS)):
                 return True
             file.seek(length - len(word) + 4, os.SEEK_CUR)
     return False
@@ -311,6 +353,7 @@ def opened(
         Image.open(path, formats=decoders()) as image,
     ):
         check_claim(image, path, limit, pixels_a_byte)
+        mend_bmp(image, path)
         yield image
 
 
@@ -327,6 +370,8 @@ def refused_where_unreadable(path: Path, limit: int, remedy: str) -> Iterator[No
         raise too_large(path, limit) from None
     except UnidentifiedImageError:
         kind = tiff_kind(path)
+        if kind == DAMAGED:
+            raise FileError(path, "a damaged TIFF", "export it again or remove it") from None
         if kind is not None:
             raise FileError(path, f"a TIFF of a kind that cannot be read ({kind})", remedy) from None
         known = ", ".join(decoders())
@@ -363,6 +408,22 @@ def check_claim(image: Image.Image, path: Path, limit: int, pixels_a_byte: int) 
         raise false_claim(path, (image.height, image.width), size)
 
 
+def mend_bmp(image: Image.Image, path: Path) -> None:
+    """Let an open BMP be read as indexed whose palette is gray and whose bits Pillow takes for others then."""
+    if image.format != "BMP" or image.mode not in ("1", "L"):
+        return
+    with path.open("rb") as file:
+        header = file.read(30)
+    bits = int.from_bytes(header[24:26] if header[14] == 12 else header[28:30], "little")
+    if bits == (1 if image.mode == "1" else 8):
+        return
+    bmp: Any = image
+    grays = (0, 255) if image.mode == "1" else range(16)
+    bmp._mode, bmp.palette = "P", ImagePalette.raw("RGB", bytes(gray for gray in grays for _ in range(3)))
+    kind = "P" if bits == 8 else "P;4"
+    bmp.tile = [tile._replace(args=(kind, *tile.args[1:])) for tile in bmp.tile]
+
+
 def false_claim(path: Path, claimed: tuple[int, int], size: int) -> FileError:
     """The error for a file of `size` bytes that says it holds a picture of (H, W)."""
     message = f"claims {claimed[0]}x{claimed[1]} pixels (height x width) in {size} bytes: "
@@ -388,7 +449,7 @@ def tiff_kind(path: Path) -> str | None:
             tags.load(file)
             bits, kind, channels = tags.get(258, (1,))[0], tags.get(339, (1,))[0], tags.get(277, 1)
     except Exception:  # as broken as it likes: the kind only makes a message clearer
-        return "damaged"
+        return DAMAGED
     names = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex "}
     return f"{bits}-bit {names.get(kind, '')}values in {channels} channel{'s' if channels != 1 else ''}"
 

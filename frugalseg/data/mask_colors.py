@@ -40,10 +40,16 @@ def ids_of_palette(picture: Image.Image, classes: ClassTable) -> NDArray[np.gene
     return ids
 
 
-def ids_of_colors(colors: NDArray[np.uint8], classes: ClassTable) -> NDArray[np.generic] | None:
-    """(H, W) ids of a picture (H, W, 3) in the colors of the classes; None where one color is that of no class."""
+def ids_of_colors(colors: NDArray[np.uint8], classes: ClassTable, void: Color = WHITE) -> NDArray[np.generic] | None:
+    """(H, W) ids of a picture in the colors of the classes; None where one color is that of no class.
+
+    Args:
+        colors: (H, W, 3).
+        classes: the table.
+        void: also the color of pixels that are not annotated, unless a class has it.
+    """
     found, places = np.unique(colors.reshape(-1, 3), axis=0, return_inverse=True)
-    by_color = _ids_by_color(classes)
+    by_color = {void: classes.ignore_index, **_ids_by_color(classes)}
     meaning = [by_color.get((red, green, blue)) for red, green, blue in found.tolist()]
     if any(value is None for value in meaning):
         return None

@@ -1,7 +1,6 @@
 """Folders of images and masks: ``images/`` beside ``masks/``, or the published layout, a ``.npy`` beside each image."""
 
 import logging
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.catalogue.benchmarks import part_at
-from frugalseg.data.classes import ClassTable
+from frugalseg.data.classes import ClassTable, composed
 from frugalseg.data.images import IMAGE_SUFFIXES, images_in
 from frugalseg.data.layout import Layout, clash_error, classes_file, in_or_beside, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
@@ -45,8 +44,10 @@ def mask_folder(root: Path) -> Layout | None:
     images = named_files(root / "images", IMAGE_SUFFIXES)
     if not images:
         raise FileError(root / "images", "no images in this folder", PAIRS)
-    # Lossy files are kept, so that reading them says what is wrong with them.
+    # Lossy files are kept, so that reading them says what is wrong with them; of others those that an image lacks.
     masks = named_files(root / "masks", MASK_SUFFIXES | LOSSY_SUFFIXES)
+    wanted = {name for name, _ in images} - {name for name, _ in masks}
+    masks += [mask for mask in named_files(root / "masks", IMAGE_SUFFIXES | {".npz"}) if mask[0] in wanted]
     if not masks:
         raise FileError(root / "masks", "no masks in this folder", PAIRS)
     return replace(_layout(root, images, masks), origins=in_or_beside(root, ORIGINS))
@@ -97,7 +98,7 @@ def name_of(path: Path, folder: Path) -> str:
 
     Accents are composed as one letter (NFC): systems differ in how they write them, and a folder may mix both ways.
     """
-    return unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+    return composed(path.relative_to(folder).with_suffix("").as_posix())
 
 
 def pairing_errors(root: Path, images: Sequence[NamedFile], masks: Sequence[NamedFile]) -> list[FileError]:

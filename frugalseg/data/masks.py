@@ -7,7 +7,15 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from frugalseg.data.classes import MAX_ID, ClassTable
-from frugalseg.data.images import MASK_PIXELS_A_BYTE, full_pages, max_pixels, opened, upright
+from frugalseg.data.images import (
+    MASK_PIXELS_A_BYTE,
+    full_pages,
+    has_deep_channels,
+    max_pixels,
+    opened,
+    upright,
+    white_is_0,
+)
 from frugalseg.data.mask_colors import ids_of_colors, ids_of_palette
 from frugalseg.data.raw import read_raw
 from frugalseg.support.files import FileError, atomic_path
@@ -16,6 +24,10 @@ from frugalseg.support.text import quoted, reason, shortened
 
 MASK_SUFFIXES = frozenset({".png", ".npy", ".tif", ".tiff", ".bmp"})
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
+EXACT = frozenset({"PNG", "TIFF", "BMP", "GIF", "PPM"})
+"""Pillow's names of the formats that keep values, whatever a file is called."""
+LOSSY = frozenset({"jpeg", "tiff_jpeg", "webp"})
+"""Its names of the compressions of TIFF that do not."""
 
 
 def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np.int64]:
@@ -37,7 +49,7 @@ def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np
     path = as_path(path, "mask")
     suffix = path.suffix.lower()
     if suffix in LOSSY_SUFFIXES:
-        raise FileError(path, "masks in this format lose their exact values", "export the masks as indexed or gray PNG")
+        raise _lossy(path)
     if suffix not in MASK_SUFFIXES:
         raise FileError(path, "not a mask format", f"use one of {' '.join(sorted(MASK_SUFFIXES))}")
     values = _read_array(path) if suffix == ".npy" else _read_picture(path, classes)
@@ -93,9 +105,11 @@ def _read_array(path: Path) -> NDArray[np.generic]:
 def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
     with opened(path, MASK_PIXELS_A_BYTE) as image:
+        if image.format not in EXACT or (image.format == "TIFF" and image.info.get("compression") in LOSSY):
+            raise _lossy(path, f" ({image.format})")
         require_one_page(image, path)
         inverted, step = _stored_as(image, path)
-        deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
+        deep = has_deep_channels(image)
         picture = upright(image)
         if picture.mode == "P" and classes is not None:
             return ids_of_palette(picture, classes)
@@ -105,6 +119,12 @@ def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]
         if inverted and picture.mode in ("1", "L"):
             values = ~values
         return values // np.uint8(step) if step > 1 and picture.mode == "L" else values
+
+
+def _lossy(path: Path, found: str = "") -> FileError:
+    """The error for a mask in a format that does not keep values; `found` says which one hides behind its suffix."""
+    remedy = "export the masks as indexed or gray PNG"
+    return FileError(path, f"masks in this format{found} lose their exact values", remedy)
 
 
 def require_one_page(image: Image.Image, path: Path) -> None:
@@ -127,10 +147,10 @@ def _of_color(image: Image.Image, path: Path, classes: ClassTable | None, deep: 
         return read_raw(path)[..., 0] if deep else np.asarray(image)[..., 0]
     if image.mode not in ("RGB", "RGBA", "RGBX"):
         raise _in_color(path, f"a picture in {image.mode}")
-    colors = np.asarray(image)[..., :3]
-    channels = read_raw(path)[..., :3] if deep else colors
+    channels = read_raw(path)[..., :3] if deep else np.asarray(image)[..., :3]
     if (channels == channels[..., :1]).all():
         return channels[..., 0]
+    colors = (channels >> 8).astype(np.uint8) if deep else channels
     ids = None if classes is None else ids_of_colors(colors, classes)
     if ids is None:
         raise _in_color(path, "a picture in color")
@@ -149,7 +169,7 @@ def _stored_as(image: Image.Image, path: Path) -> tuple[bool, int]:
     """
     if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
-        return tags.get(262, 0) == 0, STRETCHED.get(tags.get(258, (1,))[0], 1)
+        return white_is_0(image), STRETCHED.get(tags.get(258, (1,))[0], 1)
     if image.format != "PNG":
         return False, 1
     with path.open("rb") as file:

@@ -1,6 +1,5 @@
 """Images with all their channels, in the values that the file holds: grey of 16 bits, microscopy stacks, satellites."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from frugalseg.data.images import (
     too_large,
     upright,
 )
-from frugalseg.data.tiff import Page, tiff_pages
+from frugalseg.data.tiff import TURNED, Page, tiff_pages
 from frugalseg.support.files import FileError
 from frugalseg.support.paths import as_path
 
@@ -31,17 +30,6 @@ BYTES_A_PIXEL = 12
 AS_STORED = ("L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "I", "F", "I;16", "I;16B", "I;16L", "LAB", "HSV")
 """Pillow's modes whose bands are the channels."""
 UNCOMPRESSED = "save it as TIFF without JPEG compression, a page of all channels or a page for each"
-
-TURNED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
-    2: lambda v: v[:, ::-1],
-    3: lambda v: v[::-1, ::-1],
-    4: lambda v: v[::-1],
-    5: lambda v: v.swapaxes(0, 1),
-    6: lambda v: v.swapaxes(0, 1)[:, ::-1],
-    7: lambda v: v[::-1, ::-1].swapaxes(0, 1),
-    8: lambda v: v.swapaxes(0, 1)[::-1],
-}
-"""What makes (H, W, C) of each EXIF orientation upright, as `images.TURNS` does."""
 
 
 def read_raw(path: str | Path) -> NDArray[Any]:

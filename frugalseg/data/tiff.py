@@ -7,7 +7,7 @@ more memory than its header says, and every compression that Pillow knows is kno
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from frugalseg.data.decoders import quiet_decoders
 
@@ -32,6 +32,19 @@ AT_ONCE = 2**24
 """Bytes of a page that are worked on at a time, if its strips or tiles are not larger themselves."""
 MOST_PAGES = 4096
 """Pages whose headers are read."""
+
+OVERHANG = 8
+"""How many times as large as a page its strips or tiles may be together, where they take more than `AT_ONCE` bytes."""
+TURNED: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda v: v[:, ::-1],
+    3: lambda v: v[::-1, ::-1],
+    4: lambda v: v[::-1],
+    5: lambda v: v.swapaxes(0, 1),
+    6: lambda v: v.swapaxes(0, 1)[:, ::-1],
+    7: lambda v: v[::-1, ::-1].swapaxes(0, 1),
+    8: lambda v: v.swapaxes(0, 1)[::-1],
+}
+"""What makes (H, W, C) of each EXIF orientation upright, as `images.TURNS` does."""
 
 PREDICTED = (5, 8, 32946, 34925, 50000)
 """TIFF's numbers of the compressions with which a predictor counts: LZW, Deflate (two numbers), LZMA, Zstandard."""
@@ -200,6 +213,49 @@ def tiff_pages(path: Path) -> list[Page]:
             tags.load(file)
             found.append(Page.of(tags, start[:2] == b"II"))
     return [page for page in found if not page.reduced] or found[:1]
+
+
+def mended(image: Image.Image) -> Image.Image | None:
+    """The upright picture of an open page that Pillow reads wrong; None of all others.
+
+    Compressed values of signed or of more than 16 bits have their bytes swapped twice in files of big-endian order, and
+    planes that are not compressed are taken for planes of bytes. A page of a single channel may say that it is a plane.
+
+    Raises:
+        ValueError, OSError, ...: the page is broken, or of a kind that cannot be read here either.
+    """
+    page: Any = image
+    if not getattr(page, "tile", None) or not page.filename:
+        return None
+    tags, packed = page.tag_v2, page.tile[0][0] == "libtiff"
+    planes = _number(tags, 284, 1) == 2 and not packed
+    if planes and _number(tags, 277, 1) == 1:
+        tags[284] = 1
+        page._setup()
+        planes = False
+    swapped = packed and tags.prefix == b"MM" and page.mode in ("I", "F")
+    if swapped or (planes and _number(tags, 258, 1) != 8):
+        values = _pixels(Page.of(tags, tags.prefix == b"II"), Path(page.filename))
+        if values.ndim == 2:
+            return Image.fromarray(values)
+        if page.mode != "RGBA":
+            return Image.fromarray(np.ascontiguousarray(values[..., :3]))
+        return Image.fromarray(values, "RGBa" if _number(tags, 338, 0) == 1 else "RGBA").convert("RGBA")
+    return None
+
+
+def _pixels(page: Page, path: Path) -> NDArray[Any]:
+    """(H, W) gray values, or (H, W, S) uint8, the upper bytes of colors, upright, as Pillow has them."""
+    if page.dtype is None or page.samples not in (1, 3, 4):
+        raise ValueError("channels in planes of such values")
+    if page.nbytes > max(AT_ONCE, OVERHANG * page.size[0] * page.size[1] * page.samples * page.dtype.itemsize):
+        raise ValueError("its tiles are far larger than itself")
+    values = np.ascontiguousarray(TURNED.get(page.orientation, lambda v: v)(page.read(path)))
+    if page.samples == 1:
+        return values[..., 0].astype(np.float32 if values.dtype.kind == "f" else np.int32)
+    if values.dtype != np.uint16:
+        raise ValueError(f"colors of {values.dtype}")
+    return (values >> 8).astype(np.uint8)
 
 
 def grey_tiff(

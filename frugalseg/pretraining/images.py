@@ -13,6 +13,8 @@ from frugalseg.data.images import image_size, read_image
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import count
 
+ENLARGED = 2**24
+"""Pixels that a small image may be enlarged to in any case."""
 CACHE_LIMIT = 4 * 2**30
 """Bytes of decoded images that are kept in memory."""
 
@@ -91,7 +93,10 @@ class TrainingImages:
 
 
 class ImageWindows(TrainingImages):
-    """Random windows of `size` in images that keep their own scale; smaller images are enlarged to cover a window."""
+    """Random windows of `size` in images that keep their own scale; smaller images are enlarged to cover a window.
+
+    Of a very flat or narrow image, whose enlargement would be giant, the middle is kept, see `covering_size`.
+    """
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, the window in the middle of an image."""
@@ -143,9 +148,17 @@ def median_window(paths: Sequence[Path], longest: int) -> tuple[int, int]:
 
 
 def covering_size(image: tuple[int, ...], window: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of an image, enlarged just enough to cover a window; the image's own where it does so."""
+    """(height, width) of an image, enlarged just enough to cover a window; the image's own where it does so.
+
+    Of more than `ENLARGED` pixels, and four times those of the image, the longer side is less than enlarged: its ends
+    are cut off.
+    """
     scale = max(1.0, window[0] / image[0], window[1] / image[1])
-    return max(window[0], round(image[0] * scale)), max(window[1], round(image[1] * scale))
+    height, width = (max(least, round(side * scale)) for least, side in zip(window, image, strict=True))
+    most = max(ENLARGED, 4 * image[0] * image[1])
+    if scale > 1 and height * width > most:
+        return max(window[0], min(height, most // width)), max(window[1], min(width, most // height))
+    return height, width
 
 
 def fit_to_size(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,11 +1,15 @@
 """Locks that end with their process: whoever was killed stops nobody."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""Errors of disks that know no locks, as some of networks are mounted; whoever asks has the lock there."""
 
 
 def locked(file: IO[Any], *, wait: bool = False) -> bool:
@@ -19,6 +23,10 @@ def locked(file: IO[Any], *, wait: bool = False) -> bool:
         return os.fstat(file.fileno()).st_ino == Path(file.name).stat().st_ino
     except (BlockingIOError, FileNotFoundError):
         return False
+    except OSError as error:
+        if error.errno not in UNKNOWN:
+            raise
+        return True
 
 
 @contextmanager

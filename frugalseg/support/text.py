@@ -1,6 +1,12 @@
 """Words of messages."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
+
+UNFIT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what no name holds: controls, halves of characters, and breaks of lines and paragraphs."""
+OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Invisible signs that turn the direction of all text behind them."""
 
 
 def listing(items: Sequence[object], limit: int = 10) -> str:
@@ -27,6 +33,14 @@ def count(number: int, noun: str) -> str:
 def printable(text: str) -> str:
     """Text with a question mark for what cannot be shown: a file's name may hold line breaks, or be no UTF-8."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be a name: one line, not blank, of any script.
+
+    Some scripts and emoji have invisible joiners in them, and Python does not know the latest emoji.
+    """
+    return bool(text.strip()) and not any(unicodedata.category(c) in UNFIT or c in OVERRIDES for c in text)
 
 
 def shortened(text: str, limit: int) -> str:

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +43,18 @@ def grey_png(values: NDArray[np.uint8], bits: int) -> bytes:
     return _png(width, height, bits, 0, lines)
 
 
-def tiff(path: Path, *pages: NDArray[np.uint8], bits: int = 8, white_is_0: bool = False, description: str = "") -> Path:
-    """A TIFF of grey pages (H, W) that stores these very values in so many bits, whatever they are to look like."""
+def tiff(
+    path: Path,
+    *pages: NDArray[np.uint8],
+    bits: int = 8,
+    white_is_0: bool = False,
+    description: str = "",
+    separate: bool = False,
+) -> Path:
+    """A TIFF of grey pages (H, W) that stores these very values in so many bits, whatever they are to look like.
+
+    With `separate`, the only channel of a page is said to be a plane of its own, as GDAL writes it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = bytearray(struct.pack("<2sHI", b"II", 42, 0))
     link = 4
@@ -57,6 +67,7 @@ def tiff(path: Path, *pages: NDArray[np.uint8], bits: int = 8, white_is_0: bool 
         tags = [(254, 4, 1, 0), (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, bits), (259, 3, 1, 1)]
         tags += [(262, 3, 1, 0 if white_is_0 else 1), (270, 2, len(told), places[270]), (273, 4, 1, places[273])]
         tags += [(277, 3, 1, 1), (278, 4, 1, height), (279, 4, 1, len(data))]
+        tags += [(284, 3, 1, 2)] if separate else []
         tags = [tag for tag in tags if tag[0] != 270 or description]
         struct.pack_into("<I", content, link, len(content))
         content += struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
@@ -88,6 +99,7 @@ def deep_tiff(
     separate: bool = False,
     compress: bool = False,
     tags: Mapping[int, int] | None = None,
+    order: str = "<",
 ) -> Path:
     """A TIFF of one page (H, W, C) with any number of channels and any type of numbers, in two strips a plane.
 
@@ -97,8 +109,10 @@ def deep_tiff(
         separate: whether each channel has strips of its own.
         compress: by Deflate.
         tags: that replace or follow those of a sound file.
+        order: of the bytes, "<" or ">".
     """
     height, width, channels = values.shape
+    values = values.astype(values.dtype.newbyteorder(order))  # type: ignore[arg-type]
     planes = np.moveaxis(values, 2, 0)[..., None] if separate else values[None]
     rows = -(-height // 2)
     strips = [np.ascontiguousarray(part).tobytes() for plane in planes for part in (plane[:rows], plane[rows:])]
@@ -113,15 +127,14 @@ def deep_tiff(
     start, more, directory = 8 + len(body), b"", b""
     every = {**{tag: [value] for tag, value in entries.items()}, **lists}
     for tag, numbers in sorted(every.items()):
-        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        packed = struct.pack(f"{order}{len(numbers)}I", *numbers)
         place = start + 6 + 12 * len(every) + len(more)
-        directory += struct.pack("<HHI", tag, 4, len(numbers))
-        directory += packed if len(numbers) == 1 else struct.pack("<I", place)
+        directory += struct.pack(f"{order}HHI", tag, 4, len(numbers))
+        directory += packed if len(numbers) == 1 else struct.pack(f"{order}I", place)
         more += packed if len(numbers) > 1 else b""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(
-        struct.pack("<2sHI", b"II", 42, start) + body + struct.pack("<H", len(every)) + directory + bytes(4) + more
-    )
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, start)
+    path.write_bytes(head + body + struct.pack(f"{order}H", len(every)) + directory + bytes(4) + more)
     return path
 
 
@@ -138,6 +151,16 @@ def deep_grey_png_with_alpha(values: NDArray[np.uint16]) -> bytes:
     height, width = values.shape
     pairs = np.stack([values, np.full_like(values, 65535)], 2).astype(">u2")
     return _png(width, height, 16, 4, b"".join(b"\0" + row.tobytes() for row in pairs))
+
+
+def gray_bmp(values: NDArray[np.uint8], bits: int, grays: Sequence[int]) -> bytes:
+    """A BMP of indices (H, W) in 4 or 8 bits whose palette has no more than these grays."""
+    rows = values[::-1] if bits == 8 else values[::-1, ::2] << 4 | values[::-1, 1::2]
+    lines = b"".join(row.tobytes() + bytes(-len(row) % 4) for row in rows)
+    palette = bytes(channel for gray in grays for channel in (gray, gray, gray, 0))
+    size, start = values.shape[::-1], 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, *size, 1, bits, 0, len(lines), 0, 0, len(grays), 0)
+    return struct.pack("<2sIHHI", b"BM", start + len(lines), 0, 0, start) + header + palette + lines
 
 
 def giant_png(side: int) -> bytes:

@@ -29,10 +29,14 @@ RGB = picture(0)
         torch.from_numpy(RGB),
         torch.from_numpy(RGB).permute(2, 0, 1),
         torch.from_numpy(RGB / 255).permute(2, 0, 1).float(),
+        (RGB.astype(np.uint16) * 257).astype(">u2"),
         Image.fromarray(RGB),
         np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)]),
     ],
-    ids=["uint8", "int64", "uint16", "float64", "float32", "tensor", "channels first", "floats", "PIL", "RGBA"],
+    ids=[
+        *("uint8", "int64", "uint16", "float64", "float32", "tensor", "channels first", "floats", "big-endian"),
+        *("PIL", "RGBA"),
+    ],
 )
 def test_one_picture_in_many_ways(image: Any) -> None:
     found = as_rgb(image)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from frugalseg.data.check import Finding, check_folder
 from frugalseg.support.errors import InputError
-from tests.data.helpers import data_folder, halves, picture, save_image, tiff
+from tests.data.helpers import data_folder, deep_tiff, halves, picture, save_image, tiff
 
 
 def classes_json(folder: Path, ids: list[int]) -> None:
@@ -206,3 +206,16 @@ def test_a_finding_stays_short_whatever_the_names_are(tmp_path: Path) -> None:
     names = [{"id": 0, "name": "n" * 9000}, {"id": 1, "name": "m" * 9000}]
     (tmp_path / "classes.json").write_text(json.dumps({"classes": names}))
     assert all(len(str(finding)) < 3100 and str(finding).isprintable() for finding in check_folder(tmp_path))
+
+
+def test_what_is_wrong_with_an_image_is_told_once(tmp_path: Path) -> None:
+    """Its size is asked for again, for the mask."""
+    data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
+    for name in ("000", "001"):
+        (tmp_path / "images" / f"{name}.png").unlink()
+    deep_tiff(tmp_path / "images" / "000.tif", picture(0).astype(np.float32))
+    (tmp_path / "images" / "001.tif").write_bytes(b"II*\0")
+    errors = {finding.where: finding for finding in check_folder(tmp_path) if finding.level == "error"}
+    assert len(errors) == len([finding for finding in check_folder(tmp_path) if finding.level == "error"]) == 2
+    assert "32-bit float values in 3 channels" in errors[str(tmp_path / "images" / "000.tif")].message
+    assert str(errors[str(tmp_path / "images" / "001.tif")]).endswith("a damaged TIFF; export it again or remove it")

@@ -146,3 +146,28 @@ def test_a_wrong_classes_json_is_one_line(tmp_path: Path, value: Any, message: s
 def test_an_impossible_table_is_refused(arguments: Any) -> None:
     with pytest.raises(ValueError):
         ClassTable(*arguments)
+
+
+@pytest.mark.parametrize(
+    "name", ["\N{WOMAN}\u200d\N{MICROSCOPE}", "\U0001fae9", "chat\xa0noir", "می\u200cخواهم", '[a], "b"']
+)
+def test_names_of_any_script_and_of_emoji_that_python_does_not_know(tmp_path: Path, name: str) -> None:
+    table = ClassTable((0, 1), ("a", name), ((0, 0, 0), (1, 1, 1)))
+    table.to_json(tmp_path / "classes.json")
+    assert ClassTable.from_json(tmp_path / "classes.json") == table
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\u2028b", "\udc80", "a\u202eb", "\xa0"])
+def test_what_is_no_line_of_text_names_no_class(tmp_path: Path, name: str) -> None:
+    (tmp_path / "classes.json").write_text(json.dumps({"classes": [{"id": 0, "name": name}]}))
+    with pytest.raises(InputError, match="not a line of text") as error:
+        ClassTable.from_json(tmp_path / "classes.json")
+    assert str(error.value).isprintable()
+
+
+def test_classes_of_two_tables_may_differ_in_how_accents_are_written() -> None:
+    colors = ((0, 0, 0), (1, 1, 1))
+    one, other = ClassTable((0, 1), ("a", "caf\xe9"), colors), ClassTable((0, 1), ("cafe\u0301", "a"), colors)
+    assert one.positions_in(other)[[0, 1, 255]].tolist() == other.positions_in(one)[[0, 1, 255]].tolist() == [1, 0, 255]
+    both = ClassTable((0, 1), ("cafe\u0301", "caf\xe9"), colors)
+    assert both.positions_in(both)[:2].tolist() == [0, 1]

@@ -280,3 +280,14 @@ def test_examples_of_chosen_channels_keep_their_classes() -> None:
 def test_what_can_be_indexed_is_not_yet_a_dataset(given: Any) -> None:
     with pytest.raises(InputError, match=f"expected examples, found {type(given).__name__}; give a data folder"):
         as_dataset(given)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".npz", ".jp2"])
+def test_a_mask_in_a_format_of_no_masks_is_not_said_to_be_missing(tmp_path: Path, suffix: str) -> None:
+    data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
+    mask = tmp_path / "masks" / "001.png"
+    mask.rename(mask.with_suffix(suffix))
+    (tmp_path / "masks" / f"000{suffix}").write_bytes(b"beside a mask, nobody reads it")
+    (tmp_path / "masks" / "legend.gif").write_bytes(b"of no image")
+    with pytest.raises(FileError, match=rf"001\{suffix}: not a mask format; use one of \.bmp \.npy"):
+        SegmentationFolder(tmp_path)

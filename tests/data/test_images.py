@@ -318,3 +318,13 @@ def test_the_size_of_a_png_is_told_without_decoding_it(folder: Path, monkeypatch
     assert sizes == {"plain": (12, 16), "first": (16, 12), "late": (16, 12)}
     assert {path.name for path in decoded} == {"late.png"}
     assert {name: read_image(folder / f"{name}.png").shape[:2] for name in sizes} == sizes
+
+
+def test_an_orientation_in_xmp_behind_the_pixels_counts_for_the_size(folder: Path) -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
+    Image.fromarray(picture(0)).save(folder / "a.png", pnginfo=text)
+    content = (folder / "a.png").read_bytes()
+    begin, end = content.index(b"iTXt") - 4, content.index(b"IDAT") - 4
+    (folder / "a.png").write_bytes(content[:begin] + content[end:-12] + content[begin:end] + content[-12:])
+    assert image_size(folder / "a.png") == read_image(folder / "a.png").shape[:2] == (16, 12)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from frugalseg.data.classes import ClassTable
+from frugalseg.data.images import read_image
 from frugalseg.data.masks import read_mask, write_mask
 from frugalseg.support.files import FileError
 from tests.data.helpers import (
@@ -16,6 +18,7 @@ from tests.data.helpers import (
     deep_png,
     deep_tiff,
     giant_png,
+    gray_bmp,
     grey_png,
     indexed_tiff,
     picture,
@@ -170,6 +173,30 @@ def test_a_coloured_mask_says_how_to_mend_it(tmp_path: Path) -> None:
 def test_lossy_masks_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileError, match=r"lose their exact values; export"):
         read_mask(save_image(tmp_path / name, picture(0)[..., 0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {"format": "JPEG"}),
+        ("a.png", {"format": "WEBP"}),
+        ("a.tif", {"compression": "jpeg"}),
+        ("a.bmp", {"format": "JPEG2000"}),
+    ],
+)
+def test_lossy_masks_are_refused_whatever_they_are_called(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    Image.fromarray(picture(0)[..., 0]).save(tmp_path / name, **options)
+    with pytest.raises(FileError, match=r"masks in this format \(\w+\) lose their exact values; export"):
+        read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize(("bits", "grays"), [(8, (0, 255)), (4, (0, 255)), (4, range(16)), (8, (0, 1, 2)), (8, (0,))])
+def test_a_bmp_of_few_grays_gives_its_indices(tmp_path: Path, bits: int, grays: Sequence[int]) -> None:
+    """Pillow takes a palette of black and white for a sign of a single bit, and one of grays for one of eight."""
+    ids = (np.arange(40).reshape(4, 10) * 7 % 5 % len(grays)).astype(np.uint8)
+    (tmp_path / "a.bmp").write_bytes(gray_bmp(ids, bits, grays))
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.bmp"), ids)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.bmp")[..., 0], np.array(grays)[ids])
 
 
 def test_missing_unknown_truncated_and_giant(tmp_path: Path) -> None:

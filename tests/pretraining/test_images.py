@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frugalseg.data.images import list_images
-from frugalseg.pretraining.images import ImageWindows, TrainingImages, fit_to_size, median_size, median_window
+from frugalseg.pretraining.images import (
+    ImageWindows,
+    TrainingImages,
+    covering_size,
+    fit_to_size,
+    median_size,
+    median_window,
+)
 from frugalseg.support.errors import InputError
 
 sides = st.integers(1, 60)
@@ -92,6 +99,19 @@ class TestWindows:
         assert "windows of 8x6 are cut at the images' own scale" in images.describe()
         assert "1 are smaller and are enlarged" in images.describe()
         assert "enlarged" not in ImageWindows(paths, (4, 3)).describe()
+
+    def test_very_flat_images_are_not_enlarged_without_an_end(self, tmp_path: Path) -> None:
+        assert covering_size((3, 60_000), (256, 256)) == (256, 2**16)
+        assert covering_size((60_000, 3), (256, 256)) == (2**16, 256)
+        assert covering_size((1, 10), (5000, 5000)) == (5000, 5000)
+        # A little larger than its window in one direction, and large in any case: nothing is cut off.
+        assert covering_size((500, 40_000), (512, 512)) == (512, 40_960)
+        assert covering_size((200, 100_000), (100, 100)) == (200, 100_000)
+        line = np.zeros((1, 60_000, 3), np.uint8)
+        line[:, 29_900:30_100] = 200
+        Image.fromarray(line).save(tmp_path / "a.png")
+        images = ImageWindows(list_images(tmp_path), (128, 96))
+        assert images.kept(0).shape == (128, 2**17, 3) and (images[0] == 200).all()
 
     def test_windows_from_memory_and_from_disk_are_the_same(self, paths: list[Path]) -> None:
         kept, streamed = ImageWindows(paths, (5, 5)), ImageWindows(paths, (5, 5), limit=100)

@@ -1,7 +1,12 @@
 """Locks: had by one at a time, and gone with their process."""
 
+import errno
+import os
+import sys
 from pathlib import Path
 from threading import Thread
+
+import pytest
 
 from frugalseg.support.locks import holding
 
@@ -30,3 +35,19 @@ def test_who_waits_for_a_lock_gets_it_after_the_other(tmp_path: Path) -> None:
         order.append(("first", True))
     waiting.join()
     assert order == [("first", True), ("second", True)] and not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fcntl there")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_on_a_disk_that_knows_no_locks_work_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with holding(tmp_path / ".lock") as ours:
+        assert ours
+    assert not list(tmp_path.iterdir())

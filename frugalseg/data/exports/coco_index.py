@@ -9,15 +9,15 @@ from typing import Any
 
 from frugalseg.data.classes import MAX_ID, NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.coco_outlines import polygons_of
-from frugalseg.data.exports.documents import whole_size
+from frugalseg.data.exports.documents import MOST_DIGITS, whole_size
 from frugalseg.data.exports.labels import is_background, named_table, require_label
 from frugalseg.support.files import FileError
 from frugalseg.support.text import listing
 
 Key = int | str
 
-MOST_DIGITS = 30
-"""Of an id that is compared as a number; longer ones are compared as text."""
+BEYOND = 0.5
+"""How far an outline that is given in shares of the image's sides may reach beyond the image."""
 
 REMEDY = "export it again from the annotation tool"
 
@@ -110,15 +110,20 @@ def image_entries(path: Path, values: Sequence[Any]) -> list[ImageEntry]:
 
 
 def category_names(path: Path, document: dict[str, Any], used: set[Key | None]) -> dict[int, str]:
-    """The label of each category that is one: Roboflow adds a category without objects, of the supercategory "none"."""
+    """The label of each category that is one.
+
+    Roboflow adds a category without objects, of the supercategory "none" and named as that of the others, or as one.
+    """
     names: dict[int, str] = {}
-    for entry in entries(path, document, "categories"):
+    categories = entries(path, document, "categories")
+    told = [entry.get(key) for entry in categories for key in ("supercategory", "name")]
+    for entry in categories:
         key = key_of(entry.get("id"))
         if not isinstance(key, int) or key < 0:
             raise FileError(path, f"a category has the id {str(entry.get('id'))[:40]}", "use whole numbers from 0")
         if key in names:
             raise FileError(path, f"several categories have the id {key}", REMEDY)
-        if key in used or entry.get("supercategory") != "none":
+        if key in used or entry.get("supercategory") != "none" or told.count(entry.get("name")) < 2:
             names[key] = require_label(path, entry.get("name"))
     twice = [name for name, times in Counter(names.values()).items() if times > 1]
     if twice:
@@ -157,7 +162,7 @@ def objects_by_image(
 
 
 def in_shares(annotations: Sequence[dict[str, Any]]) -> bool:
-    """Whether all outlines lie between 0 and 1: then they are shares of the image's sides, not pixels."""
+    """Whether all outlines lie between 0 and 1, or nearly: then they are shares of the image's sides, not pixels."""
     polygons = [
         polygon
         for annotation in annotations
@@ -166,7 +171,7 @@ def in_shares(annotations: Sequence[dict[str, Any]]) -> bool:
         if isinstance(polygon, list) and polygon
     ]
     numbers = [value for polygon in polygons for value in polygon]
-    inside = all(isinstance(value, int | float) and 0 <= value <= 1 for value in numbers)
+    inside = all(isinstance(value, int | float) and -BEYOND <= value <= 1 + BEYOND for value in numbers)
     # Whole numbers alone may be the corner of an image.
     return inside and any(0 < value < 1 for value in numbers)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.data.exports.documents import whole
 from frugalseg.data.exports.shapes import (
     Patch,
     packed_runs,
@@ -74,9 +75,10 @@ def _runs(segmentation: dict[str, Any], size: tuple[int, int]) -> NDArray[np.int
         raise ValueError(f"its run lengths are for {claimed} (height, width), the image is {list(size)}")
     if isinstance(counts, str):
         runs = packed_runs(counts)
-    elif isinstance(counts, list) and all(type(value) is int and 0 <= value <= size[0] * size[1] for value in counts):
-        runs = np.asarray(counts, np.int64)
     else:
-        raise ValueError("its run lengths are not whole numbers from 0 to the image's area")
+        lengths = [whole(value) for value in counts] if isinstance(counts, list) else [None]
+        if not all(length is not None and 0 <= length <= size[0] * size[1] for length in lengths):
+            raise ValueError("its run lengths are not whole numbers from 0 to the image's area")
+        runs = np.array(lengths, np.int64)
     require_runs(runs, size)
     return runs

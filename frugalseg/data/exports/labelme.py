@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from frugalseg.data.classes import ClassTable
+from frugalseg.data.classes import ClassTable, composed
 from frugalseg.data.exports.documents import json_files, require_size, whole_size
 from frugalseg.data.exports.labelme_shapes import draw_shape
 from frugalseg.data.exports.labels import (
@@ -21,7 +21,7 @@ from frugalseg.data.exports.labels import (
     named_table,
     require_label,
 )
-from frugalseg.data.exports.places import composed, find_image, missing_image
+from frugalseg.data.exports.places import find_image, missing_image
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
 from frugalseg.support.files import FileError, read_json

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from frugalseg.data.classes import ClassTable, distinct_colors
+from frugalseg.data.classes import ClassTable, composed, distinct_colors
 from frugalseg.support.files import FileError
-from frugalseg.support.text import listing, printable
+from frugalseg.support.text import is_name, listing, printable, quoted
 
 BACKGROUND = "background"
 IGNORED = "__ignore__"
@@ -29,13 +29,14 @@ class Vocabulary:
 
     def __init__(self, classes: ClassTable) -> None:
         self._ids = dict(zip(classes.names, classes.ids, strict=True))
+        self._composed = {composed(name): i for name, i in self._ids.items()}
         self._ignored = classes.ignore_index
         self._background = next((i for name, i in self._ids.items() if is_background(name)), None)
         self.outside = classes.ignore_index if self._background is None else self._background
 
     def id_of(self, label: str) -> int:
         """The id of a label; ValueError where the table lacks it."""
-        found = self._ids.get(label)
+        found = self._ids.get(label, self._composed.get(composed(label)))
         if found is None and label == IGNORED:
             found = self._ignored
         if found is None and is_background(label):
@@ -82,6 +83,6 @@ def named_table(path: Path, names: Mapping[int, str]) -> ClassTable:
 
 def require_label(path: Path, label: object) -> str:
     """A label that can be the name of a class; `FileError` for any other."""
-    if not isinstance(label, str) or not label.strip() or not label.isprintable():
-        raise FileError(path, f"the label {str(label)[:40]!r} is not a line of text", "rename the label")
-    return label
+    if not isinstance(label, str) or not is_name(label):
+        raise FileError(path, f"the label {quoted(label, 40)} is not a line of text", "rename the label")
+    return composed(label)

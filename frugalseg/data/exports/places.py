@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from frugalseg.data.classes import composed
 from frugalseg.support.files import FileError
 from frugalseg.support.text import printable
 
@@ -18,11 +19,6 @@ def find_image(name: str, root: Path, folders: Sequence[Path]) -> Path | None:
         names = [PurePosixPath(names[0].name)]
     places = [place for folder in folders if (place := _within(root, folder, names[0])) is not None]
     return next((found for place in places if (found := _existing(root, place)) is not None), None)
-
-
-def composed(name: str) -> str:
-    """A name with accents as one letter (NFC): systems differ in how they write them."""
-    return unicodedata.normalize("NFC", name)
 
 
 def missing_image(path: Path, name: str, root: Path, folders: Sequence[Path]) -> FileError:

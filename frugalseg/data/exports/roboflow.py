@@ -1,7 +1,7 @@
 """Roboflow's semantic segmentation: ``x_mask.png`` beside ``x.jpg``, and ``_classes.csv`` with the class names."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from frugalseg.support.files import FileError
 LEGEND = "_classes.csv"
 ENDING = "_mask"
 MOST_BYTES = 2**20
+NO_CLASS = frozenset({"ignore", "ignored", "void", "unlabeled", "unlabelled", "not annotated"})
+"""What 255 is called where it means that a pixel is not annotated; under any other name it is a class."""
 
 
 @dataclass(frozen=True)
@@ -78,28 +80,38 @@ def read_legend(path: Path) -> dict[int, str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise FileError(path, "larger than 1 MB", expected)
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+        lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        rows = [next(csv.reader([line], skipinitialspace=True)) for line in lines]
     except (OSError, UnicodeDecodeError, csv.Error):
         raise FileError(path, "cannot be read as a table in UTF-8", expected) from None
-    labels: dict[int, str] = {}
-    for number, row in enumerate((row for row in rows if row), 1):
+    labels, columns = dict[int, str](), 2
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
         value = row[0].strip()
         if len(row) < 2 or not (value.isascii() and value.isdecimal() and len(value) < 6 and int(value) <= MAX_ID):
-            if number == 1:
-                continue  # the heading
+            if number == 1:  # the heading
+                columns = max(columns, len(row))
+                continue
             raise FileError(path, f"line {number} is not a number and a name", expected)
         if int(value) in labels:
             raise FileError(path, f"explains {value} twice", "keep one line for each value")
-        labels[int(value)] = require_label(path, row[1].strip())
+        labels[int(value)] = require_label(path, _name(line, row, columns))
+    if labels.get(NOT_ANNOTATED, "").strip("_ ").casefold() in NO_CLASS:
+        del labels[NOT_ANNOTATED]
     if not labels:
         raise FileError(path, "lists no class", expected)
     return labels
 
 
+def _name(line: str, row: Sequence[str], columns: int) -> str:
+    """The second column of a line; all behind the first comma where a name has commas of its own."""
+    return (row[1] if len(row) <= columns else line.partition(",")[2]).strip()
+
+
 def table_of(path: Path, labels: Mapping[int, str]) -> ClassTable:
-    """The classes of a legend; `FileError` where they cannot be classes."""
-    ids = tuple(value for value in labels if value != NOT_ANNOTATED)
+    """The classes of a legend, of which 255 gets the least free id; `FileError` where they cannot be classes."""
+    free = next(value for value in range(MAX_ID) if value not in labels)
+    ids = tuple(free if value == NOT_ANNOTATED else value for value in labels)
     try:
-        return ClassTable(ids, tuple(labels[value] for value in ids), distinct_colors(len(ids)))
+        return ClassTable(ids, tuple(labels.values()), distinct_colors(len(ids)))
     except ValueError as error:
         raise FileError(path, str(error), "name each class once, with at most 254 in all") from None

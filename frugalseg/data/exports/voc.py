@@ -13,6 +13,7 @@ from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend,
 from frugalseg.data.exports.voc_list import ImageList
 from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
+from frugalseg.data.mask_colors import ids_of_colors
 from frugalseg.data.mask_folder import named_files, pairing_errors
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask, require_one_page
 from frugalseg.support.files import FileError
@@ -34,8 +35,8 @@ class VocMask:
     legend: VocLegend | None
 
     def ids(self, size: tuple[int, int], classes: ClassTable) -> NDArray[np.int64]:
-        """(H, W) int64, see `Annotation`; without a legend the mask's own ids, whatever `classes` are."""
-        labels = self.labels()
+        """(H, W) int64, see `Annotation`; without a legend the mask's own ids, or those of its colors in `classes`."""
+        labels = self.labels(None if _of_voc(classes) else classes)
         if self.legend is None:
             return labels
         meaning = np.full(VOID + 1, NOT_ANNOTATED, np.int64)
@@ -57,8 +58,12 @@ class VocMask:
         except ValueError as error:
             raise UnknownClassError(self.path, error) from None
 
-    def labels(self) -> NDArray[np.int64]:
-        """(H, W) int64: places in the legend, or ids; 255 where it is void."""
+    def labels(self, classes: ClassTable | None = None) -> NDArray[np.int64]:
+        """(H, W) int64: places in the legend, or ids; 255 where it is void.
+
+        Args:
+            classes: whose colors come before VOC's, where there is no legend.
+        """
         if self.path.suffix.lower() == ".npy" or self.path.suffix.lower() in LOSSY_SUFFIXES:
             return read_mask(self.path)
         with opened(self.path) as image:
@@ -68,8 +73,12 @@ class VocMask:
             if picture is not None and mode == "P":
                 return self._of_palette(np.asarray(picture), np.asarray(picture.getpalette("RGB")).reshape(-1, 3))
             if picture is not None:
-                return self._of_colors(np.asarray(picture)[..., :3])
-        return read_mask(self.path)
+                colors = np.asarray(picture)[..., :3]
+                if self.legend is None and classes is not None:
+                    ids = ids_of_colors(colors, classes, void=voc_colors()[VOID])
+                    return self._of_colors(colors) if ids is None else ids.astype(np.int64)
+                return self._of_colors(colors)
+        return read_mask(self.path, None if self.legend else classes)
 
     def _of_palette(self, values: NDArray[np.uint8], palette: NDArray[np.int64]) -> NDArray[np.int64]:
         """The palette's colours decide, not the order of the legend."""
@@ -98,6 +107,12 @@ class VocMask:
         if self.legend is not None:
             labels = np.where(labels == len(self.legend.colors), VOID, labels)
         return labels.astype(np.int64)
+
+
+def _of_voc(classes: ClassTable) -> bool:
+    """Whether the colors of classes are those that VOC has for their ids."""
+    known = dict(enumerate(voc_colors()))
+    return all(known.get(i) == color for i, color in zip(classes.ids, classes.colors, strict=True))
 
 
 def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -155,12 +170,16 @@ def _legend(root: Path, masks: Sequence[VocMask], legend: VocLegend | None) -> L
         if legend is not None:
             return legend.table()
         found: set[int] = set()
+        failed: FileError | None = None
         for mask in masks:
             try:
                 found.update(np.unique(mask.labels()).tolist())
-            except FileError:
+            except FileError as error:
                 if not lenient:
                     raise
+                failed = failed or error
+        if failed is not None and not found:
+            raise failed
         return _table_of(root, found - {VOID})
 
     return table

@@ -73,7 +73,7 @@ def find_legend(root: Path) -> VocLegend | None:
 def _label(path: Path, line: str, place: int) -> tuple[str, Color]:
     """``name:red,green,blue:parts:actions``; without a colour it is VOC's for this place."""
     name, _, rest = line.partition(":")
-    require_label(path, name)
+    name = require_label(path, name)
     numbers = rest.partition(":")[0].strip()
     if not numbers:
         return name, voc_colors()[place % 256]

@@ -1,11 +1,11 @@
 """The list of images in a VOC folder."""
 
 import codecs
-import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from frugalseg.data.classes import composed
 from frugalseg.data.images import IMAGE_SUFFIXES
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing, printable
@@ -38,7 +38,7 @@ class ImageList:
         if path is None:
             return None
         lines = [line.strip() for line in _text(path).splitlines()]
-        names = frozenset(unicodedata.normalize("NFC", _without_suffix(line)) for line in lines if line)
+        names = frozenset(composed(_without_suffix(line)) for line in lines if line)
         if not names:
             raise FileError(path, "names no image", "write the name of an image into each line, or delete the file")
         return cls(path, names)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import reason
@@ -97,11 +98,8 @@ def ask(url: str, start: int, validator: str | None) -> Iterator[Answer]:
         headers["Range"] = f"bytes={start}-"
         headers |= {"If-Range": validator} if validator else {}
     with requests.Session() as session:
-        session.max_redirects = MOST_REDIRECTS
         try:
-            response = session.get(url, headers=headers, stream=True, timeout=(CONNECT, READ))
-        except requests.TooManyRedirects:
-            raise Refused(f"{url}: leads from one address to another without an end") from None
+            response = led(session, url, headers)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise Broken(f"no answer ({innermost(error)})", answered=False) from None
         except (requests.RequestException, ValueError) as error:
@@ -110,10 +108,32 @@ def ask(url: str, start: int, validator: str | None) -> Iterator[Answer]:
             yield understood(url, response, start)
 
 
+def led(session: Any, url: str, headers: Mapping[str, str]) -> Any:
+    """The answer at the end of all redirects, its body unread.
+
+    requests would read the bodies of the redirects into memory, whatever their length.
+
+    Raises:
+        Refused: they have no end, or leave encryption.
+        requests.RequestException, ValueError: no answer, or an address that none is.
+    """
+    from requests.utils import requote_uri
+
+    target, address = session.get_redirect_target, url
+    session.get_redirect_target = lambda response: None
+    for _ in range(MOST_REDIRECTS + 1):
+        response = session.get(address, headers=headers, stream=True, timeout=(CONNECT, READ), allow_redirects=False)
+        further = target(response)
+        if not further:
+            return response
+        response.close()
+        address = requote_uri(urljoin(response.url, further))
+        require_as_safe(url, address)
+    raise Refused(f"{url}: leads from one address to another without an end")
+
+
 def understood(url: str, response: Any, start: int) -> Answer:
     """An answer, by its status and headers; raises what `ask` does."""
-    for passed in (*response.history, response):
-        require_as_safe(url, passed.url)
     status = response.status_code
     if status >= 500 or status in PASSING:
         raise Broken(f"the server answers {status} {response.reason}".strip(), answered=True)

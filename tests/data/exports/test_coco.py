@@ -220,9 +220,11 @@ def test_objects_of_images_that_are_not_listed_are_counted(tmp_path: Path) -> No
     assert any("2 of 3 objects" in finding.message for finding in check_folder(tmp_path))
 
 
-def test_outlines_in_shares_of_the_image_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beyond", [0.0, 1e-9, 0.02])
+def test_outlines_in_shares_of_the_image_are_refused(tmp_path: Path, beyond: float) -> None:
+    """They may reach a little beyond the image."""
     save_image(tmp_path / "a.png", picture(0))
-    coco(tmp_path / "x.json", ["a.png"], [(1, 1, [[0.1, 0.1, 0.5, 0.1, 0.5, 1.0]])], CATEGORIES)
+    coco(tmp_path / "x.json", ["a.png"], [(1, 1, [[-beyond, 0.1, 0.5, 0.1, 0.5, 1 + beyond]])], CATEGORIES)
     with pytest.raises(InputError, match="between 0 and 1, as shares of the images' sides"):
         SegmentationFolder(tmp_path)
 
@@ -260,3 +262,47 @@ def test_one_image_listed_twice_among_many_is_found_at_once(tmp_path: Path) -> N
     places = {ImageEntry(number, name, None): Counted(tmp_path / name) for number, name in enumerate([*names, "7.png"])}
     (problem,) = _unpaired(tmp_path, tmp_path / "x.json", [tmp_path], places)
     assert "1 image listed more than once: 7.png" in str(problem) and compared < 1000
+
+
+def test_a_category_without_objects_is_one_whatever_its_supercategory(tmp_path: Path) -> None:
+    """Some tools give all categories the supercategory "none"."""
+    save_image(tmp_path / "a.png", picture(0))
+    file = coco(tmp_path / "x.json", ["a.png"], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
+    document = json.loads(file.read_text())
+    for category in document["categories"]:
+        category["supercategory"] = "none"
+    write_json(file, document)
+    assert SegmentationFolder(tmp_path).classes.names == ("background", "cell", "axon")
+    document["categories"][0]["supercategory"] = "axon"  # as Roboflow's own category has it
+    write_json(file, document)
+    assert SegmentationFolder(tmp_path).classes.names == ("background", "cell")
+
+
+@pytest.mark.parametrize("write", [float, str])
+def test_sizes_are_compared_however_they_are_written(tmp_path: Path, write: Any) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    file = coco(tmp_path / "x.json", ["a.png"], [(1, 1, [square(0, 0, 2)])], CATEGORIES)
+    document = json.loads(file.read_text())
+    document["images"][0] |= {"height": write(12), "width": write(16)}
+    write_json(file, document)
+    assert (SegmentationFolder(tmp_path)[0].target == 1).sum() == 4
+    document["images"][0]["height"] = write(24)
+    write_json(file, document)
+    with pytest.raises(InputError, match=r"a\.png is 24x16 \(height x width\) in it, the image itself 12x16"):
+        list(SegmentationFolder(tmp_path))
+
+
+def test_run_lengths_may_be_written_with_a_point(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    runs = {"size": [12, 16], "counts": [12.0, 24.0, 156.0]}
+    coco(tmp_path / "x.json", ["a.png"], [(1, 1, runs)], CATEGORIES)
+    assert SegmentationFolder(tmp_path)[0].target[0].tolist() == [0, 1, 1] + [0] * 13
+
+
+@pytest.mark.parametrize(("listed", "given"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_labels_that_differ_in_how_accents_are_written(tmp_path: Path, listed: str, given: str) -> None:
+    save_image(tmp_path / "a.png", picture(0))
+    label = unicodedata.normalize(listed, "fenêtre")
+    coco(tmp_path / "x.json", ["a.png"], [(1, 1, [square(0, 0, 2)])], {1: label})
+    classes_json(tmp_path, "background", unicodedata.normalize(given, "fenêtre"))
+    assert (SegmentationFolder(tmp_path)[0].target == 1).sum() == 4

@@ -107,7 +107,7 @@ def test_images_outside_of_the_folder_are_never_read(tmp_path: Path, path: str) 
         ({"label": "c", "points": "x"}, "not pairs of numbers"),
         ({"label": "c", "points": [[1, 1]], "shape_type": "star"}, "shape_type 'star' is none of polygon"),
         ({"label": "c", "points": [[0, 0], [1, 1]], "shape_type": "mask", "mask": "?"}, "not a PNG in base64"),
-        ({"label": 7, "points": []}, "the label '7' is not a line of text"),
+        ({"label": 7, "points": []}, "the label 7 is not a line of text"),
         ({"label": "a\nb", "points": []}, "is not a line of text"),
     ],
 )

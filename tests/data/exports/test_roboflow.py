@@ -56,3 +56,35 @@ def test_a_table_without_masks(export: Path) -> None:
         mask.unlink()
     with pytest.raises(FileError, match=r"no \*_mask\.png beside _classes\.csv"):
         SegmentationFolder(export)
+
+
+def masks_of(export: Path, left: int, right: int) -> None:
+    for mask in export.glob("*_mask.png"):
+        save_image(mask, halves(left, right))
+
+
+@pytest.mark.parametrize(
+    ("table", "names", "target"),
+    [
+        ("0, background\n1, cat\n255, dog\n", ("background", "cat", "dog"), [1] * 8 + [2] * 8),
+        ("255, background\n1, cat\n", ("background", "cat"), [1] * 8 + [0] * 8),
+        ("0, background\n1, cat\n255, Void\n", ("background", "cat"), [1] * 8 + [255] * 8),
+        ("0, background\n1, cat\n", ("background", "cat"), [1] * 8 + [255] * 8),
+    ],
+)
+def test_255_is_a_class_where_the_table_lists_it(
+    export: Path, table: str, names: tuple[str, ...], target: list[int]
+) -> None:
+    masks_of(export, 1, 255)
+    (export / "_classes.csv").write_text(f"Pixel Value, Class\n{table}")
+    folder = SegmentationFolder(export)
+    assert folder.classes.names == names and folder.classes.ignore_index == 255
+    assert folder[0].target[0].tolist() == target
+
+
+def test_names_with_commas(export: Path) -> None:
+    masks_of(export, 1, 2)
+    (export / "_classes.csv").write_text('Pixel Value, Class\n0, background\n1, cat, black\n2, "cat, white"\n')
+    assert SegmentationFolder(export).classes.names == ("background", "cat, black", "cat, white")
+    (export / "_classes.csv").write_text("Pixel Value, Class, Color\n0, background, #000\n1, cat, #f00\n2, dog, #0f0\n")
+    assert SegmentationFolder(export).classes.names == ("background", "cat", "dog")

@@ -10,7 +10,7 @@ from frugalseg.data.classes import ClassTable
 from frugalseg.data.exports.voc_legend import voc_colors
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.support.errors import InputError
-from tests.data.exports.helpers import classes_json, voc
+from tests.data.exports.helpers import classes_json, voc, write_json
 from tests.data.helpers import halves
 
 PALETTE = [value for color in voc_colors() for value in color]
@@ -202,3 +202,23 @@ def test_a_mask_of_several_pages_is_refused(tmp_path: Path, mode: str) -> None:
     pages[0].save(tmp_path / "SegmentationClass" / "a.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(InputError, match=r"a\.tif: holds 2 pages, where a mask is one page"):
         SegmentationFolder(tmp_path)[0]
+
+
+def test_without_a_legend_the_colors_of_classes_json_come_before_those_of_voc(tmp_path: Path) -> None:
+    """Green is VOC's label 2 and maroon its label 1."""
+    green, maroon, void = (0, 128, 0), (128, 0, 0), (224, 224, 192)
+    voc(tmp_path, {"a": coloured((0, 0, 0), green, maroon, void)})
+    voc(tmp_path, {"b": halves(1, 2)}, [0, 0, 0, *maroon, *green])
+    colors = [(0, "background", (0, 0, 0)), (1, "cat", green), (2, "dog", maroon)]
+    table = {"classes": [{"id": i, "name": name, "color": color} for i, name, color in colors]}
+    write_json(tmp_path / "classes.json", table)
+    folder = SegmentationFolder(tmp_path)
+    assert folder[0].target[0].tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [255] * 4
+    assert folder[1].target[0].tolist() == [2] * 8 + [1] * 8
+
+
+def test_masks_of_which_none_can_be_read_are_not_said_to_be_empty(tmp_path: Path) -> None:
+    voc(tmp_path, {"a": coloured((1, 2, 3), (0, 0, 0))})
+    told = [str(finding) for finding in check_folder(tmp_path)]
+    assert any("the color 1,2,3 is that of no label" in line for line in told)
+    assert not any("no pixel of any mask is annotated" in line for line in told)

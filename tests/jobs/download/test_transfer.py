@@ -5,17 +5,21 @@ import shutil
 import socket
 import sys
 from collections import namedtuple
+from io import BytesIO
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 import requests
 
 from frugalseg.jobs.download import answers
-from frugalseg.jobs.download.answers import Refused, require_as_safe, understood
+from frugalseg.jobs.download.answers import Refused, led, require_as_safe
 from frugalseg.jobs.download.transfer import CHUNK, Part, fetch
 from frugalseg.support.progress import silent
 from tests.jobs.download.mirror import (
     Answer,
+    Handler,
     Mirror,
     cut,
     endless_length,
@@ -251,17 +255,57 @@ def test_an_encrypted_address_leads_to_no_other() -> None:
     require_as_safe("http://a.example/net.pt", "http://b.example/net.pt")
 
 
-def test_no_address_on_the_way_may_be_unencrypted() -> None:
-    passed = []
-    for address in ("https://a.example/net.pt", "http://b.example/net.pt", "https://c.example/net.pt"):
+class Signposts(requests.adapters.BaseAdapter):
+    """Answers every request with a redirect, or with a file where none leads on."""
+
+    def __init__(self, ways: dict[str, str]) -> None:
+        super().__init__()
+        self.ways, self.asked = ways, list[str]()
+
+    def send(self, request: Any, **options: Any) -> requests.Response:
+        self.asked.append(request.url)
         response = requests.Response()
-        response.url, response.status_code, response.history = address, 200, [*passed]
-        passed.append(response)
-    with pytest.raises(
-        Refused, match=r"a\.example/net\.pt: leads to http://b\.example/net\.pt, which is not encrypted"
-    ):
-        understood(passed[0].url, passed[-1], 0)
-    assert understood(passed[1].url, passed[-1], 0).start == 0  # that promised nothing
+        response.url, response.status_code, response.request = request.url, 200, request
+        response.raw = BytesIO()
+        if request.url in self.ways:
+            response.status_code, response.headers["Location"] = 302, self.ways[request.url]
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+def test_no_address_on_the_way_may_be_unencrypted() -> None:
+    first, second, third = "https://a.example/net.pt", "http://b.example/net.pt", "https://c.example/net.pt"
+    for start, message in ((first, rf"{first}: leads to {second}, which is not encrypted"), (second, "")):
+        ways = Signposts({first: second, second: third})
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, ways)
+            if message:
+                with pytest.raises(Refused, match=message):
+                    led(session, start, {})
+                assert ways.asked == [first]
+            else:  # that promised nothing
+                assert led(session, start, {}).url == third
+
+
+def test_the_bodies_of_redirects_are_not_read(url: str, place: Path, mirror: Mirror) -> None:
+    """They may have gigabytes; this one never comes to its end."""
+    over, waited = Event(), list[bool]()
+    mirror.files["b/net.pt"] = CONTENT
+
+    def endless(handler: Handler, content: bytes) -> None:
+        handler.begin(302, 10**12, Location="b/net.pt")
+        handler.wfile.write(b"x")
+        waited.append(not over.wait(10))
+
+    mirror.answers = [endless]
+    fetch(url, place, silent, waits=())
+    assert not waited
+    over.set()
+    arrived(place)
+    assert [path for path, _, _ in mirror.requests] == ["/net.pt", "/b/net.pt"]
 
 
 @pytest.mark.parametrize(("code", "words"), [(404, "no such file there"), (403, "not allowed"), (400, "Bad Request")])
@@ -303,8 +347,6 @@ def test_without_an_answer_nothing_is_waited_for(place: Path, monkeypatch: pytes
 def test_a_server_that_falls_silent_is_given_up(
     url: str, place: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threading import Event
-
     monkeypatch.setattr(answers, "READ", 0.1)
     over = Event()
     mirror.answers = [cut(HALF, then=lambda: over.wait(10))]
