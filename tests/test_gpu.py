@@ -189,7 +189,8 @@ def assert_lower_precision_is_saved(backbone, folder):
 @pytest.mark.parametrize("method", SAMPLERS)
 def test_a_sampler_draws_the_same_on_both_devices(method, tiny_ddpm):
     """From a step that holds enough of the image for rounding not to be magnified."""
-    denoise = Denoiser.from_folder(tiny_ddpm)
+    backbone = load_backbone("ddpm", tiny_ddpm)
+    denoise = Denoiser(backbone.unet, backbone.scheduler)
     here = sample(denoise, [1, 2, 3], steps=5, method=method, first=600)
     denoise.unet.to(DEVICE)
     there = sample(denoise, [1, 2, 3], steps=5, method=method, first=600)

@@ -45,9 +45,10 @@ def benchmark(
     checkpoint: Annotated[
         list[str] | None,
         typer.Option(
-            help="The checkpoint for all rows of one family, such as ddpm=FOLDER, or for the row of a name. "
-            "A path alone is for all rows that take a checkpoint, if they are of one family. Give the option once per "
-            "family. For a family of one row: ROW=FAMILY=FOLDER. For one recipe of a folder: cat_15/ddpm=FOLDER."
+            help="A checkpoint to use instead of the recipe's: FAMILY=PLACE for all rows of a family, such as "
+            "ddpm=FOLDER, or ROW=PLACE for the row of this name, or ROW=FAMILY=PLACE if the row joins several "
+            "families. A path alone is for all rows that take a checkpoint, if they are of one family. For one recipe "
+            "of a folder: cat_15/ddpm=FOLDER. May be given several times."
         ),
     ] = None,
     runs: Annotated[

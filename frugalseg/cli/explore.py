@@ -61,11 +61,11 @@ def explore(
     """Find out which features of a network tell your classes apart, and what a model on them needs.
 
     By default, this measures every tap of the network alone (each step and block of a diffusion network, each block or
-    layer of others) and draws k-means clusters and principal components of some. --what images shows how many
-    annotated images are needed, --what members how many members of the ensemble, and --what uncertainty whether the
-    uncertainty finds the mistakes. --what corruptions tests on spoiled images, and --what source compares folders to
-    learn from, such as photographs and generated images. The results are a page with plots, and CSV files. A run that
-    was interrupted continues when you run the same command again.
+    layer of others, or those that you name with the options of the backbone) and draws k-means clusters and principal
+    components of some. --what images shows how many annotated images are needed, --what members how many members of the
+    ensemble, and --what uncertainty whether the uncertainty finds the mistakes. --what corruptions tests on corrupted
+    images, and --what source compares folders to learn from, such as photographs and generated images. The results are
+    a page with plots, and CSV files. A run that was interrupted continues when you run the same command again.
     """
     family = family_named(backbone or family_of_checkpoint(checkpoint))
     options = values(EXPLORE_OPTIONS.flags(family), given)

@@ -118,9 +118,9 @@ def fit(
         bool,
         typer.Option(
             "--choose",
-            help="Choose the steps, blocks or layers to read on your images, by cross-validation. The usual ones stay "
-            "unless others are surely better. The ones that you name with the options of the backbone are the "
-            "candidates.",
+            help="Choose the steps, blocks or layers to read on your images, by cross-validation. What is read without "
+            "this option stays unless others are surely better. The ones that you name with the options of the "
+            "backbone are the candidates.",
         ),
     ] = False,
     seed: Seed = 0,

@@ -1,6 +1,7 @@
 """Commands that use a model as an annotator: generate, distill."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +18,15 @@ from frugalseg.support.ranges import BATCH, COUNT, SHARE, SIDE, WORKERS
 from frugalseg.support.text import count as counted
 
 STUDENT_FLAGS = flags_of(StudentSettings, "Student")
+OTHER_PATHS = ("-o", "--out", "--images", "--classes", "--npz")
+"""Options of `generate` whose values are paths, but not that of the model."""
 
 
 def drawing_family(arguments: Sequence[str]) -> str:
     """The family that draws where a call names none: that of the model among its arguments, or the first one."""
     able = [family.name for family in generating()]
-    found = [family_told(argument) for argument in arguments if not argument.startswith("-")]
+    models = [each for before, each in pairwise(("", *arguments)) if each[:1] != "-" and before not in OTHER_PATHS]
+    found = map(family_told, models)
     return next((name for name in found if name in able), able[0])
 
 
@@ -74,7 +78,7 @@ def generate(
     batch_size: Annotated[
         int | None,
         typer.Option(
-            help="How many images to draw at once. At most 8 are labeled at once. By default 8, and 64 on a GPU.",
+            help="How many images to draw at once. By default 8, and 64 on a GPU, which labels at most 8 at once.",
             callback=within(BATCH),
         ),
     ] = None,

@@ -98,13 +98,13 @@ def candidates_of(request: FitRequest, dataset: SegmentationFolder) -> list[Cand
 def describe(request: FitRequest, dataset: SegmentationFolder, candidates: list[Candidate]) -> dict[str, object]:
     """What a choice depends on, as JSON values."""
     read = [path for place in request.places for path in files_read(place)]
-    return plain(
-        {
-            "command": "choose",
-            "choice": dict(request.backbone),
-            "settings": dict(request.settings),
-            "candidates": [asdict(each) for each in candidates],
-            "classes": asdict(dataset.classes),
-            "files": stamps([*dataset.files, *read]),
-        }
-    )
+    command = {
+        "command": "choose",
+        "choice": dict(request.backbone),
+        "settings": dict(request.settings),
+        "candidates": [asdict(each) for each in candidates],
+        "classes": asdict(dataset.classes),
+        "files": stamps([*dataset.files, *read]),
+    }
+    # Records of earlier versions do not name them, and comparisons of images in RGB go on.
+    return plain(command if request.channels is None else {**command, "channels": asdict(request.channels)})

@@ -72,7 +72,10 @@ class ImageFiles:
         return self.out / "probabilities" / f"{self.stem}.npy"
 
     def done(self, image: Path, extras: Extras) -> bool:
-        """Whether all files are there, and whole, and the mask was written after the image, or it came to its place."""
+        """Whether all files are there, and whole, and the mask was written after the image, or it came to its place.
+
+        See `frugalseg.jobs.predict.noted_states` for images that are others, but not newer.
+        """
         try:
             mask, sources = self.mask.stat(), (image.stat(), image.lstat())
         except OSError:

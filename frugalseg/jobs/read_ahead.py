@@ -15,6 +15,8 @@ from frugalseg.data.channels import ChannelSpec, read_pixels
 from frugalseg.data.images import claimed_pixels
 from frugalseg.support.files import FileError
 
+State = tuple[int, ...] | None
+"""Of a file: what changes with its content; None where it is not there."""
 PIXELS = 2**25
 """Of all images in memory, where there is more than one: two of 16 megapixels, but not two of 24."""
 
@@ -25,12 +27,12 @@ class Source:
 
     Attributes:
         path: of the file.
-        state: its size and its times before it was read; None where it is not there.
+        state: its size and its times before it was read.
         pixels: that it claims to have.
     """
 
     path: Path
-    state: tuple[int, ...] | None
+    state: State
     pixels: int
 
     @classmethod
@@ -44,8 +46,8 @@ class Source:
         return state_of(self.path) not in (self.state, None)
 
 
-def state_of(path: Path) -> tuple[int, ...] | None:
-    """What changes with a file's content."""
+def state_of(path: Path) -> State:
+    """The size of a file and its times, of its content and of its entry, in nanoseconds."""
     try:
         status = path.stat()
     except OSError:

@@ -22,7 +22,7 @@ from frugalseg.classifier.voting import EVERYTHING, Wanted, entropy, first_large
 from frugalseg.data.classes import ClassTable
 from frugalseg.features.windows import Window, cut, windows
 from frugalseg.model import MOST_SIDE, Model, model_digest, model_folder, model_kind, saved_config
-from frugalseg.students.network import NetworkSpec, StudentNetwork
+from frugalseg.students.network import NetworkSpec, StudentNetwork, new_network
 from frugalseg.support.checked import from_json
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.device import as_device
@@ -167,7 +167,7 @@ class Student(Model):
             classes = ClassTable.from_json(folder / "classes.json")
             if len(classes) != spec.classes:
                 raise InputError(f"{len(classes)} classes in classes.json, {spec.classes} in the network")
-            network, weights = StudentNetwork(spec), folder / cls.weights_file
+            network, weights = new_network(spec, seed=0), folder / cls.weights_file
             load_strictly(network.body, read_tensors(weights), weights)
         # Out here, for a device that fails or is full says nothing of the student.
         return cls(network, classes, view, device=device)

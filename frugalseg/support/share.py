@@ -4,16 +4,13 @@ The processes need no connection, only a folder that all of them see.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.locks import holding
-
-Unit = TypeVar("Unit")
 
 
 @dataclass(frozen=True)
@@ -60,52 +57,12 @@ def own_device(device: str) -> str:
 
 
 @contextmanager
-def claimed(lock: Path, done: Callable[[], bool], *, wait: bool = False) -> Iterator[bool]:
+def claimed(lock: Path, done: Callable[[], bool]) -> Iterator[bool]:
     """Whether a unit of work is this process's to do while the block runs: nobody else is at it, and it is not done.
 
     Args:
         lock: the unit's lock file, in a folder that exists; of no meaning once its process has ended.
-        done: whether the unit is done; asked again once the lock is had.
-        wait: until whoever is at it has finished or died.
+        done: whether the unit is done; asked once the lock is had.
     """
-    with holding(lock, wait=wait) as ours:
+    with holding(lock) as ours:
         yield ours and not done()
-
-
-def work_through(
-    units: Iterable[Unit],
-    work: Callable[[Unit], None],
-    *,
-    lock: Callable[[Unit], Path],
-    done: Callable[[Unit], bool],
-    wait: bool = False,
-) -> None:
-    """Do the units that are not done, each in one process, whatever number of them call this at the same time.
-
-    Processes may join and leave at any moment: what one leaves half done when it is killed, another does.
-
-    Args:
-        units: the same in every process; the order may differ.
-        work: does a unit, and makes it `done`.
-        lock: of each unit, a file in a folder that exists.
-        done: whether a unit is done.
-        wait: return only when all units are done, rather than when those that remain are under way elsewhere.
-    """
-    elsewhere = [unit for unit in units if not done(unit) and not _attempt(unit, work, lock, done, wait=False)]
-    for unit in elsewhere if wait else ():
-        _attempt(unit, work, lock, done, wait=True)
-
-
-def _attempt(
-    unit: Unit,
-    work: Callable[[Unit], None],
-    lock: Callable[[Unit], Path],
-    done: Callable[[Unit], bool],
-    *,
-    wait: bool,
-) -> bool:
-    """Do a unit unless another process is at it; whether it is done."""
-    with claimed(lock(unit), lambda: done(unit), wait=wait) as ours:
-        if ours:
-            work(unit)
-        return ours or done(unit)

@@ -83,7 +83,8 @@ def write_for_annotation(
         classes.to_json(out / "classes.json")
     with atomic_path(out / "README.txt") as temporary:
         count = sum(1 for path in images.glob("*.png") if not path.name.startswith("."))
-        temporary.write_text(readme(out, count, network, classes), encoding="utf-8")
+        # Paths that are no UTF-8 are written as they are, so that a shell takes the commands.
+        temporary.write_text(readme(out, count, network, classes), encoding="utf-8", errors="surrogateescape")
     return written
 
 

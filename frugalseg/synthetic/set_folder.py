@@ -9,7 +9,7 @@ from pathlib import Path
 from frugalseg.model import Model
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import remove_leftovers
-from frugalseg.support.folders import require_new, require_writable
+from frugalseg.support.folders import require_new
 from frugalseg.support.runs import alone, empty
 from frugalseg.synthetic.record import RECORD, SetRecord
 from frugalseg.synthetic.set_gallery import gallery_page
@@ -28,10 +28,12 @@ def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = Fa
         InputError: it cannot be written, or holds something else, a set of other settings, or samples beyond the count
             that is asked for.
     """
-    require_writable(out)
-    resumed = not overwrite and (out / RECORD).is_file()
-    if not resumed and out.is_dir() and any(foreign(path) for path in out.iterdir()):
-        require_new(out, overwrite)
+    if overwrite or not (out / RECORD).is_file():
+        try:
+            require_new(out, overwrite)
+        except InputError:
+            if overwrite or not (out / RECORD).is_file():  # else another process has just begun the set
+                raise
     with alone(out, wait=True):
         if overwrite:
             empty(out)
@@ -41,13 +43,8 @@ def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = Fa
             check_same(out, there, record)
             if there.count != record.count:
                 (out / PAGE).unlink(missing_ok=True)  # it would show the smaller set
+        record.write(out)  # first: it says whose the folder is
         model.classes.to_json(out / CLASSES)
-        record.write(out)
-
-
-def foreign(path: Path) -> bool:
-    """Whether a file is none of those that stand in a folder before its record does."""
-    return path.name not in (CLASSES, LOG) and not path.name.startswith(".")
 
 
 def check_same(out: Path, there: SetRecord, here: SetRecord) -> None:

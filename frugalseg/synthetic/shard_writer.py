@@ -86,7 +86,7 @@ def write_shard(
         number: of the shard.
         numbers: of the samples that were to go into it.
         samples: those that did, in order.
-        into: the claimed file.
+        into: the claimed file, which is closed.
     """
     entries = write_tar(into, samples)
     into.flush()
@@ -98,6 +98,7 @@ def write_shard(
     beside = Path(into.name).with_suffix(".index.partial")
     # ASCII: file names of photographs need not be UTF-8, and JSON can escape what Python makes of those.
     beside.write_text(json.dumps(asdict(index)) + "\n", encoding="ascii")
+    into.close()  # Windows renames no open file
     Path(into.name).replace(shard_path(folder, number))
     beside.replace(index_path(folder, number))
 

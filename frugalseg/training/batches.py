@@ -1,11 +1,13 @@
 """A stream of batches as the trainer takes it: from the trainer's step on, for whichever process it is."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from frugalseg.support.errors import InputError
 from frugalseg.training.stream import StepStream
 
 
@@ -29,10 +31,24 @@ class StepBatches(LightningDataModule):
         return step_loader(self.stream, self.workers)
 
 
+class StepLoader(DataLoader[dict[str, Any]]):
+    """A loader that raises an `InputError` of its workers as it is.
+
+    Torch would make another exception of the text of its traceback, or a `RuntimeError` where it takes several
+    arguments. So the stream hands the error over in the place of a batch.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+
 def step_loader(stream: StepStream, workers: int = 0) -> DataLoader[dict[str, Any]]:
     """A loader that yields the batches of `stream` in order, prepared by `workers` processes beside the training."""
     # It has a generator of its own, because it would draw from the process's otherwise.
-    return DataLoader(
+    return StepLoader(
         stream,
         batch_size=None,
         num_workers=workers,

@@ -73,8 +73,8 @@ def _check_devices(hardware: Hardware) -> bool:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"device {device!r} is not there; give another, or auto")
     on_gpu = kind == "cuda" or (kind == "auto" and gpus > 0)
-    here = 1 if number else gpus
-    if on_gpu and hardware.devices > here:
+    here = 1 if number or kind == "mps" else gpus
+    if (on_gpu or kind == "mps") and hardware.devices > here:
         raise InputError(f"{hardware.devices} devices were asked for, {here} are there; give fewer")
     return on_gpu
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from frugalseg.support.errors import InputError
+
 # Purposes of random numbers: keys that keep their streams apart.
 SHUFFLE, STEP, SAMPLE = range(3)
 
@@ -64,11 +66,18 @@ class StepStream(IterableDataset[dict[str, Any]]):
     def batch(self, step: int) -> dict[str, Any]:
         """The batch of a step, or this process's part of it; the same whenever it is asked for."""
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for step in range(self.start + first, self.stop, stride):
-            yield self.batch(step)
+            try:
+                batch = self.batch(step)
+            except InputError as error:
+                if worker is None:
+                    raise
+                yield error  # see `frugalseg.training.batches.StepLoader`
+                return
+            yield batch
 
 
 def seeded_noise(seeds: Sequence[int], shape: tuple[int, ...], device: torch.device | str = "cpu") -> Tensor:

@@ -203,6 +203,18 @@ def test_generate_knows_the_family_of_a_fitted_model(stripes, tmp_path, capsys):
     assert "is of the family stripes" in mistake("generate", model, *out, "--backbone", "ddpm", capsys=capsys)
 
 
+def test_the_family_of_generate_is_not_that_of_its_output_folder(stripes, tmp_path, capsys):
+    """Nor that of any other path, though it stands before the model."""
+    model, out = tmp_path / "model", tmp_path / "old"
+    for folder, family in ((model, "stripes"), (out, "ddpm")):
+        folder.mkdir()
+        (folder / "backbone.json").write_text(f'{{"family": "{family}"}}')
+    for other in ("-o", "--out", "--images", "--classes", "--npz"):
+        assert "--truncation" in flags_in_help("generate", other, str(out), str(model))[0]
+    line = mistake("generate", "-o", out, model, "-n", 1, "--truncation", 1, "--device", "cpu", capsys=capsys)
+    assert f"{model}: not a frugalseg model" in line
+
+
 def test_a_combination_goes_the_whole_way(tmp_path, capsys):
     data, model = tmp_path / "data", tmp_path / "model"
     write_toy_folder(data, 2, seed=1)

@@ -232,6 +232,13 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     fit_folder(fit, tmp_path / "fitted")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are always Unicode there")
+def test_the_words_to_annotators_name_a_folder_that_is_no_utf_8(model, tmp_path):
+    out = tmp_path / os.fsdecode(b"caf\xe9")
+    assert annotation_folder(GenerateRequest(model, for_annotation=1, options=OPTIONS), out) == 1
+    assert b"frugalseg check '" + os.fsencode(out) + b"'\n" in (out / "README.txt").read_bytes()
+
+
 def test_unfinished_images_do_not_count(model, tmp_path):
     """Neither those that a killed call left, which the next one removes, nor those that another one is writing."""
     request, out = GenerateRequest(model, for_annotation=2, options=OPTIONS), tmp_path / "to_annotate"

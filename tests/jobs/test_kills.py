@@ -60,13 +60,16 @@ def model(data, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("moment", ["run.json", "classes.json", "000000.png"])
+FILES = ["000000.png", "000001.png", "classes.json", "images.json", "run.json"]
+
+
+@pytest.mark.parametrize("moment", ["run.json", "classes.json", "images.json", "000000.png"])
 def test_predict_goes_on_after_a_kill_in_any_of_its_writes(moment, model, data, tmp_path):
     out = tmp_path / "masks"
     killed(moment, "during", "predict", model, data / "images", "-o", out)
     assert not (out / moment).exists() and len(list(out.glob(".*.partial-*"))) == 1
     assert predict_folder(model, data / "images", out) == 2
-    assert sorted(path.name for path in out.iterdir()) == ["000000.png", "000001.png", "classes.json", "run.json"]
+    assert sorted(path.name for path in out.iterdir()) == FILES
 
 
 @pytest.mark.slow  # two commands

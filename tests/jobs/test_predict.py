@@ -3,6 +3,8 @@
 import logging
 import shutil
 import sys
+import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from frugalseg.models import load_model
 from frugalseg.segmenter import Segmenter
 from frugalseg.support.errors import InputError, WorkError
 from tests.cli.helpers import mistake, run
+from tests.jobs.interrupt import Stop, stop_at
 from tests.jobs.test_resume import QUICK
 
 
@@ -203,6 +206,121 @@ def test_a_link_that_leads_to_another_image_is_segmented_again(model, images, tm
     link.symlink_to(images / "wide.png")
     assert [predict_folder(model, link.parent, out) for _ in range(2)] == [1, 0]
     assert read_mask(out / "a.png").shape == (10, 20)
+
+
+def other_folder(images):
+    """A folder of other images, of the same names."""
+    other = images.with_name("other")
+    other.mkdir()
+    for number, path in enumerate(sorted(images.iterdir())):
+        Image.new("RGB", (20 + number, 10)).save(other / path.name)
+    return other
+
+
+def exchange(images, other):
+    """Rename two folders to the places of each other: no file changes, and none becomes newer."""
+    between = images.with_name("between")
+    images.rename(between)
+    other.rename(images)
+    between.rename(other)
+
+
+def shapes(folder):
+    return [Image.open(folder / name).size[::-1] for name in names(folder)]
+
+
+OF_OTHERS = [(10, 20 + number) for number in range(4)]
+
+
+def test_a_folder_that_took_the_place_of_another_is_segmented_again(model, images, tmp_path):
+    other, out, extras = other_folder(images), tmp_path / "masks", Extras(overlays=True)
+    assert [predict_folder(model, images, out, extras=extras) for _ in range(2)] == [4, 0]
+    first = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    exchange(images, other)
+    assert [predict_folder(model, images, out, extras=extras) for _ in range(2)] == [4, 0]
+    assert shapes(out) == OF_OTHERS == shapes(out / "overlays")
+    exchange(images, other)
+    assert [predict_folder(model, images, out, extras=extras) for _ in range(2)] == [4, 0]
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == first
+
+
+def test_an_image_that_comes_back_older_is_segmented_again(model, images, tmp_path):
+    """Its mask has stayed; here the file of another kind, in a folder that was renamed to the place."""
+    other, out = other_folder(images), tmp_path / "masks"
+    (other / "000003.png").rename(other / "000003.bmp")
+    predict_folder(model, images, out)
+    (images / "000003.png").unlink()
+    assert predict_folder(model, images, out) == 0
+    exchange(images, other)
+    assert predict_folder(model, images, out) == 4
+    assert shapes(out) == OF_OTHERS
+
+
+def test_an_exchanged_folder_is_noticed_after_a_stop(model, images, tmp_path):
+    other, out = other_folder(images), tmp_path / "masks"
+    predict_folder(model, images, out)
+    exchange(images, other)
+    with pytest.raises(Stop):
+        predict_folder(model, images, out, progress=stop_at("predict", 2))
+    assert [predict_folder(model, images, out) for _ in range(2)] == [2, 0]
+    assert shapes(out) == OF_OTHERS
+
+
+def test_a_folder_that_is_exchanged_under_way_and_back_again_is_noticed(model, images, tmp_path, monkeypatch):
+    monkeypatch.setattr("frugalseg.jobs.read_ahead.PIXELS", 1)  # each image is read when it is its turn
+    other, out = other_folder(images), tmp_path / "masks"
+
+    def progress(stage, done, total):
+        if (stage, done) == ("predict", 2):
+            exchange(images, other)
+
+    predict_folder(model, images, out, progress=progress)
+    assert OF_OTHERS[3] in shapes(out)
+    exchange(images, other)
+    predict_folder(model, images, out)
+    assert shapes(out) == [(32, 32)] * 4 and predict_folder(model, images, out) == 0
+
+
+def test_masks_of_versions_that_noted_nothing_count(model, images, tmp_path):
+    out = tmp_path / "masks"
+    predict_folder(model, images, out)
+    (out / "images.json").unlink()
+    assert predict_folder(model, images, out) == 0
+    exchange(images, other_folder(images))
+    assert predict_folder(model, images, out) == 4
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "3"])
+def test_a_damaged_note_of_the_images_is_one_line(content, model, images, tmp_path, capsys):
+    out = tmp_path / "masks"
+    predict_folder(model, images, out)
+    (out / "images.json").write_text(content)
+    said = mistake("predict", model, images, "-o", out, "--device", "cpu", capsys=capsys)
+    assert "images.json: a damaged part of a result" in said and "delete it, and run the same command again" in said
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("A.jpg", "a.png"), ("b.png", "B.png"), ("caf\u00e9.png", "CAFE\u0301.jpg")]
+)
+def test_masks_that_a_disk_takes_for_one_are_refused(one, other, model, tmp_path, capsys, monkeypatch):
+    """Where the disk of the masks tells neither case nor forms of letters; elsewhere, all is well."""
+    images, out, real = tmp_path / "images", tmp_path / "out" / "masks", Path.touch
+    images.mkdir()
+    for number, name in enumerate((one, other, "c.png")):
+        Image.new("RGB", (20 + number, 10)).save(images / name)
+    if len(list(images.iterdir())) < 3:
+        pytest.skip("this disk is such a one itself")
+
+    def touch(path, **given):
+        real(path.with_name(unicodedata.normalize("NFC", path.name).casefold()), **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "touch", touch)
+        said = mistake("predict", model, images, "-o", out, "--device", "cpu", capsys=capsys)
+    assert f"{images}: images whose masks would be one file on the disk of {out}: " in said
+    assert {one, other} == set(said.partition("masks: ")[2].partition(";")[0].split("/"))
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
+    assert predict_folder(model, images, out) == len(names(out)) == 3
 
 
 def test_a_log_leaves_the_logger_as_it_was(tmp_path, caplog, monkeypatch):

@@ -291,7 +291,7 @@ def test_a_full_disk_leaves_nothing_half_written(model, toy_test, tmp_path, monk
         patch.setattr(Path, "write_bytes", write)
         with pytest.raises(OSError, match="No space left"):
             predict_folder(model, toy_test / "images", tmp_path / "masks")
-    assert {p.name for p in (tmp_path / "masks").iterdir()} == {"run.json", "classes.json", "001000.png"}
+    assert {p.name for p in (tmp_path / "masks").iterdir()} == {"run.json", "classes.json", "images.json", "001000.png"}
     assert predict_folder(model, toy_test / "images", tmp_path / "masks") == 2
 
 

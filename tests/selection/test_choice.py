@@ -9,15 +9,19 @@ from PIL import Image
 
 from frugalseg.backbones import load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
+from frugalseg.data.channels import ChannelChoice
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.jobs.choose import describe
 from frugalseg.jobs.fit import FitRequest, fit_folder
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.candidates import Candidate, candidates_for
 from frugalseg.selection.choice import choose, sample
 from frugalseg.selection.cost import PIXEL, VALUE, seconds_an_image
+from frugalseg.selection.cross_validation import cross_validate
 from frugalseg.selection.settings import AUTO, ChoiceSettings
 from frugalseg.support.errors import InputError
+from frugalseg.support.runs import scratch
 from tests.data.helpers import save_image
 
 SMALL = {"native_size": (16, 16)}
@@ -57,6 +61,14 @@ def test_the_candidate_that_sees_most_wins(halves, tmp_path):
     record = json.loads((tmp_path / "score-0.json").read_text())
     (tmp_path / "score-0.json").write_text(json.dumps({**record, "miou": 1.0}))
     assert choice_of(dataset, [BLIND, SEEING], work=tmp_path).best == 0
+
+
+def test_candidates_see_the_channels_that_were_chosen(halves):
+    dataset = SegmentationFolder(halves, channels=(1,))
+    found = choice_of(dataset, [SEEING])
+    model = Segmenter(load_backbone("colour", native_size=(48, 48)).seeing(1), **SETTINGS)
+    assert SEEING.segmenter(SETTINGS, "cpu", dataset.channels).backbone.in_channels == 1
+    assert found.scores[0].miou == cross_validate(model, dataset, 3, members=3).miou > 0.9
 
 
 @pytest.mark.slow  # two whole choices
@@ -121,6 +133,19 @@ def test_fit_chooses_and_estimates(halves, tmp_path):
     estimate = json.loads((tmp_path / "model" / "cross_validation.json").read_text())
     assert estimate["interval"][0] <= estimate["miou"] <= estimate["interval"][1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_a_choice_with_other_channels_begins_anew(halves, tmp_path):
+    """Its scores are of what the candidates see of the images."""
+    dataset = SegmentationFolder(halves)
+
+    def taken_up(channels):
+        request = FitRequest(halves, AUTO, None, {}, SETTINGS, channels=channels)
+        return scratch(tmp_path / "choice", json.loads(json.dumps(describe(request, dataset, [SEEING]))))
+
+    every = [None, ChannelChoice((1, 2, 3)), ChannelChoice((3, 2, 1)), ChannelChoice((3, 2, 1), (1, 99))]
+    assert [(taken_up(each), taken_up(each)) for each in every] == [(False, True)] * 4
+    assert "channels" not in describe(FitRequest(halves, AUTO, None, {}, {}), dataset, [SEEING])  # as earlier versions
 
 
 def test_what_cannot_be_chosen_is_refused(halves, tmp_path):

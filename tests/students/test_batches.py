@@ -6,6 +6,7 @@ import torch
 
 from frugalseg.data.example import Example
 from frugalseg.students.batches import SampleStream, chosen_size
+from frugalseg.support.files import FileError
 from frugalseg.training.batches import step_loader
 
 
@@ -45,6 +46,26 @@ def test_worker_processes_change_nothing():
     samples = [plain(n) for n in range(5)]
     for one, other in zip(stream(samples), step_loader(stream(samples), workers=2), strict=True):
         assert one["step"] == other["step"] and torch.equal(one["images"], other["images"])
+
+
+class Damaged(list):
+    """Samples of which the one at place 3 cannot be read."""
+
+    def __getitem__(self, index):
+        if index == 3:
+            raise FileError("3.png", "cannot be read", "export it again")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_damaged_sample_is_told_as_it_is_also_by_a_worker(workers):
+    order = seen(stream([plain(n) for n in range(12)]))
+    batches = iter(step_loader(stream(Damaged(plain(n) for n in range(12))), workers=workers))
+    for _ in range(order.index(3) // 4):
+        next(batches)
+    with pytest.raises(FileError) as caught:
+        next(batches)
+    assert str(caught.value) == "3.png: cannot be read; export it again"
 
 
 def test_one_sample_fills_a_batch():

@@ -1,5 +1,6 @@
 """The exported file gives users of onnxruntime what torch gives: any batch and size, from pictures as they are."""
 
+import os
 import re
 import shutil
 import sys
@@ -13,7 +14,7 @@ import torch
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.students import onnx_export
 from frugalseg.students.network import NetworkSpec, new_network
-from frugalseg.students.onnx_export import export_onnx
+from frugalseg.students.onnx_export import OnnxNetwork, export_onnx, largest_difference
 from frugalseg.students.student import Student, View
 from frugalseg.support.errors import InputError, WorkError
 
@@ -79,6 +80,14 @@ def test_the_oldest_packages_are_those_that_the_package_asks_for():
     text = (Path(onnx_export.__file__).parents[2] / "pyproject.toml").read_text()
     asked = dict(re.findall(r'"(onnx\w*)>=([\d.]+)"', text))
     assert asked == {name: f"{major}.{minor}" for name, (major, minor) in onnx_export.PACKAGES.items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are always Unicode there")
+def test_a_file_in_a_folder_whose_name_is_no_utf_8_is_checked(student, file, tmp_path):
+    place = tmp_path / os.fsdecode(b"caf\xe9") / "student.onnx"
+    place.parent.mkdir()
+    shutil.copy(file, place)
+    assert largest_difference(OnnxNetwork(student).eval(), place, [(1, 48, 48)]) < 1e-4
 
 
 def test_a_file_that_answers_otherwise_is_not_written(monkeypatch, file, tmp_path):

@@ -106,7 +106,9 @@ def test_a_saved_student_predicts_the_same_however_it_is_loaded(tile, tmp_path):
         "student.safetensors",
     ]
     expected = next(model.predict(images)).probabilities
+    before = torch.random.get_rng_state()
     for again in (load_model(tmp_path / "model"), Student.from_pretrained(tmp_path / "model")):
+        assert torch.equal(torch.random.get_rng_state(), before)
         assert isinstance(again, Student) and again.view == model.view and again.classes == TOY_CLASSES
         np.testing.assert_array_equal(next(again.predict(images)).probabilities, expected)
 

@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.share import Share, claimed, own_device, share_of_environment, work_through
+from frugalseg.support.share import Share, claimed, own_device, share_of_environment
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -60,25 +58,18 @@ def test_a_unit_is_claimed_by_one(tmp_path):
 
 
 def test_a_unit_that_fails_is_free_again(tmp_path):
-    done = []
-
-    def fail(unit):
-        raise OSError(unit)
-
-    def through(work):
-        work_through([1, 2], work, lock=lambda unit: tmp_path / f".{unit}.lock", done=done.__contains__)
-
-    with pytest.raises(OSError, match="1"):
-        through(fail)
-    through(done.append)
-    assert done == [1, 2]
+    lock, failure = tmp_path / ".1.lock", OSError("1")
+    with pytest.raises(OSError, match="1"), claimed(lock, lambda: False):
+        raise failure
+    with claimed(lock, lambda: False) as again:
+        assert again
 
 
 # A unit is a file that says who wrote it. Process 0 has its third unit in hand until it is told to die.
 TOY = """
 import os, sys
 from pathlib import Path
-from frugalseg.support.share import work_through
+from frugalseg.support.share import claimed
 folder, name = Path(sys.argv[1]), sys.argv[2]
 begun = []
 
@@ -94,9 +85,10 @@ def work(unit):
 
 print("ready", flush=True)
 sys.stdin.readline()
-done = lambda unit: (folder / str(unit)).exists()
-work_through(range(24), work, lock=lambda unit: folder / f".{unit}.lock", done=done, wait=True)
-assert all(map(done, range(24))), "returned too early"
+for unit in range(24):
+    with claimed(folder / f".{unit}.lock", (folder / str(unit)).exists) as ours:
+        if ours:
+            work(unit)
 """
 
 
@@ -118,26 +110,18 @@ def tell(process):
 
 
 def test_processes_that_join_and_die(tmp_path):
-    """Nobody does what another has done; what a dead one had in hand is done by the others, who wait for it."""
-    processes = [started(tmp_path, number) for number in range(3)]
+    """Nobody does what another has done, or has in hand; what a dead one had in hand, the next one to come does."""
+    processes = [started(tmp_path, number) for number in range(4)]
     tell(processes[0])
     assert processes[0].stdout.readline() == "third\n"
-    for process in processes[1:]:
+    for process in processes[1:3]:
         tell(process)
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("*.log"))) < 23 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not (tmp_path / "2").exists()
-    tell(processes[0])
-    said = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [9, 0, 0], said
+    said = [process.communicate(timeout=60)[1] for process in processes[1:3]]
+    assert not (tmp_path / "2").exists() and len(list(tmp_path.glob("*.log"))) == 23
+    for process in (processes[0], processes[3]):
+        tell(process)
+        said.append(process.communicate(timeout=60)[1])
+    assert [process.returncode for process in processes] == [9, 0, 0, 0], said
     logs = [(tmp_path / f"{unit}.log").read_text() for unit in range(24)]
-    assert logs[:2] == ["0", "0"] and set(logs[2:]) <= {"1", "2"}
+    assert logs[:3] == ["0", "0", "3"] and set(logs[3:]) <= {"1", "2"}
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".log") == sorted(map(str, range(24)))
-
-
-def test_without_waiting_what_is_under_way_elsewhere_is_left(tmp_path: Path):
-    done: list[int] = []
-    with claimed(tmp_path / ".1.lock", lambda: False):
-        work_through([0, 1, 2], done.append, lock=lambda unit: tmp_path / f".{unit}.lock", done=done.__contains__)
-    assert done == [0, 2]

@@ -10,12 +10,14 @@ import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from frugalseg.cli.synthetic import generate as generate_command
 from frugalseg.data.toy.dataset import TOY_CLASSES, write_toy_folder
 from frugalseg.students.network import NetworkSpec, new_network
 from frugalseg.students.student import Student, View
@@ -25,7 +27,7 @@ from frugalseg.support.share import Share
 from frugalseg.synthetic import Photographs, SyntheticSet, generate
 from frugalseg.synthetic import generation as generation_module
 from frugalseg.synthetic import shard_writer as writer_module
-from frugalseg.synthetic.generation import labelled_at_once, record_of, write_shards
+from frugalseg.synthetic.generation import LABELLED, labelled_at_once, record_of, write_shards
 from frugalseg.synthetic.record import SetRecord
 from frugalseg.synthetic.set_folder import finish, open_set
 from frugalseg.synthetic.shard_reader import ShardFolder
@@ -75,6 +77,11 @@ def test_a_gpu_labels_a_large_batch_in_parts(device, at_once, segmenter, monkeyp
     """On a CPU other parts would round otherwise, and the bytes of a set would change."""
     monkeypatch.setattr(segmenter, "device", torch.device(device))
     assert [labelled_at_once(segmenter, size) for size in (64, 3)] == at_once
+
+
+def test_the_help_says_who_labels_in_parts():
+    (told,) = get_type_hints(generate_command, include_extras=True)["batch_size"].__metadata__
+    assert told.help.endswith(f"64 on a GPU, which labels at most {LABELLED} at once.")
 
 
 def test_parts_of_a_batch_have_the_labels_of_the_batch(segmenter, drawn, tmp_path, monkeypatch):
@@ -219,6 +226,22 @@ def test_a_shard_is_claimed_until_its_index_is_there(tmp_path):
             assert second is None
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells which files are open")
+def test_a_shard_is_closed_before_it_gets_its_name(segmenter, drawn, tmp_path, monkeypatch):
+    """Windows renames no open file."""
+    real, seen = Path.replace, []
+
+    def replace(path, target):
+        if Path(target).suffix == ".tar":
+            opened = {os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()}
+            seen.append(str(path.resolve()) in opened)
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    make(segmenter, drawn(4), tmp_path / "set")
+    assert seen == [False]
+
+
 def test_what_killed_processes_left_is_cleared_away(segmenter, drawn, written, tmp_path):
     out = tmp_path / "set"
     make(segmenter, drawn(10), out)
@@ -300,6 +323,26 @@ def test_a_folder_of_something_else_is_refused_unless_it_may_go(segmenter, drawn
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="in the way"):
         make(segmenter, drawn(2), tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", [".git/HEAD", ".env", "classes.json", "generate.log"])
+def test_a_folder_of_hidden_files_or_of_names_like_ours_is_refused(name, segmenter, drawn, tmp_path):
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("all of it")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="holds something else"):
+            make(segmenter, drawn(2), tmp_path / "mine", overwrite=overwrite)
+    assert [path for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "all of it"
+
+
+def test_processes_that_begin_a_set_at_once_all_take_it_up(segmenter, drawn, tmp_path):
+    record = record_of(segmenter, drawn(8), batch_size=2, shard_size=4)
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(10):
+            list(pool.map(lambda _: open_set(tmp_path / f"{number}", record, segmenter), range(8)))  # noqa: B023
+    assert files(tmp_path / "0").keys() == {"classes.json", "synthetic.json"}
 
 
 def test_a_full_disk_loses_nothing(segmenter, drawn, written, tmp_path, monkeypatch):

@@ -39,6 +39,13 @@ def test_apples_gpus_are_refused_where_there_are_none() -> None:
         check_hardware(Hardware("mps"), "fp32", 4)
 
 
+def test_apples_gpu_is_a_single_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    check_hardware(Hardware("mps"), "fp32", 4)
+    with pytest.raises(InputError, match="2 devices were asked for, 1 are there; give fewer"):
+        check_hardware(Hardware("mps", devices=2), "fp32", 4)
+
+
 @pytest.mark.parametrize(
     ("environment", "first"),
     [

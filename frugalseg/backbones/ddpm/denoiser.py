@@ -1,7 +1,6 @@
 """A diffusion network together with its noise schedule: its estimate of the clean image behind a noisy one."""
 
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,17 +25,6 @@ class Denoiser:
     def __init__(self, unet: Any, scheduler: Any) -> None:
         self.unet = unet
         self.scheduler = scheduler
-
-    @classmethod
-    def from_folder(cls, folder: str | Path) -> Self:
-        """The network and schedule of a diffusers pipeline folder; `InputError` if the folder is not one."""
-        from diffusers import DDPMScheduler, UNet2DModel
-
-        folder = Path(folder)
-        if not (folder / "unet").is_dir() or not (folder / "scheduler").is_dir():
-            raise InputError(f"{folder} is not a diffusers pipeline; expected the folders unet and scheduler in it")
-        unet = UNet2DModel.from_pretrained(folder / "unet", low_cpu_mem_usage=False)
-        return cls(unet.eval().requires_grad_(False), DDPMScheduler.from_pretrained(folder / "scheduler"))
 
     @property
     def device(self) -> torch.device:
