@@ -176,7 +176,7 @@ class Backbone(nn.Module, ABC):
         Raises:
             InputError: the family has no weights.
         """
-        raise InputError(f"the backbone {self.family!r} has no weights to draw at random")
+        raise InputError(f"the {self.family} backbone has no weights to draw at random")
 
     def readable(self) -> dict[str, tuple[Any, ...]]:
         """The options that choose the taps, each with the values that are worth trying on this network.
@@ -302,7 +302,7 @@ class Backbone(nn.Module, ABC):
             raise ValueError(
                 f"an image of {height}x{width} does not fit a network that takes {only} only; resize it to {only}"
             )
-        if height % self.stride or width % self.stride:
+        if any(side % self.stride or side < self.stride for side in size):
             near = "{}x{}".format(*nearest_size(size, self.stride))
             raise ValueError(
                 f"an image of {height}x{width} does not fit a network of stride {self.stride}; resize it to {near}"

@@ -58,11 +58,11 @@ class WeightlessBackbone(Backbone):
         channels = config.get("channels", 3)
         require_number("channels is", channels, CHANNELS)
         own = {name: value for name, value in config.items() if name != "channels"}
-        return cls.with_options(from_json(cls.options_class, own), channels)
+        return cls.with_options(from_json(cls.options_class, own), int(channels))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: str | Path | None, options: Any) -> Self:
         """The backbone; raises `InputError` where a checkpoint is given."""
         if checkpoint is not None:
-            raise InputError(f"the backbone {cls.family!r} has no weights: give no checkpoint, not {str(checkpoint)!r}")
+            raise InputError(f"the {cls.family} backbone has no weights: give no checkpoint, not {str(checkpoint)!r}")
         return cls.with_options(options)

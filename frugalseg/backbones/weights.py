@@ -2,8 +2,10 @@
 
 import argparse
 import pickle
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +32,8 @@ AT_ONCE = 2**27
 """Bytes after which a file is opened anew."""
 HARMLESS: list[Any] = [argparse.Namespace]
 """Classes, beside tensors and plain data, that a torch file may hold: the settings beside published weights; unused."""
+LOADING = threading.Lock()
+"""Whoever lets classes into torch files lets them in for all threads of the process."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -82,10 +86,11 @@ def tensors_in(content: object, path: str | Path) -> dict[str, Tensor]:
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(path, "pt") as file:
-            left = list(file.keys())
-        while left:
-            left = _read_some(path, left, tensors)
+        with nameable(path) as place:
+            with safe_open(place, "pt") as file:
+                left = list(file.keys())
+            while left:
+                left = _read_some(place, left, tensors)
     except Exception as error:  # headers that lie make the library fail in many ways
         raise _damaged(path, "safetensors file", error) from None
     return tensors
@@ -111,9 +116,9 @@ def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
     try:
         if zipped:
             require_stored(path)
-        with warnings.catch_warnings(), torch.serialization.safe_globals([*HARMLESS, *stand_ins]):
+        with nameable(path) as place, allowing([*HARMLESS, *stand_ins]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(place, map_location="cpu", weights_only=True, mmap=zipped)
     except InputError:
         raise FileError(path, "its parts are packed, which torch never does", "save it again with torch.save") from None
     except pickle.UnpicklingError as error:
@@ -125,6 +130,27 @@ def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
         raise FileError(path, "not a torch checkpoint, or a damaged one", remedy) from None
     except Exception as error:  # broken bytes can make torch raise nearly anything
         raise _damaged(path, "checkpoint", error) from None
+
+
+@contextmanager
+def nameable(path: Path) -> Iterator[Path]:
+    """The path of a file for libraries that map files and take no name which is no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield path
+
+
+@contextmanager
+def allowing(classes: Sequence[Any]) -> Iterator[None]:
+    """Within the block, torch files may hold these classes; those that the caller lets in stay let in behind it."""
+    with LOADING:
+        there = torch.serialization.get_safe_globals()
+        with torch.serialization.safe_globals([each for each in classes if each not in there]):
+            yield
 
 
 def _damaged(path: Path, what: str, error: Exception) -> FileError:
@@ -157,7 +183,7 @@ def header_of(path: Path) -> dict[str, tuple[int, ...]]:
         FileError: a damaged file.
     """
     try:
-        with safe_open(path, "pt") as file:
+        with nameable(path) as place, safe_open(place, "pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # as above
         raise _damaged(path, "safetensors file", error) from None

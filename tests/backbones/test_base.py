@@ -90,6 +90,8 @@ def test_the_only_size_is_asked_for_before_the_network_runs() -> None:
         backbone(torch.rand(1, 3, 12, 12))
     with pytest.raises(ValueError, match="15x12 does not fit a network of stride 4"):
         Inversion()(torch.rand(1, 3, 15, 12))
+    with pytest.raises(ValueError, match="0x12 does not fit a network of stride 4; resize it to 4x12"):
+        Inversion()(torch.rand(1, 3, 0, 12))
     with pytest.raises(InputError, match="network size 16x24: this network takes 8x12 only; leave the size out"):
         Segmenter(backbone, network_size=(16, 24))
     assert Segmenter(backbone, network_size=(8, 12)).native == (8, 12)

@@ -4,16 +4,21 @@ import argparse
 import os
 import pickle
 import random
+import shutil
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.modules import module as registry
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.limits import at_most
-from frugalseg.backbones.weights import load_strictly, network_with, read_tensors
+from frugalseg.backbones.weights import header_of, load_strictly, network_with, read_tensors
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from tests.mutations import bytes_mutations, safetensors_mutations
@@ -52,6 +57,25 @@ def test_settings_beside_published_weights_are_let_through(tmp_path):
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
+def test_what_a_caller_lets_in_stays_let_in(tmp_path):
+    path = tmp_path / "w.pth"
+    torch.save({"model": TENSORS, "args": argparse.Namespace(a=1)}, path)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        assert read_tensors(path).keys() == TENSORS.keys()
+        assert argparse.Namespace in torch.serialization.get_safe_globals()
+
+
+def test_threads_read_such_files_at_the_same_time(tmp_path):
+    path, usual = tmp_path / "w.pth", sys.getswitchinterval()
+    torch.save({"model": TENSORS, "args": argparse.Namespace(a=1)}, path)
+    try:
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(4) as pool:
+            assert all(found.keys() == TENSORS.keys() for found in pool.map(read_tensors, [path] * 100))
+    finally:
+        sys.setswitchinterval(usual)
+
+
 @pytest.mark.parametrize("hidden", [lambda trap: Other(a=1), lambda trap: argparse.Namespace(a=Hostile(trap))])
 def test_nothing_else_comes_in_with_them(hidden, tmp_path):
     path, trap = tmp_path / "evil.pth", tmp_path / "trap"
@@ -66,6 +90,26 @@ def test_reads_safetensors_and_the_old_torch_format(tmp_path):
     torch.save(TENSORS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     for name in ("w.safetensors", "old.pt"):
         assert read_tensors(tmp_path / name).keys() == TENSORS.keys()
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "old.pt"])
+def test_reads_files_in_folders_whose_names_are_no_utf8(name, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    save_file(TENSORS, tmp_path / "w.safetensors")
+    torch.save(TENSORS, tmp_path / "w.pt")
+    torch.save(TENSORS, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    shutil.copy(tmp_path / name, folder)
+    found = read_tensors(folder / name)
+    assert {k: v.tolist() for k, v in found.items()} == {k: v.tolist() for k, v in TENSORS.items()}
+    if name == "w.safetensors":
+        assert header_of(folder / name) == {k: tuple(v.shape) for k, v in TENSORS.items()}
+    (folder / name).write_bytes((folder / name).read_bytes()[:50])
+    with pytest.raises(FileError, match=r"damaged|not a torch checkpoint"):
+        read_tensors(folder / name)
 
 
 @pytest.mark.parametrize("packed", ["data.pkl", "version", "0"])
@@ -200,6 +244,28 @@ def test_a_network_is_built_no_larger_than_its_tensors_say():
         network_with(lambda: nn.Linear(10**6, 10**6, bias=False), {"weight": torch.ones(2, 3)}, "f")
     found = network_with(lambda: nn.Linear(3, 2), {"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, "f")
     assert found.weight.eq(1).all() and found.bias.eq(0).all()
+
+
+def test_a_network_is_built_while_another_thread_ends_one():
+    """torch goes through its hooks at each parameter, and they must not change meanwhile."""
+
+    def build():
+        with at_most(tensors=2):
+            nn.Linear(1, 1)
+
+    def meanwhile(module, name, parameter):
+        if name == "outer":
+            thread = Thread(target=build)
+            thread.start()
+            thread.join()
+
+    handle, network = registry.register_module_parameter_registration_hook(meanwhile), nn.Module()
+    try:
+        with at_most(tensors=1):
+            network.register_parameter("outer", nn.Parameter(torch.ones(1)))
+    finally:
+        handle.remove()
+    assert [*network.state_dict()] == ["outer"]
 
 
 def test_nothing_is_said_beside_the_one_line(tmp_path, recwarn):

@@ -59,7 +59,7 @@ class ALAEBackbone(Backbone):
         """
         if checkpoint is None:
             raise InputError(
-                "the backbone 'alae' needs a checkpoint: a published .pth file or the folder of a pretraining"
+                "the alae backbone needs a checkpoint: a published .pth file or the folder of pretrain alae"
             )
         return cls(load_network(checkpoint), options)
 

@@ -115,7 +115,9 @@ class ALAEPretrainSettings(AlternatingSettings):
         *("latent_size", "base_channels", "max_channels", "mapping_layers"),
     )
 
-    latent_size: int | None = option(None, "The numbers of a code. By default, 512, and 128 on a CPU.", within=WIDTH)
+    latent_size: int | None = option(
+        None, "The number of dimensions of a code. By default, 512, and 128 on a CPU.", within=WIDTH
+    )
     base_channels: int | None = option(
         None,
         "The number of channels at full resolution. By default, it is chosen from the image size, and smaller on a "
@@ -126,14 +128,16 @@ class ALAEPretrainSettings(AlternatingSettings):
         None, "The largest number of channels. By default, 512, and 64 on a CPU.", within=WIDTH
     )
     mapping_layers: int | None = option(
-        None, "The number of layers from random vectors to codes. By default, 8, and 4 on a CPU.", within=DEPTH
+        None,
+        "The number of layers of the mapping network. By default, 8, and 4 on a CPU.",
+        within=DEPTH,
     )
     first_size: int = option(8, "The side length that the training begins with, in pixels.", within=SIDE)
     growing_steps: int | None = option(
         None, "The number of steps until the full resolution begins. By default, half of all steps.", within=AMOUNT
     )
     style_mixing: float = option(0.9, "How often an image is drawn from two codes.", within=TRUNCATION)
-    penalty: float = option(10.0, "The weight of the penalty on the discriminator's gradients.", within=WEIGHT)
+    penalty: float = option(10.0, "The weight of the penalty on the discriminator's gradients (R1).", within=WEIGHT)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -154,7 +154,7 @@ class DDPMBackbone(Backbone):
 
     def readable(self) -> dict[str, tuple[Any, ...]]:
         """See `Backbone.readable`: some steps, and all blocks."""
-        steps = [round(t * self.training_steps / 1000) for t in SWEPT]
+        steps = [min(round(t * self.training_steps / 1000), self.training_steps - 1) for t in SWEPT]
         return {"timesteps": tuple(dict.fromkeys(steps)), "blocks": tuple(range(len(block_shapes(self.unet))))}
 
     def reading(self, **where: Sequence[Any]) -> Backbone:

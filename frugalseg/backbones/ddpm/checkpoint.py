@@ -145,7 +145,7 @@ def _layout(tensors: Mapping[str, Tensor], source: str | Path) -> Layout:
     )
 
 
-UPSAMPLER = r"output_blocks\.(\d+)\.[12]\.(?:conv|in_layers\.0)\."
+UPSAMPLER = r"output_blocks\.(\d{1,6})\.[12]\.(?:conv|in_layers\.0)\."
 
 
 def head_width(layout: Layout, head_channels: int | None, heads: int | None) -> int:

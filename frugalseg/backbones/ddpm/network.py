@@ -27,9 +27,11 @@ class UNetShape:
 
     def __post_init__(self) -> None:
         if not self.channels or min(self.channels) < 4 or any(c % 4 for c in self.channels):
-            raise InputError(f"UNet channels {list(self.channels)} do not work; give multiples of 4, one a level")
+            raise InputError(
+                f"UNet channels {list(self.channels)} do not work; give multiples of 4, one for each level"
+            )
         if self.layers < 1:
-            raise InputError(f"{self.layers} residual blocks a level do not work; give 1 or more")
+            raise InputError(f"{self.layers} residual blocks per level do not work; give 1 or more")
         if not 0 <= self.attention_levels <= len(self.channels):
             raise InputError(
                 f"attention on {self.attention_levels} levels does not work; give 0 to {len(self.channels)}, "

@@ -42,10 +42,14 @@ class DDPMOptions:
         "current", "Which of the paper's features to read: the current ones, or those of its first release."
     )
     timesteps: tuple[int, ...] | None = option(
-        None, "The diffusion steps to read features at, such as 50,150,250.", within=AMOUNT
+        None,
+        "The diffusion steps to read features at, such as 50,150,250. By default, fit reads those of the preset.",
+        within=AMOUNT,
     )
     blocks: tuple[int, ...] | None = option(
-        None, "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest.", within=AMOUNT
+        None,
+        "The decoder blocks to read, such as 5,6,7,8,12. Block 0 is the deepest. By default, as for --timesteps.",
+        within=AMOUNT,
     )
     inputs: bool | None = option(
         None, "Read the input or the output of each block. By default, the output.", flag="--inputs/--outputs"
@@ -55,13 +59,15 @@ class DDPMOptions:
     precision: Precision = option("fp32", "The number format of the network.")
     compile: bool = option(False, "Compile the network. This takes minutes at first, and long runs are faster.")
     image_size: int | None = option(
-        None, "For .pt files: the side length of the training images, in pixels.", within=SIDE
+        None, "For .pt files: the side length of the training images, in pixels. By default 256.", within=SIDE
     )
     head_channels: int | None = option(
-        None, "For .pt files: the number of channels of an attention head.", within=WIDTH
+        None, "For .pt files: the number of channels of an attention head. By default 64.", within=WIDTH
     )
     heads: int | None = option(
-        None, "For .pt files: the number of attention heads, for networks that were defined by it.", within=DEPTH
+        None,
+        "For .pt files: the number of attention heads, if the network has a fixed number instead of --head-channels.",
+        within=DEPTH,
     )
     new_attention_order: bool | None = option(None, "For .pt files: the network stores q, k and v one after another.")
 
@@ -239,15 +245,27 @@ class DDPMPretrainSettings(TrainingSettings):
         within=WIDTH,
     )
     multipliers: tuple[int, ...] | None = option(
-        None, "The channels of each level as multiples of the base channels, such as 1,2,2.", within=Range(1, 1024)
+        None,
+        "The channels of each level as multiples of the base channels, such as 1,2,2. By default, they are chosen like "
+        "--base-channels.",
+        within=Range(1, 1024),
     )
-    layers: int | None = option(None, "The number of residual blocks per level.", within=DEPTH)
-    attention_levels: int | None = option(None, "How many of the deepest levels have attention.", within=AMOUNT)
+    layers: int | None = option(
+        None, "The number of residual blocks per level. By default, it is chosen like --base-channels.", within=DEPTH
+    )
+    attention_levels: int | None = option(
+        None,
+        "How many of the deepest levels have attention. By default, it is chosen like --base-channels.",
+        within=AMOUNT,
+    )
     noise_schedule: Literal["linear", "cosine"] = option(
         "cosine", "The noise schedule. cosine suits small images, linear suits large ones."
     )
     min_snr: float | None = option(
-        None, "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs.", within=POSITIVE
+        None,
+        "The gamma of the min-SNR weighting of the loss, such as 5. It helps in short runs. By default, all steps have "
+        "the same weight.",
+        within=POSITIVE,
     )
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ def load_network(checkpoint: str | Path | None, **guided: Any) -> tuple[Any, Any
             "diffusion model, or name another family with --backbone"
         )
     if not path.is_dir() and not is_hub_id(checkpoint):
-        raise InputError(f"{checkpoint}: no such file or folder")
+        raise InputError(f"{checkpoint}: no such file or folder, and no Hub id; check the path")
     return load_pipeline(str(path))
 
 
@@ -144,7 +144,7 @@ def modest_config(cls: Any, name: str, part: str) -> dict[str, Any]:
     unknown = [brief(key, 40) for key in config if key not in known and not key.startswith("_")]
     if unknown:
         log.warning("%s: left out of the config of the %s, for they are unknown: %s", name, part, listing(unknown))
-    return config
+    return {key: value for key, value in config.items() if key in known or key.startswith("_")}
 
 
 def weights_in(folder: Path) -> dict[Path, dict[str, tuple[int, ...]]]:

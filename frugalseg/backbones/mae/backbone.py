@@ -61,9 +61,7 @@ class MAEBackbone(Backbone):
             InputError: no checkpoint, one that cannot be used, or options out of range.
         """
         if checkpoint is None:
-            raise InputError(
-                "the backbone 'mae' needs a checkpoint: a published .pth file or the folder of a pretraining"
-            )
+            raise InputError("the mae backbone needs a checkpoint: a published .pth file or the folder of pretrain mae")
         return cls(load_encoder(checkpoint, options.heads), options)
 
     def maps(self, images: Tensor) -> list[Tensor]:
@@ -93,9 +91,11 @@ class MAEBackbone(Backbone):
         """The encoder's position embedding for a grid; kept, since most images of a folder have one size."""
         embedding = self.encoder.pos_embed
         key = (grid, embedding.device, embedding.dtype)
-        if key not in self._positions:
-            self._positions = {key: self.encoder.positions(grid)}
-        return self._positions[key]
+        found = self._positions.get(key)
+        if found is None:  # another thread may keep that of another grid meanwhile
+            found = self.encoder.positions(grid)
+            self._positions = {key: found}
+        return found
 
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""

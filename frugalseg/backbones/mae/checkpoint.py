@@ -85,7 +85,8 @@ def read_shape(
     kernel, places = tensors["patch_embed.proj.weight"].shape, tensors["pos_embed"].shape
     if len(kernel) != 4 or kernel[1] != 3 or kernel[2] != kernel[3] or len(places) != 3 or places[1] < 2:
         raise InputError(
-            f"{source}: patches of shape {tuple(kernel)} in places {tuple(places)} are not those of images"
+            f"{source}: patches of shape {tuple(kernel)} in places {tuple(places)} are not those of images; "
+            "give another checkpoint"
         )
     width, patch = int(kernel[0]), int(kernel[2])
     return EncoderShape(

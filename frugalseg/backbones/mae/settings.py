@@ -34,7 +34,7 @@ class MAEOptions:
 
     blocks: tuple[int, ...] | None = option(
         None,
-        "The encoder blocks to read, such as 6,7,8,9,10,11. Block 0 is the first. By default, the last 12.",
+        "The encoder blocks to read, such as 6,7,8,9,10,11. Block 0 is the first. By default, fit reads the last 12.",
         within=AMOUNT,
     )
     inputs: bool | None = option(
@@ -92,14 +92,23 @@ class MAEPretrainSettings(TrainingSettings):
     )
     patch: int | None = option(
         None,
-        "The side length of a patch, in pixels. By default, the network is chosen from the image size, and smaller on "
-        "a CPU.",
+        "The side length of a patch, in pixels. By default, it is chosen from the image size.",
         within=WIDTH,
     )
-    width: int | None = option(None, "The number of channels of the encoder.", within=WIDTH)
-    depth: int | None = option(None, "The number of blocks of the encoder.", within=DEPTH)
-    decoder_width: int | None = option(None, "The number of channels of the decoder.", within=WIDTH)
-    decoder_depth: int | None = option(None, "The number of blocks of the decoder.", within=DEPTH)
+    width: int | None = option(
+        None,
+        "The number of channels of the encoder. By default, it is chosen from the image size, and smaller on a CPU.",
+        within=WIDTH,
+    )
+    depth: int | None = option(
+        None, "The number of blocks of the encoder. By default, it is chosen like --width.", within=DEPTH
+    )
+    decoder_width: int | None = option(
+        None, "The number of channels of the decoder. By default, it is chosen like --width.", within=WIDTH
+    )
+    decoder_depth: int | None = option(
+        None, "The number of blocks of the decoder. By default, it is chosen like --width.", within=DEPTH
+    )
     mask_ratio: float = option(
         0.75, "The share of the patches that is hidden.", within=Range(0, 1, whole=False, above=True, below=True)
     )
@@ -110,7 +119,10 @@ class MAEPretrainSettings(TrainingSettings):
         within=Range(0, 1, whole=False, above=True),
     )
     cut_from: tuple[int, int] | None = option(
-        None, "The size at which images are kept, from which the windows are cut.", within=SIZE
+        None,
+        "The size at which images are kept, from which the windows are cut. By default, large enough for the smallest "
+        "windows to be sharp.",
+        within=SIZE,
     )
     weight_decay: float = option(0.05, "The weight decay of AdamW.", within=WEIGHT)
 

@@ -60,8 +60,8 @@ class StyleGAN2Backbone(Backbone):
         """
         if checkpoint is None:
             raise InputError(
-                "the backbone 'stylegan2' needs a checkpoint: a published .pkl or .pt file, or the folder of a "
-                "pretraining"
+                "the stylegan2 backbone needs a checkpoint: a published .pkl or .pt file or the folder of pretrain "
+                "stylegan2"
             )
         return cls(load_generator(checkpoint), options)
 

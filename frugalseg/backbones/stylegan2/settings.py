@@ -109,7 +109,7 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
         within=COUNT,
     )
     latent_size: int | None = option(
-        None, "The numbers that an image is drawn from. By default, 512, and 128 on a CPU.", within=WIDTH
+        None, "The number of dimensions of a latent. By default, 512, and 128 on a CPU.", within=WIDTH
     )
     base_channels: int | None = option(
         None,
@@ -121,20 +121,20 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
         None, "The largest number of channels. By default, 512, and 64 on a CPU.", within=WIDTH
     )
     mapping_layers: int | None = option(
-        None, "The number of layers between the numbers and the synthesis. By default, 8, and 2 on a CPU.", within=DEPTH
+        None, "The number of layers of the mapping network. By default, 8, and 2 on a CPU.", within=DEPTH
     )
     gamma: float | None = option(
         None,
-        "The weight of the penalty on the discriminator's gradients. By default, it is chosen from image and batch "
-        "size.",
+        "The weight of the penalty on the discriminator's gradients (R1). By default, it is chosen from image and "
+        "batch size.",
         within=WEIGHT,
     )
-    path_weight: float = option(2.0, "The weight of the penalty on path lengths.", within=WEIGHT)
+    path_weight: float = option(2.0, "The weight of the path length penalty.", within=WEIGHT)
     style_mixing: float = option(0.9, "How often an image is drawn from two latents.", within=PROBABILITY)
     augment_target: float = option(
         0.6,
-        "How sure the discriminator may be of the photographs before they are changed at random. With 1, they never "
-        "are.",
+        "How sure the discriminator may be of the photographs before they are changed at random (ADA). With 1, they "
+        "never are.",
         within=PROBABILITY,
     )
     augment_images: int | None = option(
@@ -144,7 +144,7 @@ class StyleGAN2PretrainSettings(AlternatingSettings):
         within=COUNT,
     )
     deviation_group: int = option(
-        4, "The number of images among which the discriminator measures the deviation.", within=BATCH
+        4, "The number of images in a group of the discriminator's minibatch standard deviation.", within=BATCH
     )
 
     def __post_init__(self) -> None:

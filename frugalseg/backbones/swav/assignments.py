@@ -10,6 +10,10 @@ from torch.nn import functional as F
 
 from frugalseg.training.batch_norm import world_size
 
+DIRECT = 0.025
+"""The smallest epsilon for which float32 holds the exponentials of all cosines: they differ by a factor of at most
+``exp(2 / epsilon)``."""
+
 
 def global_batch(features: Tensor) -> Tensor:
     """The features of all processes, in the order of the global batch; no gradient passes.
@@ -34,14 +38,18 @@ def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     Args:
         scores: (..., B, K) cosines between B images and K prototypes, float32.
         epsilon: of the entropy that smooths them.
-        iterations: each scales the columns to B / K and then the rows to 1.
+        iterations: 1 or more; each scales the columns to B / K and then the rows to 1.
 
     Returns:
         (..., B, K); each row sums to 1, and each column to about B / K.
     """
-    assignments = ((scores - scores.amax(dim=(-2, -1), keepdim=True)) / epsilon).exp()
+    exponents = (scores - scores.amax(dim=(-2, -1), keepdim=True)) / epsilon
+    if epsilon >= DIRECT:
+        assignments, left = exponents.exp(), iterations
+    else:  # whole columns and rows could be 0: the first iteration in logarithms, after which no sum is that small
+        assignments, left = exponents.log_softmax(-2).softmax(-1), iterations - 1
     share = scores.shape[-2] / scores.shape[-1]
-    for _ in range(iterations):
+    for _ in range(left):
         assignments = assignments * (share / assignments.sum(-2, keepdim=True))
         assignments = assignments / assignments.sum(-1, keepdim=True)
     return assignments

@@ -11,7 +11,7 @@ from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, POSITIVE, RATE, SIZE, WEIGHT, WIDTH, Range
+from frugalseg.support.ranges import AMOUNT, COUNT, DEPTH, RATE, SIZE, WEIGHT, WIDTH, Range
 
 GLOBAL_SHARE, SMALL_SHARE = 7 / 8, 3 / 8
 """Sides of the crops over those of the images: 224 and 96 of 256 pixels in the paper."""
@@ -21,6 +21,8 @@ QUEUED = 15
 """Batches that a queue holds: 3840 images for batches of 256 in the published runs."""
 QUEUE_BEGINS = 15 / 200
 """Share of the steps after which the queue is used: 15 of 200 epochs in the published runs."""
+SHARPNESS = Range(1e-6, 10**6, whole=False)
+"""Of what cosines are divided by; for less, float32 has no number for the quotients."""
 
 
 @dataclass(frozen=True)
@@ -109,16 +111,31 @@ class SwAVPretrainSettings(TrainingSettings):
         "CPU.",
         within=WIDTH,
     )
-    depths: tuple[int, ...] | None = option(None, "The number of blocks in each layer, such as 3,4,6,3.", within=DEPTH)
-    block: Literal["basic", "bottleneck"] | None = option(None, "The kind of residual block.")
-    stem_stride: int | None = option(
+    depths: tuple[int, ...] | None = option(
         None,
-        "The stride of the stem. 4 is a 7x7 convolution and pooling; 2 and 1 are a 3x3 convolution of that stride.",
+        "The number of blocks in each layer, such as 3,4,6,3. By default, they are chosen like --width.",
         within=DEPTH,
     )
-    kept_size: tuple[int, int] | None = option(None, "The size of the images that crops are cut from.", within=SIZE)
-    global_crop: tuple[int, int] | None = option(None, "The size of the two large crops.", within=SIZE)
-    small_crop: tuple[int, int] | None = option(None, "The size of the small crops.", within=SIZE)
+    block: Literal["basic", "bottleneck"] | None = option(
+        None, "The kind of residual block. By default, it is chosen like --width."
+    )
+    stem_stride: int | None = option(
+        None,
+        "The stride of the stem. 4 is a 7x7 convolution and pooling; 2 and 1 are a 3x3 convolution of that stride. By "
+        "default, it is chosen from the image size.",
+        within=DEPTH,
+    )
+    kept_size: tuple[int, int] | None = option(
+        None,
+        "The size of the images that crops are cut from. By default, twice --size, or less if the images are smaller.",
+        within=SIZE,
+    )
+    global_crop: tuple[int, int] | None = option(
+        None, "The size of the two large crops. By default, 7/8 of --size.", within=SIZE
+    )
+    small_crop: tuple[int, int] | None = option(
+        None, "The size of the small crops. By default, 3/8 of --size.", within=SIZE
+    )
     small_crops: int = option(6, "The number of small crops.", within=Range(0, 1000))
     split_area: float = option(
         0.14,
@@ -129,24 +146,36 @@ class SwAVPretrainSettings(TrainingSettings):
         1.0, "The strength of the color distortion, from 0 (none) to 1 (the paper's).", within=Range(0, 1, whole=False)
     )
     prototypes: int = option(
-        200, "The number of prototypes. It should grow with the number of images.", within=Range(1, 2**20)
+        200, "The number of prototypes. It should grow with the number of images.", within=Range(2, 2**20)
     )
     projection: int = option(128, "The number of dimensions of the projected features.", within=WIDTH)
-    hidden: int | None = option(None, "The width of the projection head's hidden layer.", within=WIDTH)
+    hidden: int | None = option(
+        None,
+        "The width of the projection head's hidden layer. By default, that of the network's output, and at least 512.",
+        within=WIDTH,
+    )
     standardise: bool = option(True, "Standardize the projected features over a batch. This prevents collapse.")
-    temperature: float = option(0.1, "The temperature of the predictions in the loss.", within=POSITIVE)
+    temperature: float = option(0.1, "The temperature of the predictions in the loss.", within=SHARPNESS)
     epsilon: float = option(
-        0.03, "The epsilon of the assignments. A smaller value gives sharper assignments.", within=POSITIVE
+        0.03, "The epsilon of the assignments. A smaller value gives sharper assignments.", within=SHARPNESS
     )
     sinkhorn_iterations: int = option(
         3, "The number of Sinkhorn-Knopp iterations for the assignments.", within=Range(1, 1000)
     )
     queue: int | None = option(
-        None, "The number of earlier images that join the assignments. 0 turns the queue off.", within=Range(0, 2**24)
+        None,
+        "The number of earlier images that join the assignments. By default, 15 batches if a batch has fewer images "
+        "than there are prototypes, and otherwise 0, which turns the queue off.",
+        within=Range(0, 2**24),
     )
-    queue_begins: int | None = option(None, "The step at which the queue begins to be filled.", within=AMOUNT)
+    queue_begins: int | None = option(
+        None, "The step at which the queue begins to be filled. By default, after 7.5 % of the steps.", within=AMOUNT
+    )
     freeze_prototypes: int | None = option(
-        None, "The number of steps at the beginning during which the prototypes stay fixed.", within=AMOUNT
+        None,
+        "The number of steps at the beginning during which the prototypes stay fixed. By default, one epoch, and at "
+        "most a tenth of the steps.",
+        within=AMOUNT,
     )
     optimizer: Literal["adamw", "lars"] = option(
         "adamw", "The optimizer. lars is for batches of a thousand images and more."

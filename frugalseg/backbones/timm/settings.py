@@ -29,7 +29,10 @@ class TimmOptions:
     )
     pretrained: bool = option(True, "If no checkpoint is given, use the published weights or random ones.")
     layers: tuple[int, ...] | None = option(
-        None, "The transformer blocks or pyramid levels to read. 0 is the shallowest.", within=AMOUNT
+        None,
+        "The transformer blocks or pyramid levels to read. 0 is the shallowest. By default, fit reads the last 12 "
+        "whose values lie at least 4 pixels apart.",
+        within=AMOUNT,
     )
     precision: Precision = option("fp32", "The number format of the network.")
 

@@ -55,7 +55,7 @@ class VDVAEBackbone(Backbone):
         """
         if checkpoint is None:
             raise InputError(
-                "the backbone 'vdvae' needs a checkpoint: a published .th file or the folder of a pretraining"
+                "the vdvae backbone needs a checkpoint: a published .th file or the folder of pretrain vdvae"
             )
         return cls(load_network(checkpoint, options), options)
 
@@ -105,8 +105,8 @@ class VDVAEBackbone(Backbone):
     def readable(self) -> dict[str, tuple[Any, ...]]:
         """See `Backbone.readable`: the maps larger than 1 x 1 of what is read, encoder or decoder or both."""
         shape = self.network.shape
-        resolutions = tuple(rows for rows in shape.resolutions if shape.grid(rows) != (1, 1))
-        blocks = [n for n, place in enumerate(shape.decoder_places) if shape.grid(place.resolution) != (1, 1)]
+        resolutions = tuple(rows for rows in shape.resolutions if shape.has_places(rows))
+        blocks = [n for n, place in enumerate(shape.decoder_places) if shape.has_places(place.resolution)]
         every = {"encoder_resolutions": resolutions, "decoder_blocks": tuple(blocks)}
         return {name: values for name, values in every.items() if getattr(self, name)}
 
@@ -147,7 +147,7 @@ def chosen_places(shape: VDVAEShape, options: VDVAEOptions) -> tuple[tuple[int, 
     """
     resolutions, blocks = options.encoder_resolutions, options.decoder_blocks
     if resolutions is None and blocks is None:
-        resolutions = tuple(rows for rows in shape.resolutions if shape.grid(rows) != (1, 1))
+        resolutions = tuple(rows for rows in shape.resolutions if shape.has_places(rows))
         blocks = last_blocks(shape)
     resolutions, blocks = resolutions or (), blocks or ()
     missing = [rows for rows in resolutions if rows not in shape.resolutions]
@@ -164,4 +164,4 @@ def chosen_places(shape: VDVAEShape, options: VDVAEOptions) -> tuple[tuple[int, 
 def last_blocks(shape: VDVAEShape) -> tuple[int, ...]:
     """The last block of the decoder at each resolution whose map is larger than 1 x 1."""
     last = {place.resolution: number for number, place in enumerate(shape.decoder_places)}
-    return tuple(sorted(number for rows, number in last.items() if shape.grid(rows) != (1, 1)))
+    return tuple(sorted(number for rows, number in last.items() if shape.has_places(rows)))

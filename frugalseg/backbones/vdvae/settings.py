@@ -43,7 +43,8 @@ class VDVAEOptions:
     )
     decoder_blocks: tuple[int, ...] | None = option(
         None,
-        "The decoder blocks to read, such as 10,20,42. Block 0 is the first. By default, the last of each resolution.",
+        "The decoder blocks to read, such as 10,20,42. Block 0 is the first. By default, fit reads the last of each "
+        "resolution.",
         within=AMOUNT,
     )
     trained_on: TrainingSet | None = option(
@@ -53,10 +54,10 @@ class VDVAEOptions:
     )
     encoder_layout: str | None = option(
         None,
-        "For published files of other networks: the blocks of the encoder, such as 32x2,32d2,16x2,16d2,8x2.",
+        "For files of networks that are not published: the blocks of the encoder, such as 32x2,32d2,16x2,16d2,8x2.",
     )
     decoder_layout: str | None = option(
-        None, "For published files of other networks: the blocks of the decoder, such as 8x2,16m8,16x2,32m16."
+        None, "For files of networks that are not published: the blocks of the decoder, such as 8x2,16m8,16x2,32m16."
     )
     precision: Precision | None = option(None, "The number format of the network. By default fp32.")
 
@@ -84,7 +85,7 @@ class VDVAEGeneration:
     """
 
     temperature: float = option(
-        0.85, "How various the images are. Lower values give less variety and fewer mistakes.", within=POSITIVE
+        0.85, "How much the images vary. Lower values give less variety and fewer mistakes.", within=POSITIVE
     )
     pixel_noise: bool = option(False, "Draw each pixel at random instead of taking its most likely value.")
 
@@ -129,10 +130,17 @@ class VDVAEPretrainSettings(TrainingSettings):
         within=Range(4, 2**13),
     )
     blocks: int | None = option(
-        None, "The number of blocks at each resolution, in the encoder and in the decoder.", within=DEPTH
+        None,
+        "The number of blocks at each resolution, in the encoder and in the decoder. By default, it is chosen like "
+        "--width.",
+        within=DEPTH,
     )
-    encoder_layout: str | None = option(None, "The blocks of the encoder, such as 32x2,32d2,16x2,16d2,8x2.")
-    decoder_layout: str | None = option(None, "The blocks of the decoder, such as 8x2,16m8,16x2,32m16,32x2.")
+    encoder_layout: str | None = option(
+        None, "The blocks of the encoder, such as 32x2,32d2,16x2,16d2,8x2. By default, as --blocks says."
+    )
+    decoder_layout: str | None = option(
+        None, "The blocks of the decoder, such as 8x2,16m8,16x2,32m16,32x2. By default, as --blocks says."
+    )
     zdim: int = option(16, "The number of channels of each latent.", within=Range(1, 1024))
     mixtures: int = option(
         10, "The number of logistic distributions that are mixed at each pixel.", within=Range(1, 256)

@@ -106,6 +106,10 @@ class VDVAEShape:
         height, width = self.image_size
         return resolution, resolution * width // height
 
+    def has_places(self, resolution: int) -> bool:
+        """Whether a map is larger than 1 x 1, or no map is because the image itself is not."""
+        return self.grid(resolution) != (1, 1) or self.image_size == (1, 1)
+
     def stride(self, resolution: int) -> int:
         """Pixels between two values of a map."""
         return self.image_size[0] // resolution

@@ -157,7 +157,7 @@ def test_random_weights_are_drawn_for_the_parts_that_have_some(combined, parts):
     found, before = seen(again, image, tile=False), seen(combined, image, tile=False)
     assert not torch.equal(found[0], before[0]) and torch.equal(found[1], before[1])
     assert torch.equal(found[0], seen(parts["ddpm"].reinitialised(3), image, tile=False)[0])
-    with pytest.raises(InputError, match=r"'filters\+colour' has no weights to draw at random"):
+    with pytest.raises(InputError, match=r"filters\+colour backbone has no weights to draw at random"):
         CombinedBackbone([parts["filters"], parts["colour"]]).reinitialised(0)
 
 

@@ -56,6 +56,17 @@ def test_runs_no_deeper_than_the_deepest_tap(tiny_ddpm):
     assert torch.equal(shallow(images()).maps[0], expected)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_a_network_of_few_steps_is_read_at_each_that_it_names(steps, tiny_ddpm, tmp_path):
+    shutil.copytree(tiny_ddpm, tmp_path / "few")
+    path = tmp_path / "few" / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_train_timesteps": steps}))
+    few = load_backbone("ddpm", tmp_path / "few")
+    places = few.readable()
+    assert places["timesteps"] == tuple(range(steps))
+    assert few.reading(**places).settings.timesteps == places["timesteps"]
+
+
 def test_noise_follows_the_seed_and_draws_are_averaged(tiny_ddpm):
     def maps(**options):
         return load_backbone("ddpm", tiny_ddpm, timesteps=(250,), blocks=(1,), **options)(images()).maps[0]
@@ -193,6 +204,18 @@ def test_unknown_settings_of_a_pipeline_are_left_out_and_told(tiny_ddpm, tmp_pat
         "left out of the config of the unet, for they are unknown: block_padding"
     ]
     assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("sampler", ["sde-dpmsolver++", "dpmsolver++", "unipc"])
+def test_how_a_pipeline_was_sampled_elsewhere_changes_nothing(sampler, tiny_ddpm, tmp_path):
+    """`pretrain` writes no sampler, but whoever has drawn with such a pipeline may have saved it with one."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    folder = shutil.copytree(tiny_ddpm, tmp_path / "pipeline")
+    DPMSolverMultistepScheduler(use_karras_sigmas=True, solver_order=3).save_pretrained(folder / "scheduler")
+    how = DDPMGeneration(sampler=sampler, sampling_steps=16, first_step=900)
+    found, plain = (load_backbone("ddpm", place).generator(how).draw([1]).images for place in (folder, tiny_ddpm))
+    assert torch.equal(found, plain)
 
 
 def small_pipeline(folder, **config):

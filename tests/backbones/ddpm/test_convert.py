@@ -80,5 +80,15 @@ def test_any_other_pipeline_stays(
     assert contents(earlier) == contents(tmp_path / "before")
 
 
+def test_a_name_of_thousands_of_digits_is_one_line(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors = torch.load(published) | {f"output_blocks.{'9' * 5000}.1.conv.weight": torch.ones(1)}
+    torch.save(tensors, tmp_path / "odd.pt")
+    said = mistake(*command(tmp_path / "odd.pt", tmp_path / "out"), capsys=capsys)
+    assert "not a guided-diffusion UNet alone (unknown: output_blocks.9" in said and len(said) < 400
+    assert not (tmp_path / "out").exists()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -99,7 +99,7 @@ def test_images_of_other_channels(tmp_path: Any) -> None:
     images = torch.rand(1, 5, 20, 24, generator=torch.Generator().manual_seed(0))
     for name, options in (("filters", {"scales": (0.7, 1.6)}), ("colour", {"native_size": (20, 24)})):
         three = load_backbone(name, **options)
-        five = three.seeing(5)
+        five = three.seeing(np.int64(5))
         assert three.seeing(3) is three and "channels" not in three.config() and five.config()["channels"] == 5
         assert five.dim * 3 == three.dim * 5 or (name == "colour" and five.dim == 7)
         five.save_pretrained(tmp_path / name)

@@ -7,8 +7,10 @@ import torch
 from torch.nn import functional
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
+from frugalseg.backbones.mae.backbone import MAEBackbone
 from frugalseg.backbones.mae.checkpoint import save_network
 from frugalseg.backbones.mae.network import Encoder, EncoderShape, random_network
+from frugalseg.backbones.mae.settings import MAEOptions
 from frugalseg.support.errors import InputError
 from tests.backbones.battery import BackboneChecks
 from tests.golden import golden
@@ -191,3 +193,17 @@ def test_nothing_to_load(tmp_path):
         load_backbone("mae")
     with pytest.raises(InputError, match="no such checkpoint"):
         load_backbone("mae", tmp_path / "none.pth")
+
+
+class Shared(MAEBackbone):
+    """Another thread asks for the positions of another grid in the moment after those of one have been kept."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "_positions" and value and (1, 1) not in [grid for grid, *_ in value]:
+            self.positions((1, 1))
+
+
+def test_threads_that_see_images_of_other_sizes_do_not_disturb_each_other():
+    found = Shared(encoder(), MAEOptions(blocks=(0,))).positions((6, 4))
+    assert torch.equal(found, encoder().positions((6, 4)))

@@ -13,13 +13,18 @@ import pytest
 import torch
 
 from frugalseg.backbones import load_backbone
-from frugalseg.backbones.stylegan2.checkpoints.official import ALLOWED, official_discriminator, official_generator
+from frugalseg.backbones.stylegan2.checkpoints.official import (
+    ALLOWED,
+    OfficialFile,
+    official_discriminator,
+    official_generator,
+)
 from frugalseg.backbones.stylegan2.checkpoints.pickled import Call, ForbiddenName, Global, read_pickle
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from tests.backbones.stylegan2 import published
 from tests.backbones.stylegan2.layouts import small_discriminator, small_generator
-from tests.backbones.stylegan2.writing import SOURCE, write_official
+from tests.backbones.stylegan2.writing import SOURCE, Persistent, write_official
 from tests.golden import golden
 
 
@@ -105,6 +110,27 @@ def endless(content):
     module.state["_modules"]["synthesis"].state["_modules"]["again"] = module
 
 
+def shared(content):
+    """A few modules of which each holds the next one ten times: ten to the power of seven, without a single tensor."""
+    outermost = content["G_ema"]
+    inner = None
+    for _ in range(8):
+        held = OrderedDict((str(number), inner) for number in range(10) if inner is not None)
+        inner = Persistent(outermost.rebuilt, "Layer", {"_parameters": {}, "_buffers": {}, "_modules": held})
+    outermost.state["_modules"]["extra"] = inner
+
+
+def long_name(content):
+    """A name that would stand before those of many tensors."""
+    module = content["G_ema"]
+    module.state["_modules"]["a" * 300] = module.state["_modules"]["mapping"]
+
+
+def giant_key(content):
+    """A number for a name, which Python refuses to write down."""
+    content["G_ema"].state["_buffers"][10**5000] = torch.ones(1)
+
+
 def of_classes(content):
     inner = content["G_ema"].state["_modules"]["mapping"].state["_modules"]
     inner["embed"] = inner["fc0"]
@@ -127,6 +153,11 @@ def integers(content):
         (without("G_ema"), "no G_ema in it, but training_set_kwargs, G, D, augment_pipe"),
         (style_gan_3, "looks like a StyleGAN3"),
         (endless, "without end"),
+        (shared, "more than 20000 modules and tensors"),
+        (long_name, "a tensor or a module with an odd name"),
+        (lambda content: content["G_ema"].state["_buffers"].update({3: torch.ones(1)}), "with an odd name"),
+        (giant_key, "a dictionary with odd keys"),
+        (lambda content: content.update({10**5000: content.pop("G_ema")}), "a dictionary with odd keys"),
         (of_classes, "a network for several classes"),
         (giant, "claim more values than the file has"),
         (integers, r"has torch\.int64 numbers in mapping\.fc1\.bias"),
@@ -301,3 +332,24 @@ def test_a_storage_that_is_larger_than_its_bytes(generator, tmp_path):
 
     with pytest.raises(FileError):
         official_generator(write_official(tmp_path / "n.pkl", generator, change=change))
+
+
+def test_many_storages_of_the_same_bytes_are_read_once(generator, tmp_path):
+    """They would take up memory, although tensors without values claim none of theirs."""
+    stored, values = io.BytesIO(), torch.ones(10).untyped_storage()
+    typed = torch.storage.TypedStorage(wrap_storage=values, dtype=torch.float32, _internal=True)
+    torch.save(typed, stored, _use_new_zipfile_serialization=False)
+    content = stored.getvalue()
+
+    class Bytes:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (content,)
+
+    class Empty:
+        def __reduce__(self):
+            return torch._utils._rebuild_tensor_v2, (Bytes(), 0, (0,), (1,), False, OrderedDict())
+
+    path = write_official(tmp_path / "n.pkl", generator, more=[Empty() for _ in range(5)])
+    file = OfficialFile(path)
+    assert [tuple(file.tensor(each).shape) for each in file.content["more"]] == [(0,)] * 5
+    assert len(file.storages) == 1

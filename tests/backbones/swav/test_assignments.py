@@ -39,6 +39,27 @@ def test_sinkhorn_is_the_literal_algorithm(epsilon, iterations):
         torch.testing.assert_close(values, literal_sinkhorn(given, epsilon, iterations), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("epsilon", [0.02, 0.005, 1e-3, 1e-6])
+def test_sharp_assignments_are_those_of_more_digits(epsilon):
+    """In float32 whole columns, and whole rows of those that are like no prototype, are 0 before the first sum."""
+    scores = unit(2, IMAGES, DIM) @ unit(PROTOTYPES, DIM, seed=1).t()
+    scores[0, 0], scores[1, :, 0] = -0.9, -0.9
+    exact = scores.double().div(epsilon).log_softmax(-2).log_softmax(-1)
+    for _ in range(2):
+        exact = exact.log_softmax(-2).log_softmax(-1)
+    torch.testing.assert_close(sinkhorn(scores, epsilon, 3), exact.exp().float(), atol=1e-5, rtol=1e-3)
+
+
+def test_usual_epsilons_keep_their_assignments_bit_by_bit():
+    scores = unit(2, IMAGES, DIM) @ unit(PROTOTYPES, DIM, seed=1).t()
+    for epsilon in (0.03, 0.05):
+        plain = ((scores - scores.amax(dim=(-2, -1), keepdim=True)) / epsilon).exp()
+        for _ in range(3):
+            plain = plain * (IMAGES / PROTOTYPES / plain.sum(-2, keepdim=True))
+            plain = plain / plain.sum(-1, keepdim=True)
+        assert torch.equal(sinkhorn(scores, epsilon, 3), plain)
+
+
 def test_assignments_use_all_prototypes_alike():
     scores = unit(IMAGES, DIM) @ unit(PROTOTYPES, DIM, seed=1).t()
     assignments = sinkhorn(scores, 0.05, 100)

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from frugalseg.backbones.base import load_backbone
+from frugalseg.backbones.swav.assignments import swapped_prediction
 from frugalseg.backbones.swav.lars import LARS
 from frugalseg.backbones.swav.pretrain import SwAVPretraining
 from frugalseg.backbones.swav.settings import SwAVPretrainSettings
@@ -41,11 +42,12 @@ class TestSwAVPretraining(PretrainingChecks):
     pictures = ("neighbours",)
     stops = 4  # the queue begins to be filled in step 2
     wrong = (
-        ({"prototypes": 0}, "prototypes is 0"),
+        ({"prototypes": 1}, "prototypes is 1; give a whole number from 2"),
         ({"queue": -1}, "queue is -1"),
         ({"colour": 1.5}, "colour is 1.5"),
         ({"split_area": 0.01}, "split_area is 0.01"),
-        ({"temperature": 0.0}, r"temperature is 0\.0; give a number from above 0"),
+        ({"temperature": 1e-40}, "temperature is 1e-40; give a number from 1e-06"),
+        ({"epsilon": 1e-40}, "epsilon is 1e-40; give a number from 1e-06"),
         ({"optimizer": "sgd"}, "'sgd'"),
         ({"batch_size": 1}, "batch_size is 1"),
         ({"small_crop": (0, 4)}, "small_crop"),
@@ -116,6 +118,16 @@ def test_the_queue_is_filled_and_then_used() -> None:
         assert torch.equal(with_queue, without) == (step < 5)
     newest = torch.cat([unit_features(4, step) for step in (7, 6, 5)], dim=1)[:, :10]
     assert torch.equal(trained.queue, newest)
+
+
+def test_a_small_epsilon_gives_a_loss() -> None:
+    sharp = module(epsilon=0.002)
+    features = unit_features(4)
+    targets = sharp.assign(features, 0)
+    loss = swapped_prediction(features @ sharp.prototypes.t() / 0.1, targets)
+    loss.backward()
+    assert loss.isfinite() and sharp.prototypes.grad.isfinite().all()
+    torch.testing.assert_close(targets.sum(-1), torch.ones(2, 4))
 
 
 def test_small_views_leave_the_running_statistics_alone() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from frugalseg.backbones import Backbone, load_backbone, load_saved_backbone
+from frugalseg.backbones.vdvae.backbone import VDVAEBackbone
 from frugalseg.backbones.vdvae.checkpoint import load_network, save_network
 from frugalseg.backbones.vdvae.network import VDVAE, random_network
 from frugalseg.backbones.vdvae.pixels import Pixels
@@ -42,6 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def images(count: int = 2, size: tuple[int, int] = (12, 12)) -> torch.Tensor:
     return torch.rand(count, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def test_images_of_a_single_pixel_are_read_and_drawn() -> None:
+    """Maps of 1 x 1 are left out elsewhere; here there are no others."""
+    backbone = VDVAEBackbone(network(VDVAEShape((1, 1), "1x2", "1x2", ((1, 8),), 3, 2, 1)), VDVAEOptions()).eval()
+    assert [tap.name for tap in backbone.taps] == ["encoder1", "block1"]
+    assert backbone.readable() == {"encoder_resolutions": (1,), "decoder_blocks": (0, 1)}
+    assert [tuple(each.shape) for each in backbone(images(size=(1, 1))).maps] == [(2, 8, 1, 1)] * 2
+    assert tuple(backbone.generator().draw([1]).images.shape) == (1, 3, 1, 1)
 
 
 class TestVDVAE(BackboneChecks):

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frugalseg.backbones.limits import MOST_TENSORS
 from frugalseg.backbones.stylegan2.checkpoints.networks import discriminator_of, generator_of
 from frugalseg.backbones.stylegan2.checkpoints.pickled import Call, ForbiddenName, read_pickle
 from frugalseg.backbones.stylegan2.network.discriminator import Discriminator
@@ -42,6 +43,8 @@ TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How files begin that torch wrote before it wrote archives; those in these pickles are still of that kind."""
 DEEPEST = 16
 """Modules within each other; the published networks have four."""
+LONGEST_NAME = 200
+"""Characters of a tensor's name in its state dict; those of the published networks have some 40."""
 REPEATS = 4
 """All tensors together hold at most so many times the bytes of their file; see `frugalseg.backbones.weights`."""
 ANOTHER_KIND = "only the networks that stylegan2-ada-pytorch trains by default are read"
@@ -97,7 +100,7 @@ class OfficialFile:
         except ForbiddenName as error:
             raise self.forbidden(str(error)) from None
         self.storages: dict[int, Tensor] = {}
-        self.claimed = 0
+        self.claimed, self.named = 0, 0
 
     def forbidden(self, name: str) -> FileError:
         """The error for a name outside of `ALLOWED`."""
@@ -109,7 +112,7 @@ class OfficialFile:
 
     def damaged(self, what: str) -> FileError:
         """The error for something that is not as it should be."""
-        return FileError(self.path, f"no network of stylegan2-ada-pytorch ({what})", "is it damaged?")
+        return FileError(self.path, f"no network of stylegan2-ada-pytorch ({brief(what)})", "is it damaged?")
 
     def mapping(self, value: Any, what: str) -> dict[Any, Any]:
         """A dictionary of any of the kinds that occur."""
@@ -153,7 +156,7 @@ class OfficialFile:
         for name, value in wanted.items():
             found = module.get(name, value)
             if not isinstance(found, Call) and found != value:
-                said = f"{name} of {what} is {_shown(found)}, not {quoted(value)}"
+                said = f"{name} of {brief(what, 40)} is {_shown(found)}, not {quoted(value)}"
                 raise FileError(self.path, said, ANOTHER_KIND)
 
     def clamp(self, layer: Mapping[Any, Any]) -> float | None:
@@ -169,13 +172,24 @@ class OfficialFile:
             raise self.damaged("modules within each other without end")
         found = {}
         for kind in ("_parameters", "_buffers"):
-            for name, value in self.mapping(module.get(kind), kind).items():
+            for last, value in self.mapping(module.get(kind), kind).items():
+                name = self.name(prefix, last)
                 if value is not None:
-                    found[f"{prefix}{name}"] = self.tensor(value)
-        for name, value in self.modules(module).items():
+                    found[name] = self.tensor(value)
+        for last, value in self.modules(module).items():
+            name = self.name(prefix, last)
             if value is not None:
-                found |= self.tensors(self.attributes(value, f"{prefix}{name}"), f"{prefix}{name}.", depth + 1)
+                found |= self.tensors(self.attributes(value, name), f"{name}.", depth + 1)
         return found
+
+    def name(self, prefix: str, last: object) -> str:
+        """The name of a part of a module; raises where there are too many: a few modules may hold each other often."""
+        self.named += 1
+        if self.named > MOST_TENSORS:
+            raise self.damaged(f"more than {MOST_TENSORS} modules and tensors")
+        if not isinstance(last, str) or len(prefix) + len(last) > LONGEST_NAME:
+            raise self.damaged("a tensor or a module with an odd name")
+        return prefix + last
 
     def tensor(self, value: Any) -> Tensor:
         """A parameter or a tensor, in the memory of its file's bytes."""
@@ -201,9 +215,10 @@ class OfficialFile:
         """(n,): the values of a storage, which is a small file of torch of its own."""
         if not isinstance(value, Call) or value.name != STORAGE or not _is_bytes(value.args):
             raise self.damaged("a tensor without values")
-        if id(value) not in self.storages:
-            self.storages[id(value)] = self.loaded(value.args[0])
-        return self.storages[id(value)]
+        content = value.args[0]
+        if id(content) not in self.storages:  # many storages may be of the same bytes
+            self.storages[id(content)] = self.loaded(content)
+        return self.storages[id(content)]
 
     def loaded(self, content: bytes) -> Tensor:
         """The values in such a file, read by torch, which executes nothing either."""

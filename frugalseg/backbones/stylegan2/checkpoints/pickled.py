@@ -17,6 +17,9 @@ from frugalseg.support.text import reason
 MOST_OPERATIONS = 2_000_000
 """Of a file; those of the largest published networks have some 20 thousand."""
 
+LONGEST_KEY = 64
+"""Bits of a whole number that is a key."""
+
 
 class Global(str):
     """The name of a function or class, such as ``collections.OrderedDict``."""
@@ -179,8 +182,7 @@ class Machine:
         target = self.top((dict, Call))
         into = target.items if isinstance(target, Call) else target
         keys, values = pairs[::2], pairs[1::2]
-        # Other keys could take for ever to be hashed.
-        if len(keys) != len(values) or not all(isinstance(key, str | int | float | bytes | None) for key in keys):
+        if len(keys) != len(values) or not all(map(is_plain_key, keys)):
             raise NotReadable("a dictionary with odd keys")
         into.update(zip(keys, values, strict=True))
 
@@ -208,6 +210,11 @@ class Machine:
         """A tuple of the topmost values."""
         values = [self.pop() for _ in range(count)]
         self.stack.append(tuple(values[::-1]))
+
+
+def is_plain_key(key: Any) -> bool:
+    """Whether a key is one of plain data; others could take for ever to be hashed or shown, giant numbers too."""
+    return key.bit_length() <= LONGEST_KEY if isinstance(key, int) else isinstance(key, str | float | bytes | None)
 
 
 OPERATIONS: dict[str, Callable[[Machine], Any]] = {

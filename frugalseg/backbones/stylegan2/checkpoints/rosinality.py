@@ -8,8 +8,9 @@ from torch import Tensor
 
 from frugalseg.backbones.stylegan2.checkpoints.networks import Source, generator_of
 from frugalseg.backbones.stylegan2.network.generator import Generator
-from frugalseg.backbones.weights import foreign, require_names
+from frugalseg.backbones.weights import foreign, require_names, tensors_in
 from frugalseg.support.files import FileError
+from frugalseg.support.text import brief
 from frugalseg.training.stream import seeded_noise
 
 SIGNS = ("style.1.weight", "input.input", "conv1.conv.weight", "conv1.conv.modulation.weight")
@@ -19,6 +20,8 @@ SAMPLES = 4096
 FILTER_GAIN = 4
 """Their filters have the gain of an upsampling in them."""
 AVERAGE = "mapping.w_avg"
+GIVEN = "latent_avg"
+"""Where files have the mean of the latents, beside the tensors."""
 
 
 def rosinality_generator(tensors: Mapping[str, Tensor], source: Source, mean: Tensor | None = None) -> Generator:
@@ -36,7 +39,7 @@ def rosinality_generator(tensors: Mapping[str, Tensor], source: Source, mean: Te
         FileError: they are not those of such a network, or do not fit together.
     """
     found = from_rosinality(tensors, source)
-    width = len(found["mapping.fc0.bias"])
+    width = found["synthesis.b4.conv1.affine.weight"].shape[1]
     given = torch.zeros(width) if mean is None else mean.reshape(-1, mean.shape[-1] if mean.ndim else 1).mean(dim=0)
     generator = generator_of({**found, AVERAGE: given}, source, clamp=None)
     if mean is None:
@@ -44,6 +47,20 @@ def rosinality_generator(tensors: Mapping[str, Tensor], source: Source, mean: Te
             w = generator.mapping.latents(seeded_noise([0], (SAMPLES, generator.shape.z_width))[0])
         generator.mapping.mean.copy_(w.mean(dim=0))
     return generator
+
+
+def given_mean(value: object, source: Source) -> Tensor | None:
+    """What a file has at `GIVEN`, looked at as strictly as all other tensors; None where it has nothing.
+
+    Raises:
+        FileError: no mean of latents, or one that claims more values than the file can hold.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Tensor) or value.ndim not in (1, 2) or not value.is_floating_point() or 0 in value.shape:
+        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise FileError(source, f"{GIVEN} is {brief(found, 60)}, not a mean code", "is the file damaged?")
+    return tensors_in({GIVEN: value}, source)[GIVEN]
 
 
 def from_rosinality(tensors: Mapping[str, Tensor], source: Source) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from frugalseg.backbones import saved
 from frugalseg.backbones.registry import CONFIG
 from frugalseg.backbones.stylegan2.checkpoints.networks import discriminator_of, generator_of
 from frugalseg.backbones.stylegan2.checkpoints.official import TORCH, official_discriminator, official_generator
-from frugalseg.backbones.stylegan2.checkpoints.rosinality import SIGNS, rosinality_generator
+from frugalseg.backbones.stylegan2.checkpoints.rosinality import GIVEN, SIGNS, given_mean, rosinality_generator
 from frugalseg.backbones.stylegan2.network.discriminator import Discriminator
 from frugalseg.backbones.stylegan2.network.generator import Generator
 from frugalseg.backbones.weights import read_content, tensors_in
@@ -97,8 +97,7 @@ def _averaged(content: object, path: Path) -> tuple[dict[str, Tensor], Tensor | 
     """The tensors of the averaged generator in a file of torch, and the mean of its latents, where the file has it."""
     if not isinstance(content, Mapping):
         return tensors_in(content, path), None
-    mean = content.get("latent_avg")
-    return tensors_in(content.get(AVERAGED, content), path), mean if isinstance(mean, Tensor) else None
+    return tensors_in(content.get(AVERAGED, content), path), given_mean(content.get(GIVEN), path)
 
 
 def _is_rosinality(tensors: Mapping[str, Tensor]) -> bool:

@@ -56,7 +56,7 @@ class GANEncoderBackbone(Backbone):
         """
         if checkpoint is None:
             raise InputError(
-                "the backbone 'gan_encoder' needs a checkpoint: a published e4e file or the folder of a pretraining"
+                "the gan_encoder backbone needs a checkpoint: a published e4e file or the folder of pretrain e4e"
             )
         found = load_trunk(checkpoint)
         return cls(found.trunk, found.image_size, options)

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
+from frugalseg.backbones.stylegan2.checkpoints.rosinality import GIVEN, given_mean
 from frugalseg.backbones.stylegan2.encoder.shape import halvings_of
 from frugalseg.backbones.weights import foreign, read_content, tensors_in
 from frugalseg.support.files import FileError
 from frugalseg.support.text import brief
 
-ENCODER, DECODER, AVERAGE = "encoder.", "decoder.", "latent_avg"
+ENCODER, DECODER, AVERAGE = "encoder.", "decoder.", GIVEN
 NEEDED = ("encoder.input_layer.0.weight", "encoder.body.0.res_layer.1.weight", "encoder.latlayer1.weight")
 NAME = "Encoder4Editing"
 """The class of the encoder, as the settings call it. Those of pSp have the same tensors and other codes."""
@@ -59,9 +60,9 @@ def read_published(path: str | Path) -> Published:
     return Published(
         encoder=part(tensors, ENCODER),
         decoder=part(tensors, DECODER),
-        average=_average(tensors.get(AVERAGE, beside), path),
+        average=given_mean(tensors.get(AVERAGE, beside), path),
         from_average=settings.get("start_from_latent_avg") is not False,
-        image_size=_image_size(tensors, cars="cars" in str(settings.get("dataset_type", ""))),
+        image_size=_image_size(tensors, cars=_is_of_cars(settings)),
     )
 
 
@@ -76,6 +77,12 @@ def _image_size(tensors: Mapping[str, Tensor], cars: bool) -> tuple[int, int]:
     return round(width * CARS) if cars else width, width
 
 
+def _is_of_cars(settings: Mapping[str, Any]) -> bool:
+    """Whether the encoder was trained on cars."""
+    images = settings.get("dataset_type")
+    return isinstance(images, str) and "cars" in images
+
+
 def _settings(content: object) -> Mapping[str, Any]:
     """What ``opts`` says, a dictionary or an `argparse.Namespace`; nothing where it is missing."""
     said = content.get("opts") if isinstance(content, Mapping) else None
@@ -88,18 +95,9 @@ def _require_e4e(settings: Mapping[str, Any], tensors: Mapping[str, Tensor], pat
     """Raise `FileError` for a relative of e4e whose tensors have the same names."""
     kind = settings.get("encoder_type", NAME)
     if kind != NAME:
-        raise FileError(path, f"an encoder of the type {brief(kind, 40)}, not {NAME}", "give an e4e checkpoint")
+        said = brief(kind, 40) if isinstance(kind, str) else type(kind).__name__  # others may be endless to write
+        raise FileError(path, f"an encoder of the type {said}, not {NAME}", "give an e4e checkpoint")
     channels = tensors[NEEDED[0]].shape[1:2]
     if tuple(channels) != (3,):
         what = f"an encoder of images with {', '.join(map(str, channels)) or 'no'} channels (ReStyle has 6)"
         raise FileError(path, what, "give an e4e checkpoint, which has 3")
-
-
-def _average(value: object, path: Path) -> Tensor | None:
-    """``latent_avg``, looked at as strictly as all other tensors."""
-    if value is None:
-        return None
-    if not isinstance(value, Tensor) or value.ndim not in (1, 2) or not value.is_floating_point() or 0 in value.shape:
-        found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise FileError(path, f"{AVERAGE} is {brief(found, 60)}, not a mean code", "is the file damaged?")
-    return tensors_in({AVERAGE: value}, path)[AVERAGE]

@@ -9,12 +9,14 @@ from frugalseg.pretraining.settings import AlternatingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import DEPTH, RATE, SHARE, WEIGHT, WIDTH, Range
+from frugalseg.support.ranges import BATCH, DEPTH, RATE, SHARE, SIZE, WEIGHT, WIDTH, Range
 
 STAGES = 4
 """Of an encoder."""
 LONGEST_SIDE = 256
 """Images of larger generators are shown to the encoder at this size, as in e4e."""
+SMALLEST = 16
+"""Pixels along a side that an encoder needs at least, with a first stride of 1."""
 SMALL = 128
 """Encoders of images below so many pixels keep their size in the first stage."""
 
@@ -32,7 +34,8 @@ class GANEncoderOptions:
 
     layers: tuple[str, ...] | None = option(
         None,
-        "The activations to read, such as body6,body20,p1. By default, the last of each stage, and the pyramid p2,p1.",
+        "The activations to read, such as body6,body20,p1. By default, fit reads the last of each stage, and the "
+        "pyramid p2,p1.",
     )
     precision: Precision = option("fp32", "The number format of the network.")
 
@@ -70,8 +73,19 @@ class E4EPretrainSettings(AlternatingSettings):
     by_machine: ClassVar[tuple[str, ...]] = ("precision", "width", "units")
     given_networks: ClassVar[tuple[str, ...]] = ("generator",)
 
+    image_size: tuple[int, int] | None = option(
+        None,
+        "The size at which the encoder sees images, in pixels. By default, that of the generator's images, and at most "
+        "256x256.",
+        flag="--size",
+        within=SIZE,
+    )
+    batch_size: int | None = option(
+        None, "The number of images per step, over all devices together. By default, 8.", within=BATCH
+    )
     generator: str | None = option(
-        None, "The StyleGAN2 to find codes for: the folder of pretrain stylegan2, or a published file."
+        None,
+        "The StyleGAN2 to find codes for: the folder of pretrain stylegan2, or a published file. A new run needs it.",
     )
     learning_rate: float = option(1e-3, "The learning rate, which stays the same.", within=RATE)
     width: int | None = option(
@@ -104,7 +118,7 @@ class E4EPretrainSettings(AlternatingSettings):
         if self.units is not None and len(self.units) != STAGES:
             raise InputError(f"units {','.join(map(str, self.units))}: give one number for each of {STAGES} stages")
         if self.apart_begin > self.apart_end:
-            raise InputError(f"apart_begin is {self.apart_begin}, above apart_end, {self.apart_end}")
+            raise InputError(f"apart_begin is {self.apart_begin}; give at most apart_end, which is {self.apart_end}")
 
     def chosen_for(self, paths: list[Path], machine: Machine = Machine()) -> "E4EPretrainSettings":  # noqa: B008
         """The same settings with everything that was left open chosen for the generator and the machine.
@@ -143,7 +157,8 @@ def check_size(size: tuple[int, int], stride: int, resolution: int) -> None:
     height, width = size
     if height != width or width > resolution or width not in (stride << level for level in range(1, 9)):
         fitting = ", ".join(f"{s}x{s}" for s in (stride << level for level in range(1, 9)) if s <= resolution)
+        remedy = "first_stride 1 or a larger generator" if resolution >= SMALLEST else "a larger generator"
         raise InputError(
             f"image_size {height}x{width}: a generator of {resolution} pixels and an encoder of stride {stride} take "
-            f"{fitting or 'no size at all; give first_stride 1 or a larger generator'}"
+            f"{fitting or 'no size at all; give ' + remedy}"
         )

@@ -63,8 +63,7 @@ class GANInversionBackbone(Backbone):
         """
         if checkpoint is None:
             raise InputError(
-                "the backbone 'gan_inversion' needs a checkpoint: a published e4e file, or the folder of "
-                "`frugalseg pretrain e4e`"
+                "the gan_inversion backbone needs a checkpoint: a published e4e file or the folder of pretrain e4e"
             )
         return cls(load_inverter(checkpoint), options)
 

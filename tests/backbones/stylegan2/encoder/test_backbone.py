@@ -85,6 +85,18 @@ def test_settings_may_be_missing_and_decoders_are_left_out(file):
     assert load_backbone("gan_encoder", file(**content, opts=None, latent_avg=None)).native_size == (32, 32)
 
 
+def endless_tuple():
+    """A few hundred bytes in a file, and endless to write down."""
+    value = "cars"
+    for _ in range(100):
+        value = (value, value)
+    return value
+
+
+def test_settings_that_are_no_texts_say_nothing(file):
+    assert load_backbone("gan_encoder", file(opts={"dataset_type": endless_tuple()})).native_size == (32, 32)
+
+
 def tensors(**changes):
     found = published()["state_dict"]
     for name, value in changes.items():
@@ -98,6 +110,7 @@ def tensors(**changes):
         ({"state_dict": {"conv1.weight": torch.ones(3)}}, r"not an e4e checkpoint.*is it the checkpoint of another"),
         ({"state_dict": {"decoder_pos_embed": torch.ones(3)}}, "it looks like a checkpoint for --backbone mae"),
         ({"opts": argparse.Namespace(encoder_type="GradualStyleEncoder")}, "of the type GradualStyleEncoder, not"),
+        ({"opts": {"encoder_type": endless_tuple()}}, "of the type tuple, not Encoder4Editing"),
         ({"state_dict": tensors(**{"input_layer.0.weight": torch.ones(4, 6, 3, 3)})}, "images with 6 channels"),
         ({"state_dict": tensors(**{"latlayer2.weight": torch.ones(9, 6, 1, 1)})}, "another shape: latlayer2.weight"),
         ({"state_dict": tensors(**{"body.0.res_layer.4.bias": None})}, r"lacks body\.0\.res_layer\.4\.bias"),

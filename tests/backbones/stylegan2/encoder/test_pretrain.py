@@ -27,11 +27,12 @@ from frugalseg.backbones.stylegan2.encoder.losses import (
 )
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter
 from frugalseg.backbones.stylegan2.encoder.pretrain import E4EPretraining
-from frugalseg.backbones.stylegan2.encoder.settings import E4EPretrainSettings
+from frugalseg.backbones.stylegan2.encoder.settings import E4EPretrainSettings, check_size
 from frugalseg.jobs.pretrain import pretrain
 from frugalseg.pretraining.choice import choice
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
+from frugalseg.support.options import options_of
 from frugalseg.training.stream import seeded_noise
 from tests.backbones.stylegan2.inversion.helpers import discriminator, inverter
 from tests.backbones.stylegan2.layouts import SHAPE, small_discriminator, small_generator
@@ -96,7 +97,7 @@ class TestE4EPretraining(PretrainingChecks):
         ({"first_stride": 2}, "no size at all"),
         ({"first_stride": 3}, "first_stride is 3"),
         ({"units": (1, 2)}, "units 1,2: give one number for each of 4 stages"),
-        ({"apart_begin": 0.5}, r"apart_begin is 0\.5, above apart_end"),
+        ({"apart_begin": 0.5}, r"apart_begin is 0\.5; give at most apart_end"),
         ({"precision": "fp16"}, "give bf16 or fp32"),
     )
 
@@ -139,6 +140,24 @@ def test_sizes_are_chosen_from_the_generator_and_for_the_machine() -> None:
     on_gpu, on_cpu = (given.chosen_for([], Machine(gpu=gpu)) for gpu in (True, False))
     assert (on_gpu.image_size, on_gpu.width, on_gpu.units) == ((16, 16), 64, (3, 4, 14, 3))
     assert (on_cpu.width, on_cpu.units, on_cpu.first_stride, on_cpu.images_per_step) == (16, (1, 1, 2, 1), 1, 8)
+
+
+def test_the_help_tells_the_defaults_of_this_training() -> None:
+    told = {each.name: each.help for each in options_of(E4EPretrainSettings)}
+    chosen = E4EPretrainSettings(generator=str(generator_folder())).chosen_for([], Machine(gpu=False))
+    assert told["batch_size"].endswith(f"By default, {chosen.images_per_step}.")
+    assert "that of the generator's images" in told["image_size"]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "stride", "remedy"),
+    [(16, 16, "first_stride 1 or a larger generator"), (8, 8, "a larger generator"), (8, 16, "a larger generator")],
+)
+def test_the_remedy_for_small_generators_helps(resolution: int, stride: int, remedy: str) -> None:
+    with pytest.raises(InputError, match=f"no size at all; give {remedy}$"):
+        check_size((resolution, resolution), stride, resolution)
+    if "first_stride 1" in remedy:
+        check_size((resolution, resolution), 8, resolution)
 
 
 def test_codes_are_told_apart_one_after_another() -> None:
