@@ -29,7 +29,7 @@ from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.channels import Channels, ChannelSpec, as_choice
-from frugalseg.data.classes import ClassTable
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
@@ -42,8 +42,9 @@ from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
-from frugalseg.support.folders import whole_folder
+from frugalseg.support.folders import require_writable, whole_folder
 from frugalseg.support.marks import MODEL
+from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import quoted
 from frugalseg.support.version import __version__
@@ -55,7 +56,7 @@ FORMAT = 2
 
 
 class Segmenter(Model):
-    """Few-shot segmentation with the features of a backbone that was trained without labels.
+    """Few-shot segmentation: a pixel classifier on the features of a backbone.
 
     Args:
         backbone: from `load_backbone`.
@@ -105,7 +106,7 @@ class Segmenter(Model):
         *,
         classes: ClassTable | None = None,
         channels: Channels | Sequence[int] | None = None,
-        work: Path | None = None,
+        work: str | Path | None = None,
         made_from: str | None = None,
         extraction: Extraction | None = None,
         progress: Progress = silent,
@@ -128,10 +129,14 @@ class Segmenter(Model):
 
         Raises:
             InputError: the dataset cannot be read; no annotated pixel, or only one class of them; no class table, or a
-                class or a position that `classes` lacks; or `work` holds the state of a training with other labels or
+                class or a position that `classes` lacks; an example that is none, or an image or a target of another
+                type or size; or `work` cannot be written, or holds the state of a training with other labels or
                 settings. Or the network does not take so many channels, or the images lack some. Or the backbone reads
                 no images, and its network did not draw these.
         """
+        if work is not None:
+            work = as_path(work, "work folder")
+            require_writable(work)
         chosen = channels_of(dataset) if channels is None else as_choice(channels)
         with self._seeing(chosen):
             dataset = as_dataset(dataset, classes, chosen)
@@ -168,14 +173,14 @@ class Segmenter(Model):
             self.backbone = before
             raise
 
-    def pixel_set(self, dataset: Sequence[Example], work: Path | None = None) -> PixelSet:
+    def pixel_set(self, dataset: Sequence[Example], work: str | Path | None = None) -> PixelSet:
         """The labelled pixels of a dataset with their features; arguments and errors are those of `extraction`."""
         extraction = self.extraction(dataset, work, None)
         extraction.compute(self.features)
         return extraction.pixels()
 
     def extraction(
-        self, dataset: Sequence[Example], folder: Path | None, made_from: str | None, *, every: bool = False
+        self, dataset: Sequence[Example], folder: str | Path | None, made_from: str | None, *, every: bool = False
     ) -> Extraction:
         """The maps that training needs, none of them computed yet but those in `folder`.
 
@@ -196,6 +201,7 @@ class Segmenter(Model):
             drawing = [] if own is None else [own.generator.settings()]
             made_from = maps_digest([*backbone.identity(), *drawing], windows, dataset)
         drawn = None if own is None else own.maps
+        folder = None if folder is None else as_path(folder, "work folder")
         return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes, drawn)
 
     # Images that the backbone's own network drew
@@ -226,14 +232,18 @@ class Segmenter(Model):
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:
-        """See `Model.predict_examples`; images that the backbone's own network drew are drawn again."""
+        """See `Model.predict_examples`; images that the backbone's own network drew are drawn again.
+
+        One that nobody knows the seed of, and in which nothing is annotated, is left out then.
+        """
         own = self.own_images(dataset)
         if own is None:
             yield from super().predict_examples(dataset, batch_size=batch_size)
             return
         for index in range(len(dataset)):
             example = dataset[index]
-            yield example, next(self.predict_maps([own.maps(example)], [example.image]))
+            if example.origin is not None or (example.target != NOT_ANNOTATED).any():
+                yield example, next(self.predict_maps([own.maps(example)], [example.image]))
 
     def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """See `Model.reconstructions`; None also where images are seen through several windows."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
-from frugalseg.data.example import Example
+from frugalseg.data.example import Example, as_positions, require_usable
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapSizes, MapStore, MapView
 from frugalseg.features.taps import Tap
@@ -65,10 +65,16 @@ def labelled_windows(
         targets: (H, W) uint8 class positions of each image, 255 = not annotated.
         windows_of: the windows that cover an image of a shape.
         small_region: see `drop_small_regions`.
-        every: also those without labels, for who predicts the images as well.
+        every: also the other windows of images that have labels, for who predicts these images as well.
+
+    Raises:
+        InputError: a target of another shape, or of other numbers.
     """
     found = []
-    for image, target in enumerate(targets):
+    for image, given in enumerate(targets):
+        target = as_positions(given, f"image number {image + 1}")
+        if not (target != NOT_ANNOTATED).any():
+            continue
         kept = drop_small_regions(target, small_region)
         around = windows_of(kept.shape)
         for window in around:
@@ -150,13 +156,14 @@ class Extraction:
             progress: told of each window.
 
         Raises:
-            InputError: an image and its target have different sizes, or a value of the maps is no number.
+            InputError: an image is no array of uint8, or has another size than its target; or a value of the maps is
+                no number.
         """
         total = len(self.windows)
         rest = range(self.filled.done, total)
         for number, places in groupby(rest, key=lambda place: self.windows[place].image):
             example = self.dataset[number]  # decoded once for all of its windows
-            require_one_size(example)
+            require_usable(example)
             for place in places:
                 progress("features", place, total)
                 window = cut(example.image, self.windows[place].window)
@@ -164,15 +171,6 @@ class Extraction:
                 require_numbers(maps, example.name)
                 self.filled.put(place, maps)
         progress("features", total, total)
-
-
-def require_one_size(example: Example) -> None:
-    """`InputError` where the target of an image has another size, so that nobody knows which pixels are annotated."""
-    sizes = ["{}x{}".format(*each.shape) for each in (example.image[..., 0], example.target)]
-    if sizes[0] != sizes[1]:
-        raise InputError(
-            f"image {quoted(example.name)}: {sizes[0]} pixels, but its target has {sizes[1]}; give both the same size"
-        )
 
 
 def require_numbers(maps: FeatureMaps, name: str) -> None:

@@ -1,6 +1,6 @@
 """Fit and evaluate every method of a recipe with every seed. Finished runs are kept and never done twice."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from frugalseg.experiments.data import Datasets, open_data, with_tables
@@ -10,7 +10,7 @@ from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Records, folder_name
 from frugalseg.experiments.results import Comparison, Run, spare_others
-from frugalseg.experiments.rows import Context, Row, build
+from frugalseg.experiments.rows import Context, Row, StudentRow, build
 from frugalseg.support.files import remove_leftovers, write_json
 from frugalseg.support.folders import spare_inputs
 from frugalseg.support.progress import Progress, line, silent
@@ -48,12 +48,18 @@ def run_comparison(
         remove_leftovers(folder)
         data = open_data(recipe.data, folder)
         data.check()  # before the networks, whose training may take long
-        recipe = with_networks(recipe, folder, device=device, progress=progress)
         digest = with_tables(data.digest(), (data.train, data.test), folder)
         context = Context(recipe.rows, recipe.data, folder, digest, device)
+        waiting = [row.name for row in recipe.rows if waits(row, recipe)]
+        # Built once and thrown away: a mistake in the last row is found before the first one runs.
         for row in recipe.rows:
-            # Built once and thrown away: a mistake in the last row is found before the first one runs.
-            build(row, 0, context)
+            if row.name not in waiting:
+                build(row, 0, context)
+        recipe = with_networks(recipe, folder, device=device, progress=progress)
+        context = replace(context, rows=recipe.rows)
+        for row in recipe.rows:
+            if row.name in waiting:
+                build(row, 0, context)
         training_facts(recipe)  # so is a run folder that was damaged, and a record below
         records = records_of(recipe, data, context)
         done = {row.name: [records[row.name].load(seed) for seed in range(recipe.runs)] for row in recipe.rows}
@@ -64,6 +70,13 @@ def run_comparison(
         result = Comparison(recipe.title, data.train.classes, runs, page, published, left_out)
         write_results(result, recipe, data, records, folder)
     return result
+
+
+def waits(row: Row, recipe: Recipe) -> bool:
+    """Whether a row, or its teacher, reads a network that the recipe trains first."""
+    teacher = row.teacher_in(recipe.rows) if isinstance(row, StudentRow) else None
+    rows = [row] if teacher is None else [row, teacher]
+    return any(place in recipe.networks for each in rows for place in each.checkpoints().values())
 
 
 def records_of(recipe: Recipe, data: Datasets, context: Context) -> dict[str, Records]:

@@ -47,6 +47,15 @@ class ToyData(Strict):
     test_seed: Seed = 2
     size: Annotated[int, Field(ge=16, le=4096)] = 48
 
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if self.train_seed == self.test_seed:
+            raise ValueError(
+                f"train_seed and test_seed are both {self.test_seed}, and what is tested would have been learned; give "
+                "different numbers"
+            )
+        return self
+
     def folders(self, folder: Path) -> tuple[Path, dict[str, Path]]:
         """The folder to train on, and those to test on by name, written below `folder` where they are missing."""
         splits = (("train", self.train, self.train_seed), ("test", self.test, self.test_seed))
@@ -66,14 +75,25 @@ class ToyData(Strict):
         return None
 
     def photographs(self, images: str | None, count: int, folder: Path) -> Path:
-        """The folder of `count` images of a third set, without masks; written below `folder`."""
+        """The folder of `count` images of a third set, without masks; written below `folder`.
+
+        Raises:
+            InputError: `images` is given, or the third set is one of the others.
+        """
+        if images is not None:
+            raise InputError("images: built-in data have no such folders; leave the key out, for count says how many")
+        if PHOTOGRAPHS_SEED in (self.train_seed, self.test_seed):
+            raise InputError(
+                f"the built-in photographs are the set of the seed {PHOTOGRAPHS_SEED}; give another train_seed and "
+                "test_seed"
+            )
         place = folder / "data" / f"photographs-{self.size}px-seed{PHOTOGRAPHS_SEED}-{count}"
         write_toy_folder(place, count, PHOTOGRAPHS_SEED, masks=False, size=self.size)
         return place
 
     def unlabeled(self, images: Sequence[str], count: int, folder: Path) -> list[Path]:
         """The folder of the images that networks are trained on: those of `photographs`."""
-        return [self.photographs(None, count, folder)]
+        return [self.photographs(images[0] if images else None, count, folder)]
 
 
 class FolderData(Strict):
@@ -105,7 +125,8 @@ class FolderData(Strict):
 
     @model_validator(mode="after")
     def _channels_exist(self) -> Self:
-        self.choice()
+        if self.choice() is None and self.percentiles != PERCENTILES:
+            raise ValueError("percentiles: only with channels, whose values they scale; add these, or leave them out")
         return self
 
     @property

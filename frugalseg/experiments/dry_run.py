@@ -176,12 +176,12 @@ def training_line(name: str, network: NetworkRecipe) -> str:
 def costs(plans: list[Plan]) -> str:
     """What everything takes: the rows of one recipe, or the recipes of a folder."""
     if len(plans) == 1:
-        parts = costs_of(plans[0].recipe)
-    else:
-        parts = {plan.recipe.title: total(list(costs_of(plan.recipe).values())) for plan in plans}
+        parts = list(costs_of(plans[0].recipe).items())
+    else:  # several may have one title
+        parts = [(plan.recipe.title, total(list(costs_of(plan.recipe).values()))) for plan in plans]
     header = ["what all of it takes", "runs", "passes", "pixel classifiers", "steps from scratch"]
-    rows = [[name, *figures(cost)] for name, cost in parts.items()]
-    table = text_table([header, *rows, ["together", *figures(total(list(parts.values())))]])
+    rows = [[name, *figures(cost)] for name, cost in parts]
+    table = text_table([header, *rows, ["together", *figures(total([cost for _, cost in parts]))]])
     return "\n".join([table, "", *wrap(PASSES, WIDTH)])
 
 

@@ -148,17 +148,19 @@ def training_facts(recipe: Recipe) -> list[TrainingFacts]:
 
     They come in the order of the rows, and the needed ones first.
     """
-    found: dict[str, TrainingFacts] = {}
+    found: dict[str, TrainingFacts | None] = {}
     for row in recipe.rows:
         for checkpoint in row.checkpoints().values():
             add_facts(checkpoint, found)
-    return list(found.values())
+    return [facts for facts in found.values() if facts is not None]
 
 
-def add_facts(checkpoint: str, found: dict[str, TrainingFacts]) -> None:
+def add_facts(checkpoint: str, found: dict[str, TrainingFacts | None]) -> None:
     """Add the facts of a checkpoint to those that are `found`, after those of the networks that it needed."""
-    facts = TrainingFacts.of(checkpoint)
-    if facts is not None:
-        for each in facts.needed:
-            add_facts(each, found)
-        found.setdefault(checkpoint, facts)
+    if checkpoint in found:
+        return
+    # Before the needed ones, for a changed file may say that a network needs itself.
+    facts = found[checkpoint] = TrainingFacts.of(checkpoint)
+    for each in () if facts is None else facts.needed:
+        add_facts(each, found)
+    found[checkpoint] = found.pop(checkpoint)  # behind the needed ones

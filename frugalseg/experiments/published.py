@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import PlainSerializer, PlainValidator
 
 from frugalseg.backbones.ddpm.settings import PRESETS
@@ -70,7 +71,11 @@ def figures_of(value: Any) -> dict[str, PublishedFigure]:
 
 def as_text(figures: Mapping[str, PublishedFigure]) -> dict[str, str]:
     """The figures as a recipe has them."""
-    return {preset: f"{figure.mean} ± {figure.std}" for preset, figure in figures.items()}
+
+    def digits(number: float) -> str:
+        return np.format_float_positional(number, trim="0")  # without an exponent
+
+    return {preset: f"{digits(figure.mean)} ± {digits(figure.std)}" for preset, figure in figures.items()}
 
 
 Published = Annotated[dict[str, PublishedFigure], PlainValidator(figures_of), PlainSerializer(as_text)]

@@ -120,7 +120,8 @@ def completed(key: Any) -> Any:
 
     Fields that rows did not have when the key was written get their defaults. A checkpoint becomes the families that
     have one: the same network may lie elsewhere by now. Which network it is, the key says besides, by the digest of its
-    weights, or by the name of a checkpoint that is not on this machine.
+    weights, or by the name of a checkpoint that is not on this machine. So it is with the folders of photographs and of
+    finished sets.
 
     A key whose row this version does not understand stays as it is.
     """
@@ -133,6 +134,7 @@ def completed(key: Any) -> Any:
         return key
     if "checkpoint" in described:
         described["checkpoint"] = families
+    described |= {name: True for name in ("images", "samples") if described.get(name) is not None}
     teacher = {"teacher": completed(key["teacher"])} if "teacher" in key else {}
     return {**key, "row": described, **teacher}
 

@@ -12,7 +12,7 @@ from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.results import Comparison, spare_others, text_table
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import write_json
-from frugalseg.support.folders import require_writable
+from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.runs import alone
 
@@ -92,12 +92,16 @@ def run_table(
 
     Raises:
         InputError: nothing can be run; the page or the results in `folder` are of something else; or something is
-            wrong, which is found before the first run where no network has to be loaded for it.
+            wrong: a name or a path, which is found before the first run, or what is in a file, before the first run
+            of its recipe.
     """
     folder = Path(folder)
     require_writable(folder)
     spare_others(folder)
     left_out = reasons({name: Plan.of(recipe) for name, recipe in recipes.items()})
+    for name, recipe in recipes.items():
+        if name not in left_out:
+            spare_inputs(folder / name, *recipe.inputs(), holding=True)
     with alone(folder):
         found = {}
         for name, recipe in recipes.items():
@@ -113,7 +117,7 @@ def run_table(
 
 
 def reasons(plans: Mapping[str, Plan]) -> dict[str, str]:
-    """Why recipes cannot be run at all; `InputError` where none can, or where the data of one are at no such place."""
+    """Why recipes cannot be run at all; `InputError` where none can, or where something is at no such place."""
     found = {name: why for name, plan in plans.items() if (why := reason(plan)) is not None}
     if len(found) == len(plans):
         first = next(iter(found.values()))
@@ -127,6 +131,9 @@ def reason(plan: Plan) -> str | None:
         if not plan.data.left_out:
             raise InputError(f"{plan.recipe.title}: {plan.data.words}; correct data.path in the recipe")
         return plan.data.words
+    for row, found in plan.rows.items():
+        if found is not None and not found.left_out:
+            raise InputError(f"{plan.recipe.title}: row {row!r}: {found.words}")
     return None if len(plan.left_out) < len(plan.rows) else "no row can be run"
 
 

@@ -63,6 +63,12 @@ def _refuse_booleans(cls: type, values: Mapping[str, Any], place: str) -> None:
             raise InputError(f"{place}.{key}: {str(value).lower()} is not a value for it; give a number or a name")
 
 
+def refuse_seed(values: Mapping[str, Any], place: str) -> None:
+    """`InputError` for a seed among the settings of a row: all of its runs would have it, and be one and the same."""
+    if "seed" in values:
+        raise InputError(f"{place}.seed: each run has a seed of its own, 0, 1 and so on; leave the key out")
+
+
 def explain(problem: Mapping[str, Any], place: Sequence[str | int], known: Iterable[str]) -> str:
     """One line for an error of pydantic.
 

@@ -86,14 +86,15 @@ def intervals(places: Sequence[Any], values: ArrayLike, xlabel: str, ylabel: str
 
     Args:
         places: their names.
-        values: (places, 3): middle, low end and high end in [0, 1], shown in per cent.
+        values: (places, 3): middle, low end and high end in [0, 1], shown in per cent; ends that are NaN are left out.
         xlabel, ylabel: of the axes.
         alt: the plot in words.
     """
     middle, low, high = 100 * np.asarray(values, dtype=np.float64).T
 
     def paint(axes: "Axes", theme: Theme) -> None:
-        axes.vlines(range(len(places)), low, high, color=SERIES[0], linewidth=2.2, alpha=0.35)
+        known = np.flatnonzero(~np.isnan(low))
+        axes.vlines(known, low[known], high[known], color=SERIES[0], linewidth=2.2, alpha=0.35)
         axes.plot(range(len(places)), middle, color=SERIES[0], marker="o", markersize=4, linewidth=1.2)
         named(axes, theme, places, xlabel, ylabel)
 

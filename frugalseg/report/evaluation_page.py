@@ -9,6 +9,7 @@ from frugalseg.report.page import Figure, Page, per_cent
 from frugalseg.report.pictures import Pixels
 from frugalseg.report.plots import class_bars, confusion_grid
 from frugalseg.report.test_gallery import COLUMNS, Gallery, evaluation_figure, top_uncertainty
+from frugalseg.support.text import count
 
 __all__ = ["Gallery", "evaluation_page"]
 
@@ -46,7 +47,8 @@ def evaluation_page(
         facts: shown at the end, such as model, data and settings: {what: value}.
         reconstructed: gives what the model's network draws in place of an image, for networks that do.
     """
-    page = Page(title, lead=f"{len(evaluation.images)} annotated images, {len(evaluation.classes)} classes.")
+    annotated = sum(not np.isnan(score.miou) for score in evaluation.images)
+    page = Page(title, lead=f"{count(annotated, 'annotated image')}, {len(evaluation.classes)} classes.")
     _metrics(page, evaluation)
     _classes(page, evaluation)
     _pictures(page, evaluation, gallery, reconstructed)

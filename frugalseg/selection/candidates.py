@@ -6,6 +6,7 @@ from typing import Any
 
 from frugalseg.backbones import load_backbone
 from frugalseg.backbones.registry import JOIN, WITHOUT_CHECKPOINT
+from frugalseg.data.channels import Channels
 from frugalseg.features.sizes import Size
 from frugalseg.segmenter import Segmenter
 
@@ -29,14 +30,16 @@ class Candidate:
     backbone: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
 
-    def segmenter(self, settings: Mapping[str, Any], device: str) -> Segmenter:
+    def segmenter(self, settings: Mapping[str, Any], device: str, channels: Channels | None = None) -> Segmenter:
         """An unfitted model.
 
         Args:
             settings: of every candidate; the candidate's own win.
             device: where it runs.
+            channels: that the images have; None for RGB.
         """
         backbone = load_backbone(self.family, self.checkpoint, **self.backbone)
+        backbone = backbone if channels is None else backbone.seeing(len(channels.channels))
         return Segmenter(backbone, device=device, **{**settings, **self.settings})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.datasets import targets_of
+from frugalseg.data.datasets import channels_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
@@ -108,7 +108,7 @@ def choose(
     labelled = [number for number, target in enumerate(targets) if (target != NOT_ANNOTATED).any()]
     folds = min(FOLDS, max(FEWEST, len(labelled)))
     folds_of(targets, folds, seed)  # refuses too few images before a network is loaded
-    segmenters = [each.segmenter(settings, device) for each in candidates]
+    segmenters = [each.segmenter(settings, device, channels_of(dataset)) for each in candidates]
     annotated = [targets[number] for number in labelled]
     chosen = sample(annotated, most_images(annotated, segmenters, choice, folds), seed)
     compared = Subset(dataset, [labelled[place] for place in chosen])

@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
+from frugalseg.data.folder import as_dataset
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.metrics.resampling import resampled
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.trial import Trial
+from frugalseg.support.errors import InputError
+from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.ranges import COUNT, MEMBERS, require_number
+from frugalseg.support.text import quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +93,12 @@ def certainty(found: CrossValidation, other: CrossValidation) -> float:
 
 def cross_validate(
     segmenter: Segmenter,
-    dataset: Sequence[Example],
+    dataset: Sequence[Example] | str | Path,
     folds: int = 5,
     *,
     classes: ClassTable | None = None,
     members: int | None = None,
-    work: Path | None = None,
+    work: str | Path | None = None,
     extraction: Extraction | None = None,
     progress: Progress = silent,
 ) -> CrossValidation:
@@ -103,24 +108,40 @@ def cross_validate(
 
     Args:
         segmenter: its backbone and settings; its classifier is neither used nor changed.
-        dataset: annotated images.
+        dataset: annotated images, or the path of a data folder.
         folds: how many parts; each is predicted by a classifier that is trained on the others.
-        classes: their table; without it the dataset's own.
+        classes: the table to be in; without it the dataset's own. Classes of a dataset that has a table, too, go by
+            their names.
         members: of each classifier; None for that of the settings.
         work: folder for the maps, which an interrupted call goes on with; None keeps them in memory.
         extraction: the maps of every window, see `every_window`, for who needs them afterwards; instead of `work`.
         progress: told of each step.
 
     Raises:
-        InputError: too few annotated images for so many folds.
+        InputError: too few annotated images for so many folds, a class that `classes` lacks, or another argument that
+            is none of its kind.
     """
+    require_segmenter(segmenter, classes)
+    require_number("folds is", folds, COUNT)
+    if members is not None:
+        require_number("members is", members, MEMBERS)
+    dataset = as_dataset(dataset, classes, channels_of(dataset))
     table = classes or classes_of(dataset)
     targets = list(targets_of(dataset))
     splits = splits_of(targets, folds, segmenter.settings.seed)
-    maps = extraction or every_window(segmenter, dataset, work, made_from=None)
+    place = None if work is None else as_path(work, "work folder")
+    maps = extraction or every_window(segmenter, dataset, place, made_from=None)
     maps.compute(segmenter.features, progress)
     trial = Trial(segmenter, targets, maps, members or segmenter.settings.members, len(table))
     return tested(trial, splits, table, progress)
+
+
+def require_segmenter(segmenter: object, classes: object) -> None:
+    """`InputError` for what is no model, or for classes that are no table."""
+    if not isinstance(segmenter, Segmenter):
+        raise InputError(f"{quoted(segmenter)} is no Segmenter; give Segmenter(backbone)")
+    if not isinstance(classes, ClassTable | None):
+        raise InputError(f"classes {quoted(classes)}: give a ClassTable")
 
 
 def tested(trial: Trial, splits: Sequence[Split], classes: ClassTable, progress: Progress = silent) -> CrossValidation:

@@ -1,6 +1,6 @@
 """Annotated images in folds, so that the classes of each fold also occur in the others."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,12 +26,20 @@ class Split:
 
 
 def splits_of(targets: Sequence[NDArray[np.uint8]], folds: int, seed: int) -> list[Split]:
-    """Each fold is tested once, by a classifier of all others; the arguments and errors are those of `folds_of`."""
+    """Each fold is tested once, by a classifier of all others; the arguments and errors are those of `folds_of`.
+
+    Images without a label are not tested.
+    """
     every = range(len(targets))
     return [
-        Split(tuple(image for image in every if image not in held_out), held_out)
+        Split(tuple(image for image in every if image not in held_out), tuple(labelled(targets, held_out)))
         for held_out in folds_of(targets, folds, seed)
     ]
+
+
+def labelled(targets: Sequence[NDArray[np.uint8]], images: Iterable[int]) -> list[int]:
+    """Those of some images, by number, that have labels."""
+    return [image for image in images if (targets[image] != NOT_ANNOTATED).any()]
 
 
 def folds_of(targets: Sequence[NDArray[np.uint8]], folds: int, seed: int) -> list[tuple[int, ...]]:

@@ -14,13 +14,14 @@ import numpy as np
 
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.datasets import classes_of, targets_of
+from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
+from frugalseg.data.folder import as_dataset
 from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.choice import FOLDS, MEMBERS, Score, sample
 from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_try
-from frugalseg.selection.cross_validation import CrossValidation, certainty, every_window, tested
+from frugalseg.selection.cross_validation import CrossValidation, certainty, every_window, require_segmenter, tested
 from frugalseg.selection.folds import FEWEST, splits_of
 from frugalseg.selection.places import (
     InPasses,
@@ -35,11 +36,9 @@ from frugalseg.selection.places import (
 from frugalseg.selection.tap_choice import Step, TapChoice
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
-from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import kept, plain, share
-from frugalseg.support.text import quoted
 
 GAIN = 0.003
 """Of mIoU, which an addition has to bring: less is within the noise of a score."""
@@ -204,7 +203,7 @@ class TapChooser:
 
 def choose_places(
     segmenter: Segmenter,
-    dataset: Sequence[Example],
+    dataset: Sequence[Example] | str | Path,
     *,
     classes: ClassTable | None = None,
     given: Mapping[str, Any] | None = None,
@@ -215,8 +214,8 @@ def choose_places(
 
     Args:
         segmenter: not fitted; its settings are those of the comparison.
-        dataset: annotated images.
-        classes: their table; without it the dataset's own.
+        dataset: annotated images, or the path of a data folder.
+        classes: see `cross_validate`.
         given: candidates of some options instead of all that the network has, and that the backbone reads now.
         work: folder of maps and scores, with which an interrupted choice goes on; a choice on other images or with
             other settings has other files there. None keeps them in memory.
@@ -225,11 +224,9 @@ def choose_places(
     Raises:
         InputError: too few annotated images, nothing to choose among, or `given` are not what the backbone reads.
     """
-    if not isinstance(segmenter, Segmenter):
-        raise InputError(f"{quoted(segmenter)} is no Segmenter; give Segmenter(backbone)")
-    if not isinstance(classes, ClassTable | None):
-        raise InputError(f"classes {quoted(classes)}: give a ClassTable")
+    require_segmenter(segmenter, classes)
     require_read(segmenter.backbone, given or {})
+    dataset = as_dataset(dataset, classes, channels_of(dataset))
     place = None
     if work is not None:
         place = as_path(work, "work folder") / choice_digest(segmenter, dataset, given or {})

@@ -32,6 +32,9 @@ def test_only_windows_with_labels_of_their_own_are_seen():
     found = labelled_windows([first, second, third], tiles, small_region=2)
     assert [(each.image, each.window.top, each.window.left) for each in found] == [(0, 0, 4), (2, 4, 0)]
     assert (found[0].target == 1).all() and (found[1].target == 0).all()
+    # Images without labels are not predicted either.
+    every = labelled_windows([first, second, third], tiles, small_region=2, every=True)
+    assert [each.image for each in every] == [0] * 4 + [2] * 4
 
 
 def test_what_stored_maps_are_known_by_does_not_name_the_margin():

@@ -162,6 +162,19 @@ def on_folders(folders: Path, **tests: str) -> Recipe:
     return parse_recipe({"title": "t", "data": data, "rows": [COLOUR], "runs": 2, "pictures": 1})
 
 
+def test_a_mistake_in_the_last_recipe_of_a_table_is_found_before_the_first_runs(
+    folders: Path, tmp_path: Path, tiny_ddpm: Path
+) -> None:
+    good, elsewhere = recipe(tiny_ddpm, runs=1), recipe(tmp_path / "nowhere", title="the last")
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"^the last: row 'features': there is no .*nowhere; give another place"):
+        run_table({"a": good, "b": elsewhere}, out)
+    inside = folders / "train" / "out"
+    with pytest.raises(InputError, match=r"out/b: lies inside .*train, which this command reads"):
+        run_table({"a": good, "b": on_folders(folders)}, inside)
+    assert not out.exists() and not inside.exists()
+
+
 def test_further_test_sets_are_counted_apart(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run_comparison(on_folders(folders, again="same", validation="other"), out)

@@ -19,6 +19,7 @@ from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import option
 from frugalseg.support.progress import bars
+from frugalseg.training.run_folder import RunFolder
 
 SETTINGS = {"image_size": [8, 8], "steps": 2, "batch_size": 2, "base_channels": 8, "multipliers": [1, 2], "layers": 1}
 
@@ -126,6 +127,14 @@ def test_wrong_data_are_found_before_any_training(data: Path, tmp_path: Path) ->
     assert not (tmp_path / "out" / "networks").exists()
 
 
+def test_a_row_without_a_network_that_is_wrong_is_found_before_any_training(data: Path, tmp_path: Path) -> None:
+    wrong = {"kind": "unet", "name": "U-Net", "encoder": "resnet19"}
+    given = recipe(data).model_dump()
+    with pytest.raises(InputError, match="row 'U-Net': no encoder 'resnet19'"):
+        run_comparison(parse_recipe({**given, "rows": [*given["rows"], wrong]}), tmp_path / "out")
+    assert not (tmp_path / "out" / "networks").exists()
+
+
 @dataclass(frozen=True)
 class FollowerSettings(DDPMPretrainSettings):
     """A DDPM that needs another network first."""
@@ -172,6 +181,10 @@ def test_a_network_that_another_one_needs_is_trained_first(tmp_path: Path) -> No
     facts = training_facts(ready)
     assert [(each.place, each.needed) for each in facts] == [("base", ()), ("last", (places[0],))]
     assert len(list((tmp_path / "data").glob("*/*.png"))) == 3
+    # A file that somebody has changed: the network needs itself.
+    settings = RunFolder(Path(places[1])).settings
+    settings.write_text(settings.read_text().replace(places[0], places[1]))
+    assert [each.place for each in training_facts(ready)] == ["last"]
 
 
 @pytest.mark.usefixtures("follower")

@@ -11,11 +11,12 @@ import yaml
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
 from frugalseg.experiments.cost import Images, cost_of, costs_of
 from frugalseg.experiments.downloads import names_in
+from frugalseg.experiments.dry_run import dry_run
 from frugalseg.experiments.folder_of_recipes import load_recipes
 from frugalseg.experiments.given_checkpoints import replace_checkpoint
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.published import PublishedFigure, compared, said
-from frugalseg.experiments.recipe import Recipe, load_recipe, parse_recipe
+from frugalseg.experiments.recipe import Recipe, load_recipe, parse_recipe, replaced
 from frugalseg.experiments.rows import FeatureRow, StudentRow
 from frugalseg.support.errors import InputError
 from tests.cli.helpers import mistake, run
@@ -147,6 +148,13 @@ def test_a_published_figure_of_the_wrong_form(value: Any, said: str) -> None:
     assert str(caught.value).startswith("row 'colour': published: ") and said in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["53.7 ± 3.3", "50.0 ± 0.00001", "0.000000001 ± 100.0"])
+def test_a_figure_is_written_as_it_is_read(text: str) -> None:
+    given = parse_recipe({**GOOD, "rows": [{**GOOD["rows"][0], "published": text}]})
+    assert replaced(given, runs=1).rows == given.rows
+    assert given.model_dump(mode="json")["rows"][0]["published"] == {"current": text, "first-release": text}
+
+
 def test_the_difference_is_in_standard_deviations() -> None:
     figure = PublishedFigure(53.7, 3.3)
     assert said(figure, 50.4) == ("53.7 ± 3.3", "-3.3 (-1.0 SD)") and said(None, 50.4) == ("–", "–")
@@ -206,6 +214,13 @@ def test_a_dry_run_of_one_recipe(empty: Path, capsys: pytest.CaptureFixture[str]
     assert f"frugalseg download {names} " in words
     assert "GAN Encoder: there is no nowhere; give another place with --checkpoint gan_encoder=FOLDER" in words
     assert "DatasetDDPM 2 – – 225 000" in words and "DDPM 2 400 20 –" in words
+
+
+def test_recipes_of_one_title_are_counted_apart() -> None:
+    plans = {str(runs): Plan.of(parse_recipe({**GOOD, "runs": runs})) for runs in (1, 4)}
+    # Of each run: 3 + 2 images, 10 pixel classifiers, and 2 steps of a U-Net.
+    words = " ".join(dry_run(plans, PAPER).split())
+    assert "a test 2 5 10 2 a test 8 20 40 8 together 10 25 50 10 " in words
 
 
 def test_a_dry_run_loads_no_torch(empty: Path) -> None:

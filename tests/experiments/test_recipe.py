@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from frugalseg.experiments.data import PHOTOGRAPHS_SEED, ToyData
 from frugalseg.experiments.demo import demo_recipe
 from frugalseg.experiments.given_checkpoints import replace_checkpoint
 from frugalseg.experiments.recipe import load_recipe, parse_recipe, replaced
@@ -39,6 +40,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         place[last] = value
     result: dict[str, Any] = content
     return result
+
+
+def annotated(**changes: Any) -> dict[str, Any]:
+    """A student that learns from the annotated images, with changes."""
+    return {"kind": "student", "name": "s", "source": "annotated", **changes}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -77,6 +83,8 @@ def test_the_toy_recipe_is_the_demo() -> None:
         ("networks", {"mine": {"family": "ddpm"}, "Mine": {"family": "ddpm"}}, "are one folder on some systems"),
         ("data", {"kind": "folder", "path": "x", "tests": {"test": "y"}}, "'test' is the name of the main test set"),
         ("data", {"kind": "folder", "path": "x", "tests": {"": "y"}}, "data.tests..[key]: "),
+        ("data", {"kind": "folder", "path": "x", "percentiles": [2, 98]}, "data: percentiles: only with channels"),
+        ("data", {"kind": "toy", "test_seed": 1}, "data: train_seed and test_seed are both 1"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(path: str, value: Any, said: str) -> None:
@@ -129,6 +137,7 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.0.segmenter", {"members": "ten"}, "segmenter.members: input should be a valid integer"),
         ("rows.0.segmenter", {"members": True}, "segmenter.members: true is not a value for it"),
         ("rows.0.segmenter", {"members": 0}, "members is 0; give a whole number from 1 to 1000"),
+        ("rows.0.segmenter", {"seed": 3}, "segmenter.seed: each run has a seed of its own, 0, 1 and so on; leave"),
         ("rows.0.segmenter", {"protocol": "none"}, "no training protocol 'none'; known: default, paper"),
         ("rows.0.segmenter", {"protocol": 3}, "segmenter.protocol: 3 is neither a name nor keys with values"),
         ("rows.0.segmenter", {"protocol": {"base": "none"}}, "no training protocol 'none'"),
@@ -148,6 +157,11 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.1", {"kind": "student", "name": "s", "student": {"size": [8]}}, "the value 'student.size.1' is missing"),
         ("rows.1", {"kind": "student", "name": "s", "source": "images", "teacher": "x"}, "teacher 'x' is no row"),
         ("rows.1", {"kind": "student", "name": "s"}, "a colour backbone cannot generate images; give a teacher"),
+        ("rows.1", annotated(student={"seed": 0}), "student.seed: each run has a seed of its own"),
+        ("rows.1", annotated(generation={"stepz": 3}), "generation: is for source synthetic, not annotated; leave the"),
+        ("rows.1", annotated(teacher="nobody"), "teacher: is for source synthetic and images, not annotated"),
+        ("rows.1", annotated(images="photos"), "images: is for source images, not annotated; leave the key out"),
+        ("rows.1", annotated(source="synthetic", longest_side=9), "longest_side: is for source images, not synthetic"),
     ],
 )
 def test_options_are_checked_when_the_recipe_is_read(path: str, value: Any, said: str) -> None:
@@ -237,6 +251,16 @@ def test_what_only_a_method_knows(path: str, value: Any, said: str, tmp_path: Pa
         for row in recipe.rows:
             build(row, 0, context)
     assert str(caught.value).startswith("row '")
+
+
+def test_built_in_photographs_are_in_no_other_set(tmp_path: Path) -> None:
+    for data in (ToyData(kind="toy", test_seed=PHOTOGRAPHS_SEED), ToyData(kind="toy", train_seed=PHOTOGRAPHS_SEED)):
+        with pytest.raises(InputError, match="the set of the seed 3; give another train_seed and test_seed"):
+            data.photographs(None, 1, tmp_path)
+    for ask in (ToyData(kind="toy").photographs, lambda name, *rest: ToyData(kind="toy").unlabeled([name], *rest)):
+        with pytest.raises(InputError, match="images: built-in data have no such folders; leave the key out"):
+            ask("unlabeled", 1, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_recipe_is_described_without_torch() -> None:

@@ -1,6 +1,7 @@
 """Students in a recipe: fed by a teacher of the same seed, whose labels rows share and keep."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from frugalseg.experiments.comparison import run_comparison
 from frugalseg.experiments.cost import costs_of
 from frugalseg.experiments.plan import Plan
 from frugalseg.experiments.recipe import Recipe, parse_recipe
+from frugalseg.experiments.rows import Context, FeatureRow
+from frugalseg.experiments.rows.student import labels_folder
+from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.synthetic import SyntheticSet
 from tests.report.reading import check_offline
@@ -131,6 +135,26 @@ def test_keys_that_do_not_fit(changes: dict[str, Any], said: str, tiny_ddpm: Pat
         recipe(tiny_ddpm, {**DRAWN, **changes})
 
 
+def test_labels_are_named_after_the_network_wherever_it_lies(tiny_ddpm: Path, tmp_path: Path) -> None:
+    def teacher(place: Path) -> tuple[FeatureRow, Context]:
+        given = recipe(place)
+        row = given.rows[0]
+        assert isinstance(row, FeatureRow)
+        return row, Context(given.rows, given.data, tmp_path, "digest")
+
+    shutil.copytree(tiny_ddpm, tmp_path / "copied")
+    place = labels_folder(*teacher(tiny_ddpm))
+    assert labels_folder(*teacher(tmp_path / "copied")) == place
+    shutil.copytree(tiny_ddpm, tmp_path / "changed")
+    (tmp_path / "changed" / "more").write_text("x")
+    assert labels_folder(*teacher(tmp_path / "changed")) != place
+    # Earlier versions named them after the place, too.
+    row, context = teacher(tiny_ddpm)
+    earlier = tmp_path / "labels" / digests.text(json.dumps(row.key(context)))
+    earlier.mkdir(parents=True)
+    assert labels_folder(row, context) == earlier != place
+
+
 def test_a_finished_set(tmp_path: Path) -> None:
     """A published file of samples needs no teacher; a change in it is noticed, and other classes are refused."""
     write_toy_folder(tmp_path / "more", 3, 3, size=16)
@@ -152,6 +176,10 @@ def test_a_finished_set(tmp_path: Path) -> None:
     record = tmp_path / "out/runs/student/seed-0.json"
     before = json.loads(record.read_text())["key"]
     assert before["row"]["samples"] == str(place) and len(before["samples"]) == 64 and before["teacher"] is None
+    written = record.stat().st_mtime_ns
+    same = [{**content["rows"][0], "samples": f"{tmp_path}/more/../samples.npz"}]  # type: ignore[index]
+    run_comparison(parse_recipe({**content, "rows": same}), tmp_path / "out")
+    assert record.stat().st_mtime_ns == written
     folder = parse_recipe({**content, "rows": [{**content["rows"][0], "samples": str(tmp_path / "more")}]})
     with pytest.raises(InputError, match=r"more/out: lies inside .*more, which this command reads"):
         run_comparison(folder, tmp_path / "more" / "out")

@@ -34,12 +34,13 @@ def test_learns_the_images_it_was_given() -> None:
     assert baseline.evaluate(images).confusion.pixel_accuracy() > 0.85
 
 
-def test_a_seed_is_a_result_and_global_randomness_is_left_alone() -> None:
+@pytest.mark.parametrize("encoder", ["resnet18", "efficientnet-b0"])  # one has dropout
+def test_a_seed_is_a_result_and_global_randomness_is_left_alone(encoder: str) -> None:
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
-    images = toy(3)
+    images, row = toy(3), TINY.model_copy(update={"encoder": encoder})
     first, again, other = (
-        UNetBaseline(TINY, seed=seed).fit(images).predict_position(images[0].image).probabilities for seed in (0, 0, 1)
+        UNetBaseline(row, seed=seed).fit(images).predict_position(images[0].image).probabilities for seed in (0, 0, 1)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,9 +160,13 @@ def test_few_images_are_shown_once(count: int) -> None:
 
 def test_evaluation_page_says_both_conventions(tmp_path: Path) -> None:
     evaluation, gallery = evaluated(12)
+    bare = replace(toy_example(4, 12), target=np.full((48, 48), 255, np.uint8))
+    mask = torch.zeros(48, 48, dtype=torch.uint8)
+    evaluation.add(bare, PixelPrediction(mask, torch.zeros(1), torch.zeros(48, 48), 0.0))
     path = evaluation_page(evaluation, gallery, facts={"model": "m<b>"}).save(tmp_path / "report.html")
     reader = check_offline(path.read_text(encoding="utf-8"))
     words = " ".join(reader.words)
     assert per_cent(evaluation.confusion.miou()) in words and per_cent(evaluation.confusion.miou_paper()) in words
     assert all(name in words for name in TOY_CLASSES.names) and "m<b>" in words
+    assert "12 annotated images, 10 classes." in words
     assert len(reader.pictures()) == 4 + 1 + 5 * 6

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from frugalseg import Segmenter, load_backbone
+from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate
 from frugalseg.selection.folds import folds_of
+from frugalseg.support.errors import InputError
 
 
 class Folder(list):
@@ -65,6 +66,29 @@ def test_the_network_sees_each_image_once(tmp_path):
     found = cross_validate(segmenter, others, 5, work=tmp_path / "maps")
     assert sum(seen) == 2 * len(IMAGES)
     assert found.miou == cross_validate(segmenter, others, 5).miou
+
+
+def test_classes_go_by_their_names_and_wrong_arguments_are_told_in_one_line(tmp_path):
+    segmenter = Segmenter(load_backbone("colour", native_size=(24, 24)), members=1, protocol=QUICK)
+    write_toy_folder(tmp_path / "data", 4, 3, size=24)
+    folder = SegmentationFolder(tmp_path / "data")
+    turned = ClassTable(TOY_CLASSES.ids[::-1], TOY_CLASSES.names[::-1], TOY_CLASSES.colors)
+    own, other = cross_validate(segmenter, tmp_path / "data", 2), cross_validate(segmenter, folder, 2, classes=turned)
+    pixels, others = (found.confusion.counts.sum(1) for found in (own, other))
+    assert pixels[:-1].tolist() == others[:-1][::-1].tolist() and len(set(pixels.tolist())) > 4
+    wrong = [
+        ({"folds": "2"}, "folds is '2'; give a whole number"),
+        ({"folds": 2.0}, r"folds is 2\.0; give a whole number"),
+        ({"members": 0}, "members is 0; give a whole number from 1 to 1000"),
+        ({"classes": ClassTable.from_ids([0, 1])}, "unknown class ids 2, 3, 4"),
+        ({"classes": "x"}, "classes 'x': give a ClassTable"),
+        ({"dataset": 3}, "expected examples, found int"),
+        ({"segmenter": None}, r"None is no Segmenter; give Segmenter\(backbone\)"),
+        ({"work": 3}, "3 of the type int is no work folder"),
+    ]
+    for arguments, said in wrong:
+        with pytest.raises(InputError, match=said):
+            cross_validate(**{"segmenter": segmenter, "dataset": folder, "folds": 2, **arguments})
 
 
 def test_the_interval_holds_the_estimate_and_is_a_point_where_images_are_alike():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frugalseg.selection.folds import folds_of
+from frugalseg.selection.folds import folds_of, splits_of
 from frugalseg.support.errors import InputError
 
 
@@ -44,3 +44,9 @@ def test_images_without_labels_do_not_count():
     with pytest.raises(InputError, match="annotate at least 2"):
         folds_of(targets([0], []), 2, 0)
     assert len(folds_of(targets([0], [1], [], []), 2, 0)) == 2
+
+
+def test_images_without_a_label_are_not_tested():
+    splits = splits_of(targets([0], [], [1], [], [0, 1]), 2, 0)
+    assert sorted(image for split in splits for image in split.test) == [0, 2, 4]
+    assert all(set(split.train) & {0, 2, 4} == {0, 2, 4} - set(split.test) for split in splits)

@@ -14,7 +14,7 @@ from frugalseg.classifier.settings import Settings
 from frugalseg.data.catalogue.names import local_checkpoint
 from frugalseg.experiments.obstacles import Obstacle, checkpoint_obstacle, unnamed_obstacle
 from frugalseg.experiments.rows.base import Context, Method, Row
-from frugalseg.experiments.validation import checked
+from frugalseg.experiments.validation import checked, refuse_seed
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.hub import BUILTIN
@@ -116,6 +116,7 @@ class FeatureRow(Row):
 
     def settings(self, seed: int) -> dict[str, Any]:
         """The settings of the segmenter that the row gives, checked, and the seed."""
+        refuse_seed(self.segmenter, "segmenter")
         given = {"seed": seed, "smoothing": 0.0, **self.segmenter}
         if "protocol" in given:
             given["protocol"] = protocol_of(given["protocol"])

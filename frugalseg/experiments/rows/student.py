@@ -15,10 +15,18 @@ from frugalseg.data.images import list_images
 from frugalseg.experiments.obstacles import PATH, Obstacle, item_obstacle
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.rows.features import FeatureRow
-from frugalseg.experiments.validation import Positive, Share, checked
+from frugalseg.experiments.validation import Positive, Share, checked, refuse_seed
 from frugalseg.students.settings import StudentSettings, student_settings
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
+
+ONLY_FOR = {
+    "teacher": ("synthetic", "images"),
+    "generation": ("synthetic",),
+    "images": ("images",),
+    "longest_side": ("images",),
+}
+"""Fields that belong to some sources only."""
 
 
 class StudentRow(Row):
@@ -58,6 +66,9 @@ class StudentRow(Row):
     def check(self, rows: Sequence[Row]) -> None:
         """See `Row`."""
         self.settings(0)
+        for name, sources in ONLY_FOR.items():
+            if self.source not in sources and getattr(self, name):
+                raise InputError(f"{name}: is for source {' and '.join(sources)}, not {self.source}; leave the key out")
         if (self.source == "set") != (self.samples is not None):
             raise InputError("source set and samples belong together, as in samples: synthetic_ddpm/cat_15")
         teacher = self.teacher_in(rows)
@@ -83,8 +94,7 @@ class StudentRow(Row):
         teacher = self.teacher_in(context.rows)
         model: Any = None if teacher is None else teacher.method(seed, context)
         # Rows that differ in the student alone share the folder, and so the fitted teacher and its labels.
-        text = json.dumps(None if teacher is None else teacher.key(context))
-        labels = context.folder / "labels" / digests.text(text) / f"seed-{seed}"
+        labels = labels_folder(teacher, context) / f"seed-{seed}"
         samples = None if self.samples is None else finished_set(self.samples)
         inputs = StudentInputs(model, self.photographs(context), labels, context.folder, samples)
         return StudentMethod(self, inputs, seed=seed, device=context.device)
@@ -101,6 +111,7 @@ class StudentRow(Row):
 
     def settings(self, seed: int) -> StudentSettings:
         """The settings of the student, checked."""
+        refuse_seed(self.student, "student")
         base = asdict(student_settings(self.protocol))
         return checked(StudentSettings, {**base, "seed": seed, **self.student}, "student")
 
@@ -133,6 +144,16 @@ class StudentRow(Row):
             able = ", ".join(other.name for other in generating())
             raise InputError(f"a {family} backbone cannot generate images; give a teacher of the family {able}")
         return checked(found.generation_class(), self.generation, "generation")
+
+
+def labels_folder(teacher: FeatureRow | None, context: Context) -> Path:
+    """The folder of a teacher and its labels, named after all that they depend on; not after where a network lies."""
+    key = None if teacher is None else teacher.key(context)
+    place = context.folder / "labels" / digests.text(json.dumps(key))
+    if teacher is None or key is None or teacher.checkpoint is None or place.is_dir():  # as by earlier versions
+        return place
+    placeless = {**key["row"], "checkpoint": sorted(teacher.checkpoints())}
+    return place.with_name(digests.text(json.dumps({**key, "row": placeless})))
 
 
 def samples_obstacle(name: str) -> Obstacle | None:

@@ -60,7 +60,9 @@ class UNetBaseline:
         images = torch.stack([self.resized(example.image) for example in examples])
         targets = torch.stack([resized_target(example.target, self.size) for example in examples]).to(self.device)
         self.network = self.new_network()
-        self.train(images, targets, progress)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.seed)  # of dropout, which some encoders have
+            self.train(images, targets, progress)
         return self
 
     def new_network(self) -> nn.Module:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frugalseg.data.channels import viewed
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import ClassTable
 from frugalseg.features.clusters import clusters, components, renumbered
 from frugalseg.features.taps import Tap
 from frugalseg.jobs.explore.ground import Ground
 from frugalseg.report.pictures import Pixels, fit_within
 from frugalseg.segmenter import Segmenter
+from frugalseg.selection.folds import labelled
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import atomic_path
@@ -38,8 +39,7 @@ class ClusterPictures:
 
     def __init__(self, ground: Ground, taps: Sequence[Tap]) -> None:
         self.ground, self.taps = ground, tuple(taps)
-        labelled = [n for n in range(ground.annotated) if (ground.targets[n] != NOT_ANNOTATED).any()]
-        self.images = labelled[: ground.settings.pictures]
+        self.images = labelled(ground.targets, range(ground.annotated))[: ground.settings.pictures]
         self.numbers = tuple(dict.fromkeys(ground.settings.clusters))
         self.kinds = (*(f"k{number}" for number in self.numbers), COMPONENTS)
 

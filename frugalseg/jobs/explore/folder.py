@@ -28,7 +28,7 @@ from frugalseg.jobs.fit import checked, steady
 from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import new_segmenter
 from frugalseg.segmenter import Segmenter, Settings
-from frugalseg.selection.folds import Split, splits_of
+from frugalseg.selection.folds import Split, labelled, splits_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_new, spare_inputs
@@ -62,10 +62,7 @@ class Exploration:
     def summary(self) -> list[str]:
         """The findings, a line each."""
         ranked, found, said = sorted(self.taps, key=lambda score: -score.miou)[:BEST], self.found, []
-        said += [
-            f"{s.tap.name}: mIoU {100 * s.miou:.1f} (95 % interval {100 * s.low:.1f} to {100 * s.high:.1f})"
-            for s in ranked
-        ]
+        said += [f"{score.tap.name}: mIoU {100 * score.miou:.1f}{interval_text(score)}" for score in ranked]
         for what, points in (("annotated images", found.images), ("members", found.members)):
             said += [] if points is None else [f"mIoU by the number of {what}: {curve_text(points)}"]
         if found.uncertainty is not None:
@@ -83,6 +80,11 @@ class Exploration:
         if found.source is not None:
             said.append(f"mIoU by training source: {', '.join(map(str, found.source))}")
         return said
+
+
+def interval_text(score: TapScore) -> str:
+    """The interval of a score in brackets, where there is one."""
+    return "" if np.isnan(score.low) else f" (95 % interval {100 * score.low:.1f} to {100 * score.high:.1f})"
 
 
 def explore_folder(
@@ -137,6 +139,8 @@ def explore_folder(
         announced = announcement(studies.ground, sweep, studies)
         log.info("%s", announced)
         line(progress, announced)
+        if request.unused:
+            line(progress, f"without effect here: {listed(request.unused)}")
         taps, found = sweep.run(), studies.run()
         write_tables(out, taps, found, ground.classes)
         page = ExplorationPage(ground, f"{fit.family} on {name}").save(sweep, studies, taps, found)
@@ -171,7 +175,7 @@ def ground_of(
     if test is None:
         splits = splits_of(targets, request.explore.folds, request.explore.seed)
     else:
-        splits = [Split(tuple(range(len(train))), tuple(range(len(train), len(targets))))]
+        splits = [Split(tuple(range(len(train))), tuple(labelled(targets, range(len(train), len(targets)))))]
     return Ground(
         backbone=segmenter.backbone,
         given=request.given,

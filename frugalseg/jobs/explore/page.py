@@ -17,6 +17,7 @@ from frugalseg.report.curve_plots import band, heat_grid, intervals, ordered_lin
 from frugalseg.report.page import Figure, Page, mean_std, per_cent
 from frugalseg.report.pictures import mask_picture
 from frugalseg.report.plots import LIGHT, Plot
+from frugalseg.selection.folds import labelled
 from frugalseg.selection.places import is_grid, places_of
 from frugalseg.support.files import atomic_path
 from frugalseg.support.text import count
@@ -76,7 +77,8 @@ class ExplorationPage:
             self._grid(taps, places)
         else:
             self._line(taps, places)
-        rows = [(s.tap.name, per_cent(s.miou), f"{per_cent(s.low)} to {per_cent(s.high)}") for s in ranked[:BEST]]
+        ends = [per_cent(s.low) if np.isnan(s.low) else f"{per_cent(s.low)} to {per_cent(s.high)}" for s in ranked]
+        rows = [(s.tap.name, per_cent(s.miou), end) for s, end in zip(ranked[:BEST], ends, strict=False)]
         header = ("tap", "mIoU, %", "interval, %", "channels", "stride")
         cells = [(*row, str(s.tap.channels), str(s.tap.stride)) for row, s in zip(rows, ranked, strict=False)]
         self.page.table(header, cells, caption=f"The best {len(cells)} of {len(taps)} taps; {INTERVAL}.")
@@ -181,10 +183,11 @@ class ExplorationPage:
 
 def lead_of(ground: Ground) -> str:
     """What was learned from and tested on."""
+    annotated = count(len(labelled(ground.targets, range(ground.annotated))), "annotated image")
     if ground.annotated < len(ground.targets):
-        return f"{count(ground.annotated, 'annotated image')} to learn from, {ground.tested} to test on."
+        return f"{annotated} to learn from, {ground.tested} to test on."
     return (
-        f"{count(ground.annotated, 'annotated image')}, cross-validated in {len(ground.splits)} parts: each image is "
+        f"{annotated}, cross-validated in {len(ground.splits)} parts: each image is "
         "predicted by a classifier that has not seen it."
     )
 

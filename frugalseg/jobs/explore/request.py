@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,15 @@ EXTRA = ("corruptions", "source")
 
 ONLY_FOR = {"sizes": "images", "taps": "clusters", "corruptions": "corruptions"}
 """Options that belong to one of these."""
+
+SERVES = {
+    "members": tuple(name for name in SUBJECTS if name != "clusters"),
+    "runs": ("images", "members", "source"),
+    "clusters": ("clusters",),
+    "pictures": ("clusters",),
+    "severities": ("corruptions",),
+}
+"""What options serve that are given beside other subjects, too, and are not used then."""
 
 FEW, USUAL = 3, 10
 """Members of the classifier of a single tap, of which there are many, and of the others, as `fit` has them."""
@@ -66,8 +75,8 @@ class ExploreSettings:
     )
     members: int | None = option(
         None,
-        "The number of members of each classifier; for members, the largest number. By default 3 for taps and 10 for "
-        "the others.",
+        "The number of members of each classifier; with --what members, the largest number. By default 3 for taps and "
+        "10 for the others.",
         within=MEMBERS,
     )
     runs: int = option(3, "For images, members and source: the number of runs with different seeds.", within=RUNS)
@@ -84,7 +93,7 @@ class ExploreSettings:
     corruptions: tuple[str, ...] | None = option(
         None, f"For corruptions: which of them. By default all: {', '.join(CORRUPTIONS)}."
     )
-    severities: tuple[int, ...] = option(SEVERITIES, "For corruptions: how severe they are.", within=SEVERITY)
+    severities: tuple[int, ...] = option(SEVERITIES, "For corruptions: the severities, from 1 to 5.", within=SEVERITY)
     seed: int = ranged(0, SEED)
 
     def __post_init__(self) -> None:
@@ -154,6 +163,14 @@ class ExploreRequest:
     def __str__(self) -> str:
         """What a log says of it."""
         return f"{self.fit}; {assigned({**asdict(self.explore), 'test': self.test, **self.sources})}"
+
+    @property
+    def unused(self) -> list[str]:
+        """What was given and has no effect, in words."""
+        given = {each.name for each in fields(self.explore) if getattr(self.explore, each.name) != each.default}
+        idle = {name: subjects for name, subjects in SERVES.items() if not {*subjects} & {*self.explore.what}}
+        found = [f"--{name} (for --what {','.join(idle[name])})" for name in idle if name in given]
+        return [*found, *(["--folds (for no --test)"] if self.test is not None and "folds" in given else [])]
 
     @property
     def given(self) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """The mIoU of every tap alone, and pictures of some: the maps of one pass of the network at a time are on the disk."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +33,7 @@ class TapScore:
     Attributes:
         tap: which.
         miou: in [0, 1].
-        low, high: its 95 % interval.
+        low, high: its 95 % interval; NaN where a single image was tested, of which nothing can be said.
         class_iou: of each class; None where it does not occur.
     """
 
@@ -113,7 +114,7 @@ class TapSweep:
 
         def compared() -> dict[str, Any]:
             found = tested(trial.reading([tap]), ground.splits, ground.classes)
-            low, high = found.interval()
+            low, high = found.interval() if len(found.images) > 1 else (None, None)
             shares = found.confusion.class_iou("usual")
             classes = [None if np.isnan(each) else each for each in shares]
             return {"miou": found.miou, "low": low, "high": high, "class_iou": classes}
@@ -129,7 +130,8 @@ class TapSweep:
         classes = tuple(None if each is None else share(each) for each in values["class_iou"])
         if len(classes) != len(self.ground.classes):
             raise ValueError(f"{len(classes)} classes")
-        return TapScore(tap, share(values["miou"]), share(values["low"]), share(values["high"]), classes)
+        low, high = (math.nan if values[end] is None else share(values[end]) for end in ("low", "high"))
+        return TapScore(tap, share(values["miou"]), low, high, classes)
 
 
 def pictured_taps(taps: Sequence[Tap], names: Sequence[str] | None) -> tuple[Tap, ...]:

@@ -293,6 +293,15 @@ def test_an_edited_image_is_refused_if_it_is_annotated(network, data, tmp_path):
     assert len(found) == 1 and found[0].where == "00000003.png" and "edited, resized" in found[0].message
     write_mask(data / "masks" / "00000003.png", np.full((16, 24), 255), CLASSES)
     fit_folder(request, tmp_path / "model")
+    # It is neither tested in folds, nor evaluated, nor explored.
+    estimates = []
+    fit_folder(replace(request, folds=2), tmp_path / "folded", validated=estimates.append)
+    assert len(estimates[0].images) == 5 and "estimated from 5 annotated images" in str(estimates[0])
+    found = evaluate_folder(tmp_path / "model", data, None)
+    assert [score.name for score in found.images] == [f"{n:08d}" for n in (0, 1, 2, 4, 5)]
+    asked = ExploreSettings(("taps",), folds=2, members=1)
+    page = explore_folder(ExploreRequest(request, asked), tmp_path / "explored").page.read_text()
+    assert "5 annotated images, cross-validated in 2 parts" in page
 
 
 def test_a_seed_that_gives_another_image(network, data, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,35 @@ def test_taps_to_be_pictured_are_spread_over_all(tiny_ddpm):
         f"t{t}.block{b}" for t in (0, 200, 300, 500) for b in (0, 1)
     ]
     assert [tap.name for tap in pictured_taps(backbone.taps, ("t100.block1",))] == ["t100.block1"]
+
+
+def test_what_has_no_effect_is_said(toy_train, toy_test, tmp_path, capsys):
+    common = ("explore", toy_train, "--backbone", "colour", "--native-size", "16x16", "--members", 1, "--device", "cpu")
+    idle = ("--clusters", 3, "--pictures", 2, "--severities", "1,2", "--folds", 2, "--runs", 1)
+    code, _, err = run(*common, "--what", "taps", "--test", toy_test, *idle, "-o", tmp_path / "out", capsys=capsys)
+    assert code == 0, err
+    assert (
+        "without effect here: --runs (for --what images,members,source), --clusters (for --what clusters), --pictures "
+        "(for --what clusters), --severities (for --what corruptions) and --folds (for no --test)\n"
+    ) in err
+    asked = ("--what", "taps,clusters", "--folds", 2, "--clusters", 3)
+    code, _, err = run(*common, *asked, "-o", tmp_path / "other", capsys=capsys)
+    assert code == 0 and "without effect" not in err
+
+
+def test_a_single_image_to_test_on_has_no_interval(toy_train, toy_test, tmp_path):
+    test = tmp_path / "test"
+    shutil.copytree(toy_test, test)
+    for path in sorted((test / "images").iterdir())[1:]:
+        path.unlink()
+        (test / "masks" / path.name).unlink()
+    fit = FitRequest(toy_train, "colour", None, {"native_size": (16, 16)}, QUICK)
+    request = ExploreRequest(fit, ExploreSettings(("taps",), members=1), test)
+    for _ in range(2):  # what is there is read again
+        found = explore_folder(request, tmp_path / "out")
+        assert all(np.isnan([score.low, score.high]).all() and score.miou > 0 for score in found.taps)
+        assert not any("interval" in words for words in found.summary())
+    assert [(row["low"], row["high"]) for row in rows(tmp_path / "out" / "taps.csv")] == [("", "")] * 2
 
 
 MISTAKES = [
