@@ -18,8 +18,8 @@ from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.arrays import as_images
 from frugalseg.data.catalogue.names import test_images
 from frugalseg.data.channels import ChannelSpec
-from frugalseg.data.classes import ClassTable
-from frugalseg.data.example import Example
+from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.example import Example, as_positions, require_usable
 from frugalseg.data.folder import as_dataset
 from frugalseg.metrics.evaluation import Evaluation
 from frugalseg.support import digests
@@ -32,7 +32,7 @@ from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
 from frugalseg.support.runs import work_folder
-from frugalseg.support.text import brief
+from frugalseg.support.text import brief, quoted
 
 if TYPE_CHECKING:
     from frugalseg.data.arrays import ImageLike
@@ -250,10 +250,25 @@ class Model(ABC):
         Args:
             dataset: whose images are in the model's channels.
             batch_size: see `predict`.
+
+        Raises:
+            InputError: an image is no array of uint8, or its target has another size, or holds positions of no class.
         """
-        examples, others = tee(dataset[i] for i in range(len(dataset)))
+        examples, others = tee(self._usable(dataset[i]) for i in range(len(dataset)))
         images = (example.image for example in others)
         return zip(examples, self.predict_positions(images, batch_size=batch_size, probabilities=False), strict=True)
+
+    def _usable(self, example: Example) -> Example:
+        """The example, whose image can be seen, and whose target can be compared with what is said of it."""
+        require_usable(example)
+        target = as_positions(example.target, f"image {quoted(example.name)}")
+        highest = int(target.max(initial=0, where=target != NOT_ANNOTATED))
+        if highest >= len(self.classes):
+            raise InputError(
+                f"image {quoted(example.name)}: its target holds the class position {highest}, the model has "
+                f"{len(self.classes)} classes; positions begin at 0, and 255 is not annotated"
+            )
+        return example
 
 
 def model_folder(folder_or_hub_id: str | Path) -> Path:

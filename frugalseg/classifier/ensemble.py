@@ -15,6 +15,8 @@ from frugalseg.support.ranges import COUNT, MEMBERS, Range, require_number
 from frugalseg.support.text import quoted
 
 CLASSES = Range(1, 255)
+NUMBERS = torch.float32
+"""In which a classifier is made, whatever torch's default is; `to` gives it others."""
 
 # Shapes: M members, N pixels, D feature length, K classes, A and B the hidden widths.
 
@@ -41,8 +43,8 @@ class EnsembleLinear(nn.Module):
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(members, inputs, outputs))
-        self.bias = nn.Parameter(torch.empty(members, outputs))
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs, dtype=NUMBERS))
+        self.bias = nn.Parameter(torch.empty(members, outputs, dtype=NUMBERS))
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, N, in), or (N, in) that all members read -> (M, N, out)."""
@@ -61,10 +63,10 @@ class EnsembleBatchNorm(nn.Module):
 
     def __init__(self, members: int, features: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(members, features))
-        self.bias = nn.Parameter(torch.zeros(members, features))
-        self.register_buffer("running_mean", torch.zeros(members, features))
-        self.register_buffer("running_var", torch.ones(members, features))
+        self.weight = nn.Parameter(torch.ones(members, features, dtype=NUMBERS))
+        self.bias = nn.Parameter(torch.zeros(members, features, dtype=NUMBERS))
+        self.register_buffer("running_mean", torch.zeros(members, features, dtype=NUMBERS))
+        self.register_buffer("running_var", torch.ones(members, features, dtype=NUMBERS))
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, N, features) -> the same shape; in training mode the statistics of the N rows of each member."""
@@ -131,8 +133,8 @@ class PixelClassifier(nn.Module):
         self.linear2 = EnsembleLinear(members, first, second)
         self.norm2 = EnsembleBatchNorm(members, second)
         self.linear3 = EnsembleLinear(members, second, num_classes)
-        self.register_buffer("feature_mean", torch.zeros(self.dim))
-        self.register_buffer("feature_scale", torch.ones(self.dim))
+        self.register_buffer("feature_mean", torch.zeros(self.dim, dtype=NUMBERS))
+        self.register_buffer("feature_scale", torch.ones(self.dim, dtype=NUMBERS))
         self.reset(0, range(members))
 
     @property
@@ -163,7 +165,7 @@ class PixelClassifier(nn.Module):
             generator = member_generator(seed, member, 0)
             for linear in (self.linear1, self.linear2, self.linear3):
                 shape = linear.weight[place].shape
-                linear.weight[place].copy_(torch.randn(shape, generator=generator).mul_(0.02))
+                linear.weight[place].copy_(torch.randn(shape, generator=generator, dtype=NUMBERS).mul_(0.02))
                 linear.bias[place].zero_()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -232,21 +234,22 @@ class PixelClassifier(nn.Module):
             dtype: of the result; without it, the parameters' own.
         """
         dtype = dtype or self.feature_mean.dtype
-        scale1, shift1 = (value.double() for value in self.norm1.scale_and_shift())
-        scale2, shift2 = (value.double() for value in self.norm2.scale_and_shift())
-        weight2, weight3 = self.linear2.weight.double(), self.linear3.weight.double()
-        bias2 = self.linear2.bias[:, None] + shift1[:, None] @ weight2
-        bias3 = self.linear3.bias[:, None] + shift2[:, None] @ weight3
+        # On the CPU, for Apple's GPUs know no float64.
+        scale1, shift1 = (value.cpu().double() for value in self.norm1.scale_and_shift())
+        scale2, shift2 = (value.cpu().double() for value in self.norm2.scale_and_shift())
+        weight2, weight3 = self.linear2.weight.cpu().double(), self.linear3.weight.cpu().double()
+        bias2 = self.linear2.bias.cpu()[:, None] + shift1[:, None] @ weight2
+        bias3 = self.linear3.bias.cpu()[:, None] + shift2[:, None] @ weight3
         weight1 = self.linear1.weight / self.feature_scale[:, None]
         bias1 = self.linear1.bias - self.feature_mean @ weight1
         first = weight1.transpose(0, 1).flatten(1).to(dtype)
         return FoldedEnsemble(
             first=first.split(self.channels),
             first_bias=bias1.flatten().to(dtype),
-            second=(scale1[:, :, None] * weight2).to(dtype),
-            second_bias=bias2.to(dtype),
-            third=(scale2[:, :, None] * weight3).to(dtype),
-            third_bias=bias3.to(dtype),
+            second=(scale1[:, :, None] * weight2).to(dtype).to(self.device),
+            second_bias=bias2.to(dtype).to(self.device),
+            third=(scale2[:, :, None] * weight3).to(dtype).to(self.device),
+            third_bias=bias3.to(dtype).to(self.device),
         )
 
     def predictor(self, dtype: torch.dtype | None = None, max_elements: int = 2**25) -> EnsemblePredictor:

@@ -67,7 +67,7 @@ class PixelSet:
         Returns:
             (n, dim) float32, equal to `FeatureMaps.at` of the half-precision maps.
         """
-        out = torch.empty(len(index), self.dim)
+        out = torch.empty(len(index), self.dim, dtype=torch.float32)
         step = max(1, AT_ONCE // self.dim)
         for part, rows in zip(index.split(step), out.split(step), strict=True):
             rows.copy_(self._some(part))

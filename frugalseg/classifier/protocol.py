@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.ranges import BATCH, COUNT, RATE, WEIGHT
+from frugalseg.support.options import make_plain
+from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, RATE, SHARE, WEIGHT, Range
+from frugalseg.support.text import quoted
+
+VALUES = Range(1, 2**40)
 
 
 @dataclass(frozen=True)
@@ -54,27 +58,30 @@ class TrainingProtocol:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` where a field is out of its range."""
+        """Raise `InputError` where a field is out of its range."""
         rules = {
-            "batch_size": 2 <= self.batch_size <= BATCH.most,
+            "batch_size": Range(2, BATCH.most).holds(self.batch_size),
             "learning_rate": RATE.holds(self.learning_rate),
             "schedule": self.schedule in ("constant", "one-cycle"),
-            "warmup": 0 <= self.warmup < 1,
+            "warmup": SHARE.holds(self.warmup),
             "epochs": self.epochs is None or COUNT.holds(self.epochs),
             "steps": (self.steps is None) != (self.epochs is None) and (self.steps is None or COUNT.holds(self.steps)),
-            "patience": self.patience is None or self.patience >= 0,
-            "patience_from_epoch": self.patience_from_epoch >= 0,
+            "patience": self.patience is None or AMOUNT.holds(self.patience),
+            "patience_from_epoch": AMOUNT.holds(self.patience_from_epoch),
             "watch": self.watch in ("batch", "validation"),
             "watch_every": COUNT.holds(self.watch_every),
-            "pool_values": self.pool_values is None or 1 <= self.pool_values <= 2**40,
+            "pool_values": self.pool_values is None or VALUES.holds(self.pool_values),
             "pool_passes": COUNT.holds(self.pool_passes),
-            "class_balance": 0 <= self.class_balance <= (0 if self.pool_values is None else 1),
+            "class_balance": Range(0, 0 if self.pool_values is None else 1, whole=False).holds(self.class_balance),
+            "standardise": isinstance(self.standardise, bool),
             "weight_decay": WEIGHT.holds(self.weight_decay),
-            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "label_smoothing": SHARE.holds(self.label_smoothing),
         }
         for name, holds in rules.items():
-            if not holds:
-                raise ValueError(f"training protocol {self.name!r}: {name}={getattr(self, name)!r} is out of range")
+            value = getattr(self, name)
+            if not holds or isinstance(value, list | tuple):
+                raise InputError(f"training protocol {quoted(self.name)}: {name}={quoted(value)} is out of range")
+        make_plain(self)
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of batch `step` of `steps`."""

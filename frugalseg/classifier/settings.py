@@ -7,7 +7,7 @@ from typing import Any, Self
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import check_ranges, ranged
+from frugalseg.support.options import check_ranges, make_plain, ranged
 from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
 from frugalseg.support.text import quoted
 
@@ -49,6 +49,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        make_plain(self)
         if not isinstance(self.protocol, TrainingProtocol):
             raise InputError(f"protocol is {quoted(self.protocol)}; give a TrainingProtocol, or the name of one")
 

@@ -124,7 +124,7 @@ class _Below:
         """
         self._rows, self._size = 0, (most, width)
         self._sums: Tensor | None = None  # (M, K, most, W)
-        self._weights = torch.empty(0, width)  # (rows, W)
+        self._weights = torch.empty(0, width, dtype=torch.float32)  # (rows, W)
 
     def with_weights(self, weights: Tensor, done: int) -> Tensor:
         """The weights (rows, W) of a line with those from above; what lies below row `done` is kept."""
@@ -164,7 +164,7 @@ def _line_sums(
 
 def _line_weights(line: list[Window], size: tuple[int, int]) -> Tensor:
     """Weights (rows, W) of a line of windows, cut at the image's border."""
-    weights = torch.zeros(_rows(line, size), size[1])
+    weights = torch.zeros(_rows(line, size), size[1], dtype=torch.float32)
     for window in line:
         tent = _tent(window, size)
         weights[:, window.left : window.left + tent.shape[1]] += tent

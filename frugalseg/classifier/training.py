@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train_ensemble(
     pixels: PixelSource,
     num_classes: int,
@@ -46,7 +48,8 @@ def train_ensemble(
     """Train the ensemble on labelled pixels.
 
     Each member has its own initial weights, batches, batch normalisation and early stop, all from (`seed`, its number):
-    trained alone or beside others it ends the same, up to rounding. A member that stops leaves the computation.
+    trained alone or beside others it ends the same, up to rounding. A member that stops leaves the computation. The
+    caller may have turned gradients off.
 
     Args:
         pixels: labelled pixels, at least 2.

@@ -54,7 +54,7 @@ class TrainingRun:
             self.held_out = prepare(validation.features(index)), validation.labels[index].to(classifier.device)
         self.step, self.steps = 0, protocol.steps or (protocol.epochs or 0) * self.batches.steps_per_epoch
         self.history = TrainingHistory([0] * len(numbers))
-        self.best = torch.full((len(numbers),), math.inf, device=classifier.device)
+        self.best = torch.full((len(numbers),), math.inf, dtype=torch.float32, device=classifier.device)
         self.misses = torch.zeros_like(self.best, dtype=torch.int64)
         self.members = ActiveMembers(classifier, protocol, precision if precision.itemsize < 4 else None)
 

@@ -78,7 +78,7 @@ def neighbours(position: Tensor, length: int | Tensor, target: int | Tensor) -> 
         The lower and the upper index (N,) int64 and the weight of the upper one (N,) float32.
     """
     scale = torch.as_tensor(length, dtype=torch.float32, device=position.device) / target
-    source = (scale * (position + 0.5) - 0.5).clamp_min(0)
+    source = (scale * (position.float() + 0.5) - 0.5).clamp_min(0)
     last = torch.as_tensor(length, device=position.device) - 1
     lower = source.floor().long().minimum(last)
     return lower, (lower + 1).minimum(last), source - lower

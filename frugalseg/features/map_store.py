@@ -141,7 +141,7 @@ class MapView:
             (n, D) float32, equal to `FeatureMaps.at` of the stored maps.
         """
         corners = {each: corners_of(each, image, y, x, grid) for each in set(self.grids)}
-        out = torch.empty(len(image), self.dim)
+        out = torch.empty(len(image), self.dim, dtype=torch.float32)
         parts = out.split(list(self.channels), dim=1)
         for each, rows, part in zip(self.grids, self.rows, parts, strict=True):
             part.copy_(blend_corners(rows, *corners[each]))

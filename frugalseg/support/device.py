@@ -41,7 +41,7 @@ def as_device(device: "str | torch.device") -> "torch.device":
 
     try:
         found = torch.device(device)
-        torch.empty(1, device=found)
+        torch.empty(1, device=found).cpu()
     except out_of_memory():
         raise
     except Exception:  # as above

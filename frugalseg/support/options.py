@@ -1,5 +1,6 @@
 """Options as data: dataclass fields that carry their own help, from which Python and the command line both read."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, get_type_hints
 
@@ -46,6 +47,24 @@ def options_of(cls: type) -> list[Option]:
     types = get_type_hints(cls)
     own = [f for f in fields(cls) if "help" in f.metadata]
     return [Option(f.name, types[f.name], f.default, **f.metadata) for f in own]
+
+
+PLAIN: dict[Any, Callable[[Any], Any]] = {
+    **dict.fromkeys((int, int | None), int),
+    **dict.fromkeys((float, float | None), float),
+    tuple[int, int] | None: lambda pair: tuple(map(int, pair)),
+}
+
+
+def make_plain(options: Any) -> None:
+    """Make the numbers of a frozen dataclass, which are in their ranges, those that a file would give back.
+
+    Python programs have numbers of NumPy, lists, and 0 for 0.0. JSON does not know all of them, and their texts differ.
+    """
+    for name, kind in get_type_hints(type(options)).items():
+        value = getattr(options, name)
+        if kind in PLAIN and value is not None:
+            object.__setattr__(options, name, PLAIN[kind](value))
 
 
 def check_ranges(options: Any) -> None:

@@ -1,12 +1,15 @@
 """The ensemble against the literal method: same logits, same labels, same uncertainty."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import literal
 from frugalseg.classifier.ensemble import PixelClassifier
@@ -207,6 +210,27 @@ def test_other_maps_than_the_classifier_knows_are_refused():
     classifier = PixelClassifier((4, 2), 3, 2).eval()
     with pytest.raises(ValueError, match=r"channels 4\+2; got 1 of 2\+4"):
         classifier.predict(random_maps((2, 4), [(3, 3), (3, 3)], (6, 6)).to(torch.float32))
+
+
+class NoDoubles(TorchDispatchMode):
+    """An accelerator without float64, such as Apple's."""
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = operation(*args, **(kwargs or {}))
+        assert not (isinstance(found, Tensor) and found.device.type != "cpu" and found.dtype == torch.float64)
+        return found
+
+
+def test_weights_are_folded_for_devices_without_float64():
+    classifier = PixelClassifier((4, 2), 3, 2).eval()
+    with FakeTensorMode():
+        for module in classifier.modules():
+            for held in (module._parameters, module._buffers):
+                held.update({name: torch.empty(values.shape, device="cuda") for name, values in held.items()})
+        with NoDoubles():
+            folded = classifier.folded()
+    fields = (*folded.first, folded.first_bias, folded.second, folded.second_bias, folded.third, folded.third_bias)
+    assert {(values.device.type, values.dtype) for values in fields} == {("cuda", torch.float32)}
 
 
 @pytest.mark.gpu

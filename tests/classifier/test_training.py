@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -277,12 +278,30 @@ def test_one_cycle_rises_and_ends_near_zero():
 
 @pytest.mark.parametrize(
     "fault",
-    [{"batch_size": 1}, {"learning_rate": 0}, {"steps": None}, {"epochs": 3}, {"class_balance": 1.5}, {"warmup": 1}],
+    [
+        *({"batch_size": 1}, {"learning_rate": 0}, {"steps": None}, {"epochs": 3}, {"class_balance": 1.5}),
+        *({"warmup": 1}, {"watch_every": 0}),
+        *({"batch_size": "64"}, {"batch_size": 64.5}, {"pool_values": 2e6}, {"patience": 1.5}, {"warmup": None}),
+        *({"label_smoothing": [0.1]}, {"standardise": "no"}, {"schedule": ["constant"]}, {"weight_decay": True}),
+    ],
 )
-def test_settings_out_of_range_are_refused(fault: dict[str, float]):
+def test_settings_out_of_range_are_refused(fault: dict[str, object]):
     name = next(iter(fault)) if fault != {"epochs": 3} else "steps"
-    with pytest.raises(ValueError, match=f"training protocol 'default': {name}="):
+    with pytest.raises(InputError, match=f"training protocol 'default': {name}="):
         replace(PROTOCOLS["default"], **fault)
+
+
+def test_settings_are_what_a_saved_model_gives_back():
+    given = replace(PROTOCOLS["default"], learning_rate=1, steps=np.int64(300), class_balance=np.float32(0.5))
+    assert repr(given) == repr(replace(PROTOCOLS["default"], learning_rate=1.0, steps=300, class_balance=0.5))
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_program_that_has_turned_gradients_off_can_train(off: type[torch.no_grad]):
+    expected, _ = fit(WATCHFUL)
+    with off():
+        found, _ = fit(WATCHFUL)
+    same_weights(found, expected, rtol=0, atol=0)
 
 
 def test_an_unknown_protocol_lists_the_known():

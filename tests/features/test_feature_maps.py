@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,3 +31,16 @@ def test_shape_and_selection():
     assert len(maps[2]) == 1
     assert maps[1].on((3, 3)).at(torch.arange(9)).shape == (9, 10)
     assert maps.to(torch.float16).maps[0].dtype == torch.float16
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_values_are_the_same_whatever_torchs_default_dtype_is(dtype):
+    """Positions of several hundred pixels are no numbers of bfloat16."""
+    maps, pixels = FeatureMaps([torch.arange(60.0).view(1, 1, 6, 10)], (700, 900)), torch.arange(0, 630_000, 997)
+    expected = maps.at(pixels)
+    try:
+        torch.set_default_dtype(dtype)
+        found = maps.at(pixels)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
