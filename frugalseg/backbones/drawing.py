@@ -144,7 +144,7 @@ def _same_generator(backbone: Backbone, origins: Origins) -> ImageGenerator:
         raise InputError(f"{ORIGINS}: {error}; restore the file as it was") from None
     generator = backbone.generator(options)
     if generator.maps_of is not backbone:
-        raise InputError(f"a {backbone.family} network gives no features while it draws")
+        raise InputError(f"the {backbone.family} network gives no features while it draws")
     different = differences(origins.settings, plain(generator.settings()))
     if different:
         raise InputError(
@@ -158,7 +158,7 @@ def require_plain_views(backbone: Backbone, settings: Settings) -> None:
     asked = [name for name in ("tile", "mirror", "mirrored_views") if getattr(settings, name)]
     if asked and not backbone.reads_images:
         raise InputError(
-            f"{' and '.join(asked)}: a {backbone.family} backbone reads no images, its network draws them in one way "
+            f"{' and '.join(asked)}: the {backbone.family} backbone reads no images, its network draws them in one way "
             "only; leave this out"
         )
 

@@ -18,9 +18,9 @@ from frugalseg.backbones.registry import family_with
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from frugalseg.support.numbers import has_nan
-from frugalseg.support.paths import as_path
-from frugalseg.support.saved_states import require_stored
+from frugalseg.support.paths import as_path, nameable
 from frugalseg.support.text import brief, listing
+from frugalseg.support.torch_files import require_bounded, require_stored
 
 CONTAINERS = ("state_dict", "model", "ema", "teacher")
 LISTED, LONGEST_NAME = 3, 40
@@ -116,6 +116,8 @@ def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
     try:
         if zipped:
             require_stored(path)
+        with path.open("rb") as file:
+            require_bounded(file)
         with nameable(path) as place, allowing([*HARMLESS, *stand_ins]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of odd pickles, and then refuses them
             return torch.load(place, map_location="cpu", weights_only=True, mmap=zipped)
@@ -130,18 +132,6 @@ def _read_torch(path: Path, stand_ins: Sequence[tuple[type, str]]) -> object:
         raise FileError(path, "not a torch checkpoint, or a damaged one", remedy) from None
     except Exception as error:  # broken bytes can make torch raise nearly anything
         raise _damaged(path, "checkpoint", error) from None
-
-
-@contextmanager
-def nameable(path: Path) -> Iterator[Path]:
-    """The path of a file for libraries that map files and take no name which is no UTF-8."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        with path.open("rb") as file:
-            yield Path(f"/dev/fd/{file.fileno()}")
-    else:
-        yield path
 
 
 @contextmanager

@@ -349,7 +349,8 @@ def _of_origins(opened: OpenedFolder, scans: Sequence[Scan], classes: ClassTable
         return
     unknown = [scan for scan in scans if scan.digest is not None and scan.digest.hex() not in origins.seeds]
     known = sum(scan.digest is not None for scan in scans) - len(unknown)
-    yield Finding("info", str(path), f"{count(known, 'image')} drawn by a {origins.family} network, from known seeds")
+    drawn = f"{count(known, 'image')} drawn by a network of the family {origins.family}, from known seeds"
+    yield Finding("info", str(path), drawn)
     if painted := [scan.image_path.name for scan in unknown if set(scan.pixels) - {nothing}]:
         message = "no image that is in the record of drawn images: edited, resized, or from elsewhere"
         remedy = (

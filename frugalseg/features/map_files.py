@@ -13,6 +13,7 @@ from torch import Tensor
 
 from frugalseg.features.taps import Tap
 from frugalseg.support.files import read_json, write_json
+from frugalseg.support.paths import nameable
 
 VALUE_BYTES = 2  # of a float16
 
@@ -117,7 +118,8 @@ def reserve(path: Path, size: int) -> None:
 
 def mapped(path: Path, shape: tuple[int, int]) -> Tensor:
     """A file as a float16 tensor of `shape`; writing to it writes to the file."""
-    return torch.from_file(str(path), shared=True, size=shape[0] * shape[1], dtype=torch.float16).view(shape)
+    with nameable(path, "r+b") as place:
+        return torch.from_file(str(place), shared=True, size=shape[0] * shape[1], dtype=torch.float16).view(shape)
 
 
 def give_back(values: Tensor) -> None:

@@ -105,7 +105,7 @@ def require_comparable(request: FitRequest) -> None:
         family = family_of_checkpoint(request.checkpoint)
         if not backbone_class(family).reads_images:
             raise InputError(
-                f"--backbone auto compares networks that read images, and a {family} network reads none; "
+                f"--backbone auto compares networks that read images, and the {family} network reads none; "
                 f"give --backbone {family}"
             )
     number = 3 if request.channels is None else len(request.channels.channels)

@@ -1,8 +1,10 @@
 """Paths as users give them."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import quoted
@@ -32,3 +34,20 @@ def as_path(given: Any, what: str = "path") -> Path:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{quoted(str(path))} is no {what} ({reason.lower()}); check the path") from None
     return path
+
+
+@contextmanager
+def nameable(path: Path, mode: Literal["rb", "r+b"] = "rb") -> Iterator[Path]:
+    """The path of a file for libraries that map files and take no name which is no UTF-8.
+
+    Args:
+        path: of the file.
+        mode: as for `open`; how the library opens it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open(mode) as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield path

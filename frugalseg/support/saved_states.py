@@ -14,6 +14,7 @@ from torch import Tensor
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import brief, quoted
+from frugalseg.support.torch_files import require_bounded, require_stored
 
 LARGEST = 2**63
 """Beyond all counts."""
@@ -42,27 +43,11 @@ def read_state(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]
     return state
 
 
-def require_stored(path: Path) -> None:
-    """See to it that what torch unpacks of a file without asking is no more in memory than in the file.
-
-    `torch.save` writes archives whose parts are never packed.
-
-    Args:
-        path: of a zip archive.
-
-    Raises:
-        InputError: its parts are packed, or claim to be longer than the file; many other errors for a damaged one.
-    """
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-    packed = any(part.compress_type != zipfile.ZIP_STORED for part in parts)
-    if packed or sum(part.file_size for part in parts) > path.stat().st_size:
-        raise InputError("packed")
-
-
 def _require_sound(path: Path) -> None:
     """Raise where the bytes are no longer those that were written, or would be more in memory than in the file."""
     require_stored(path)
+    with path.open("rb") as file:
+        require_bounded(file)
     with zipfile.ZipFile(path) as archive:
         if (damaged := archive.testzip()) is not None:
             raise InputError(f"the part {brief(damaged, 40)} was changed")

@@ -111,7 +111,7 @@ def test_each_image_remembers_its_seed(network, drawn):
     )
     assert "origins.json" in (drawn / "README.txt").read_text()
     told = [str(finding) for finding in check_folder(drawn)]
-    assert any("6 images drawn by a paint network, from known seeds" in line for line in told)
+    assert any("6 images drawn by a network of the family paint, from known seeds" in line for line in told)
 
 
 def test_the_features_are_those_of_the_pass(network, drawn):
@@ -273,7 +273,7 @@ def test_views_that_a_drawing_lacks(network):
 def test_it_joins_no_combination_and_no_comparison(network, drawn, tmp_path):
     with pytest.raises(InputError, match=r"paint\+filters: .* a paint backbone reads none; leave it out"):
         load_backbone("paint+filters", network)
-    with pytest.raises(InputError, match="a paint network reads none; give --backbone paint"):
+    with pytest.raises(InputError, match="the paint network reads none; give --backbone paint"):
         fit_folder(FitRequest(drawn, "auto", str(network), {}, SETTINGS), tmp_path / "model")
 
 

@@ -22,6 +22,7 @@ from frugalseg.backbones.stylegan2.network.mapping import RATE
 from frugalseg.support.files import FileError
 from frugalseg.support.ranges import BATCH, POSITIVE
 from frugalseg.support.text import brief, quoted, reason
+from frugalseg.support.torch_files import require_bounded
 
 MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
 PARAMETER, TENSOR = "torch._utils._rebuild_parameter", "torch._utils._rebuild_tensor_v2"
@@ -227,7 +228,8 @@ class OfficialFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of odd pickles, and of torch's own older kind of storage
-                found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                require_bounded(file := io.BytesIO(content))
+                found = torch.load(file, map_location="cpu", weights_only=True)
                 values = torch.tensor([], dtype=found.dtype).set_(found)
         except Exception as error:  # broken bytes can make torch raise nearly anything
             raise self.damaged(reason(error)) from None
