@@ -266,7 +266,7 @@ def test_photographs_are_refused_before_any_work(model, network, drawn, tmp_path
 def test_views_that_a_drawing_lacks(network):
     backbone = load_backbone("paint", network)
     for name in ("tile", "mirror", "mirrored_views"):
-        with pytest.raises(InputError, match=f"^{name}: a paint backbone reads no images"):
+        with pytest.raises(InputError, match=f"^{name}: the paint backbone reads no images"):
             Segmenter(backbone, **{name: True})
 
 
