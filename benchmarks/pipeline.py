@@ -18,7 +18,8 @@ from PIL import Image
 from benchmarks.common import Clock, begin, parser, report
 from benchmarks.student import student
 from frugalseg.cli.options import parse_size
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import read_image
 from frugalseg.jobs.predict import predict_folder
 from frugalseg.jobs.prediction_files import Extras, ImageFiles
 from frugalseg.models import load_model

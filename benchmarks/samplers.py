@@ -19,7 +19,8 @@ from typing import Any
 from benchmarks.common import begin, parser, report
 from frugalseg.backbones import Backbone, load_backbone
 from frugalseg.backbones.ddpm.settings import SAMPLERS
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import read_image
 from frugalseg.experiments.distance import kernel_distance, pooled_features
 from frugalseg.support.errors import InputError
 from frugalseg.synthetic.drawn import draw_images, drawing_name

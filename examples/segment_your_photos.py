@@ -14,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import read_image
 from frugalseg.data.masks import write_mask
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.report.pictures import overlay

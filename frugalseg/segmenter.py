@@ -29,7 +29,7 @@ from frugalseg.classifier.training import TrainingHistory, train_ensemble
 from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import EVERYTHING, Wanted
 from frugalseg.data.channels import Channels, ChannelSpec, as_choice
-from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.datasets import channels_of, classes_of, targets_of
 from frugalseg.data.example import Example
 from frugalseg.data.folder import as_dataset
@@ -42,9 +42,8 @@ from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.device import as_device
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import save_tensors, write_json
-from frugalseg.support.folders import require_writable, whole_folder
+from frugalseg.support.folders import as_work_folder, whole_folder
 from frugalseg.support.marks import MODEL
-from frugalseg.support.paths import as_path
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import quoted
 from frugalseg.support.version import __version__
@@ -134,9 +133,7 @@ class Segmenter(Model):
                 settings. Or the network does not take so many channels, or the images lack some. Or the backbone reads
                 no images, and its network did not draw these.
         """
-        if work is not None:
-            work = as_path(work, "work folder")
-            require_writable(work)
+        work = as_work_folder(work)
         chosen = channels_of(dataset) if channels is None else as_choice(channels)
         with self._seeing(chosen):
             dataset = as_dataset(dataset, classes, chosen)
@@ -201,8 +198,8 @@ class Segmenter(Model):
             drawing = [] if own is None else [own.generator.settings()]
             made_from = maps_digest([*backbone.identity(), *drawing], windows, dataset)
         drawn = None if own is None else own.maps
-        folder = None if folder is None else as_path(folder, "work folder")
-        return Extraction(seen, windows, backbone.taps, folder, made_from or "", backbone.map_sizes, drawn)
+        place = as_work_folder(folder)
+        return Extraction(seen, windows, backbone.taps, place, made_from or "", backbone.map_sizes, drawn)
 
     # Images that the backbone's own network drew
 
@@ -232,18 +229,13 @@ class Segmenter(Model):
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:
-        """See `Model.predict_examples`; images that the backbone's own network drew are drawn again.
-
-        One that nobody knows the seed of, and in which nothing is annotated, is left out then.
-        """
+        """See `Model.predict_examples`; of images that the backbone's own network drew, see `OwnImages.examples`."""
         own = self.own_images(dataset)
         if own is None:
             yield from super().predict_examples(dataset, batch_size=batch_size)
             return
-        for index in range(len(dataset)):
-            example = dataset[index]
-            if example.origin is not None or (example.target != NOT_ANNOTATED).any():
-                yield example, next(self.predict_maps([own.maps(example)], [example.image]))
+        for example, maps in own.examples(dataset):
+            yield example, next(self.predict_maps([maps], [example.image]))
 
     def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """See `Model.reconstructions`; None also where images are seen through several windows."""

@@ -1,7 +1,7 @@
 """A backbone as what draws images: its generator by options, and the maps of images that its own network drew."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -85,6 +85,13 @@ class OwnImages:
         for index, target in enumerate(targets_of(dataset)):
             if (target != NOT_ANNOTATED).any() and dataset[index].origin is None:
                 raise unknown_origin(dataset[index].name)
+
+    def examples(self, dataset: Sequence[Example]) -> Iterator[tuple[Example, FeatureMaps]]:
+        """The examples of a dataset and their maps, without those of an unknown seed in which nothing is annotated."""
+        for index in range(len(dataset)):
+            example = dataset[index]
+            if example.origin is not None or (example.target != NOT_ANNOTATED).any():
+                yield example, self.maps(example)
 
     def maps(self, example: Example) -> FeatureMaps:
         """The maps of one image, `FeatureMaps.size` being its own.

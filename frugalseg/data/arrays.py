@@ -11,7 +11,8 @@ from PIL import Image
 
 from frugalseg.data.channels import ChannelSpec, raw_array
 from frugalseg.data.decoders import quiet_decoders
-from frugalseg.data.images import list_images, max_pixels, read_image, refused_where_unreadable, rgb_of, rgb_upright
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import max_pixels, read_image, refused_where_unreadable, rgb_of, rgb_upright
 from frugalseg.data.raw import raw_of
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path

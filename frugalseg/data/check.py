@@ -14,7 +14,7 @@ from frugalseg.data.classes import NOT_ANNOTATED, ClassTable, Color
 from frugalseg.data.exports.labels import Vocabulary
 from frugalseg.data.folder import NO_CLASSES, classes_of_ids, unknown_ids
 from frugalseg.data.formats import find_layout, image_folder
-from frugalseg.data.images import images_in
+from frugalseg.data.image_folder import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.opened import OpenedFolder
 from frugalseg.data.origins import Origins

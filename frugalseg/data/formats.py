@@ -9,7 +9,7 @@ from frugalseg.data.exports.documents import json_files
 from frugalseg.data.exports.labelme import labelme_export
 from frugalseg.data.exports.roboflow import roboflow_export
 from frugalseg.data.exports.voc import voc_export
-from frugalseg.data.images import images_in
+from frugalseg.data.image_folder import images_in
 from frugalseg.data.layout import Layout
 from frugalseg.data.mask_folder import mask_folder, published_folder
 from frugalseg.support.files import FileError, read_json

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frugalseg.data.catalogue.benchmarks import part_at
 from frugalseg.data.classes import ClassTable, composed
-from frugalseg.data.images import IMAGE_SUFFIXES, images_in
+from frugalseg.data.image_folder import IMAGE_SUFFIXES, images_in
 from frugalseg.data.layout import Layout, clash_error, classes_file, in_or_beside, plain_files
 from frugalseg.data.masks import LOSSY_SUFFIXES, MASK_SUFFIXES, read_mask
 from frugalseg.data.origins import ORIGINS

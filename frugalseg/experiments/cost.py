@@ -8,7 +8,7 @@ from typing import Self
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
 from frugalseg.data.catalogue.items import ITEMS, SAMPLES
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.experiments.data import FolderData, ToyData
 from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.rows import FeatureRow, Row, StudentRow

@@ -11,7 +11,7 @@ from frugalseg.data.catalogue.names import benchmark_place
 from frugalseg.data.channels import PERCENTILES, ChannelChoice, ChannelSpec
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder, check_annotated
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.data.layout import classes_file
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.cached_folder import CachedFolder, Memory

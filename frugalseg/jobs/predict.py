@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from frugalseg.data.channels import require_stored
-from frugalseg.data.images import list_images, report_other_files, require_distinct_stems
+from frugalseg.data.image_folder import list_images, report_other_files, require_distinct_stems
 from frugalseg.jobs.prediction_files import Extras, ImageFiles
 from frugalseg.jobs.read_ahead import ReadAhead, State, state_of
 from frugalseg.jobs.write_behind import WriteBehind

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones.registry import Family, family_named, pretrainable
-from frugalseg.data.images import list_images, report_other_files
+from frugalseg.data.image_folder import list_images, report_other_files
 from frugalseg.pretraining.choice import SLOW, choice
 from frugalseg.pretraining.images import ImageWindows, TrainingImages
 from frugalseg.pretraining.machine import Machine

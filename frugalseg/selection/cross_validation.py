@@ -19,7 +19,7 @@ from frugalseg.segmenter import Segmenter
 from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
-from frugalseg.support.paths import as_path
+from frugalseg.support.folders import as_work_folder
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import COUNT, MEMBERS, require_number
 from frugalseg.support.text import quoted
@@ -129,8 +129,7 @@ def cross_validate(
     table = classes or classes_of(dataset)
     targets = list(targets_of(dataset))
     splits = splits_of(targets, folds, segmenter.settings.seed)
-    place = None if work is None else as_path(work, "work folder")
-    maps = extraction or every_window(segmenter, dataset, place, made_from=None)
+    maps = extraction or every_window(segmenter, dataset, as_work_folder(work), made_from=None)
     maps.compute(segmenter.features, progress)
     trial = Trial(segmenter, targets, maps, members or segmenter.settings.members, len(table))
     return tested(trial, splits, table, progress)

@@ -36,7 +36,7 @@ from frugalseg.selection.places import (
 from frugalseg.selection.tap_choice import Step, TapChoice
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
-from frugalseg.support.paths import as_path
+from frugalseg.support.folders import as_work_folder
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import kept, plain, share
 
@@ -227,9 +227,9 @@ def choose_places(
     require_segmenter(segmenter, classes)
     require_read(segmenter.backbone, given or {})
     dataset = as_dataset(dataset, classes, channels_of(dataset))
-    place = None
-    if work is not None:
-        place = as_path(work, "work folder") / choice_digest(segmenter, dataset, given or {})
+    place = as_work_folder(work)
+    if place is not None:
+        place = place / choice_digest(segmenter, dataset, given or {})
     chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, place)
     return chooser.choose(chooser.extraction(), progress)
 

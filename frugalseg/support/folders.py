@@ -39,6 +39,19 @@ def require_writable(folder: Path) -> None:
         raise InputError(f"{_shown(folder)}: cannot be written ({reason}); choose another output folder") from None
 
 
+def as_work_folder(given: str | Path | None) -> Path | None:
+    """The work folder of a call as a path that can be written; None where nothing is to be kept.
+
+    Raises:
+        InputError: no path, or see `require_writable`.
+    """
+    if given is None:
+        return None
+    folder = as_path(given, "work folder")
+    require_writable(folder)
+    return folder
+
+
 def _existing_part(folder: Path) -> tuple[Path, list[str]]:
     """The part of a path that exists, and the names that are missing below it; OSError for links without an end."""
     place, missing = folder.absolute(), list[str]()

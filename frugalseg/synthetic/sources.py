@@ -14,7 +14,8 @@ from torch import nn
 
 from frugalseg.backbones.drawing import generator_of, pixels_of
 from frugalseg.backbones.generator import FromLatents, ImageGenerator
-from frugalseg.data.images import image_size, list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import image_size, read_image
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError

@@ -7,15 +7,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from frugalseg.data.decoders import quiet_decoders
-from frugalseg.data.images import (
-    TURNS,
-    image_size,
-    list_images,
-    other_files,
-    read_image,
-    report_other_files,
-    require_distinct_stems,
-)
+from frugalseg.data.image_folder import list_images, other_files, report_other_files, require_distinct_stems
+from frugalseg.data.images import TURNS, image_size, read_image
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
 from tests.data.helpers import giant_png, picture, save_image

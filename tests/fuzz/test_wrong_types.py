@@ -13,7 +13,8 @@ from frugalseg.backbones.registry import FAMILIES
 from frugalseg.data.arrays import as_rgb
 from frugalseg.data.check import check_folder
 from frugalseg.data.classes import ClassTable
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import read_image
 from frugalseg.experiments.recipe import load_recipe
 from frugalseg.synthetic import SyntheticSet
 from tests.data.helpers import data_folder, halves

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.pretraining.batches import BatchStream
 from frugalseg.pretraining.images import TrainingImages
 from frugalseg.training.batches import step_loader

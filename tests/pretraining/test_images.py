@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.pretraining.images import (
     ImageWindows,
     TrainingImages,

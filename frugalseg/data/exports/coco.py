@@ -17,7 +17,7 @@ from frugalseg.data.exports.documents import json_files, require_size
 from frugalseg.data.exports.labelme import is_labelme
 from frugalseg.data.exports.labels import UnknownClassError, Vocabulary
 from frugalseg.data.exports.places import find_image, missing_image
-from frugalseg.data.images import IMAGE_SUFFIXES
+from frugalseg.data.image_folder import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, classes_file, image_names, name_clashes, plain_files
 from frugalseg.support.files import FileError, read_json
 from frugalseg.support.text import count, listing, printable

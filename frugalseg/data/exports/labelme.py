@@ -22,7 +22,7 @@ from frugalseg.data.exports.labels import (
     require_label,
 )
 from frugalseg.data.exports.places import find_image, missing_image
-from frugalseg.data.images import IMAGE_SUFFIXES
+from frugalseg.data.image_folder import IMAGE_SUFFIXES
 from frugalseg.data.layout import Layout, Legend, classes_file, image_names, name_clashes, plain_files
 from frugalseg.support.files import FileError, read_json
 from frugalseg.support.text import printable

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from frugalseg.data.classes import MAX_ID, NOT_ANNOTATED, ClassTable, distinct_colors
 from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background, require_label
-from frugalseg.data.images import images_in
+from frugalseg.data.image_folder import images_in
 from frugalseg.data.layout import Layout, classes_file, plain_files
 from frugalseg.data.mask_folder import name_of, pairing_errors
 from frugalseg.data.masks import read_mask

@@ -11,7 +11,8 @@ from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
 from frugalseg.data.exports.labels import UnknownClassError, Vocabulary, is_background
 from frugalseg.data.exports.voc_legend import VOC_NAMES, VocLegend, find_legend, voc_colors
 from frugalseg.data.exports.voc_list import ImageList
-from frugalseg.data.images import IMAGE_SUFFIXES, opened, upright
+from frugalseg.data.image_folder import IMAGE_SUFFIXES
+from frugalseg.data.images import opened, upright
 from frugalseg.data.layout import Layout, Legend, classes_file
 from frugalseg.data.mask_colors import ids_of_colors
 from frugalseg.data.mask_folder import named_files, pairing_errors

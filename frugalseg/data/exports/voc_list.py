@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from frugalseg.data.classes import composed
-from frugalseg.data.images import IMAGE_SUFFIXES
+from frugalseg.data.image_folder import IMAGE_SUFFIXES
 from frugalseg.support.files import FileError
 from frugalseg.support.text import count, listing, printable
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from frugalseg.backbones.registry import family_named, generating
 from frugalseg.data.catalogue.items import ITEMS
 from frugalseg.data.catalogue.names import refuse_misspelled, set_place
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.experiments.obstacles import PATH, Obstacle, item_obstacle
 from frugalseg.experiments.rows.base import Context, Method, Row
 from frugalseg.experiments.rows.features import FeatureRow

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from frugalseg.data.check import check_folder
 from frugalseg.data.folder import SegmentationFolder
-from frugalseg.data.images import list_images, read_image
+from frugalseg.data.image_folder import list_images
+from frugalseg.data.images import read_image
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
 
 

@@ -13,7 +13,7 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.catalogue.benchmarks import BENCHMARKS
 from frugalseg.data.check import check_folder
 from frugalseg.data.classes import NOT_ANNOTATED, ClassTable
-from frugalseg.data.images import list_images
+from frugalseg.data.image_folder import list_images
 from frugalseg.experiments.data import open_data
 from frugalseg.experiments.recipe import parse_recipe
 from frugalseg.jobs.distill.material import open_samples
