@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from frugalseg.data.decoders import quiet_decoders
-from frugalseg.data.image_folder import list_images, other_files, report_other_files, require_distinct_stems
+from frugalseg.data.image_folder import list_images
 from frugalseg.data.images import TURNS, image_size, read_image
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError
@@ -193,30 +193,6 @@ def test_missing_image(folder: Path) -> None:
         read_image(folder / "none.png")
 
 
-def test_list_images_is_sorted_and_knows_its_own(folder: Path) -> None:
-    for name in ("b.JPG", "a.png", "c.webp", ".hidden.png", "._b.JPG", "notes.txt", "d.npy"):
-        (folder / name).touch()
-    (folder / "sub.png").mkdir()
-    assert [p.name for p in list_images(folder)] == ["a.png", "b.JPG", "c.webp"]
-    assert list_images(folder / "a.png") == [folder / "a.png"]
-
-
-def test_list_images_of_nothing(folder: Path) -> None:
-    with pytest.raises(FileError, match=r"no images in this folder; put images in it .avif bmp gif"):
-        list_images(folder)
-    with pytest.raises(FileError, match="no such folder"):
-        list_images(folder / "none")
-    (folder / "file.txt").touch()
-    with pytest.raises(FileError, match="not a folder"):
-        list_images(folder / "file.txt")
-
-
-def test_equal_stems_are_named() -> None:
-    require_distinct_stems([Path("x/a.png"), Path("x/b.png")])
-    with pytest.raises(FileError, match=r"a.jpg/a.png"):
-        require_distinct_stems([Path("x/a.jpg"), Path("x/a.png"), Path("x/b.png")])
-
-
 def test_a_bytes_level_flip_never_escapes_as_another_error(folder: Path) -> None:
     buffer = io.BytesIO()
     Image.fromarray(picture(7)).save(buffer, "TIFF")
@@ -250,31 +226,6 @@ def test_formats_of_cameras_and_tools(tmp_path: Path, suffix: str, exact: bool) 
     expected = np.asarray(Image.fromarray(values).convert("L").convert("RGB")) if suffix == ".pgm" else values
     assert image_size(path) == (12, 16)
     assert np.abs(found - expected).max() <= (0 if exact else 6)
-
-
-def test_images_in_a_folder_of_the_folder_are_pointed_at(tmp_path: Path) -> None:
-    for name in ("unlabeled", "train/images", "train/masks", "masks"):
-        save_image(tmp_path / name / "a.png", picture(0))
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileError, match=r"name the folder that has them: masks, train/images, unlabeled$"):
-        list_images(tmp_path)
-
-
-def test_images_below_a_folder_are_said_to_be_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.png", "more/b.png", ".hidden/c.png"):
-        save_image(tmp_path / name, picture(0))
-    (tmp_path / "empty").mkdir()
-    report_other_files(tmp_path)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path}: the images in folders of it are left out: more"
-    ]
-
-
-def test_what_is_no_image_is_named(tmp_path: Path) -> None:
-    save_image(tmp_path / "a.png", picture(0))
-    for name in ("notes.txt", "b.xcf", ".hidden.png", ".DS_Store", "Thumbs.db"):
-        (tmp_path / name).write_bytes(b"x")
-    assert [path.name for path in other_files(tmp_path)] == ["b.xcf", "notes.txt"]
 
 
 def test_warnings_come_back_once_no_thread_decodes_any_more():
