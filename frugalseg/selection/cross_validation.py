@@ -121,7 +121,7 @@ def cross_validate(
         InputError: too few annotated images for so many folds, a class that `classes` lacks, or another argument that
             is none of its kind.
     """
-    require_segmenter(segmenter, classes)
+    require_segmenter(segmenter)
     require_number("folds is", folds, COUNT)
     if members is not None:
         require_number("members is", members, MEMBERS)
@@ -135,12 +135,10 @@ def cross_validate(
     return tested(trial, splits, table, progress)
 
 
-def require_segmenter(segmenter: object, classes: object) -> None:
-    """`InputError` for what is no model, or for classes that are no table."""
+def require_segmenter(segmenter: object) -> None:
+    """`InputError` for what is no model."""
     if not isinstance(segmenter, Segmenter):
         raise InputError(f"{quoted(segmenter)} is no Segmenter; give Segmenter(backbone)")
-    if not isinstance(classes, ClassTable | None):
-        raise InputError(f"classes {quoted(classes)}: give a ClassTable")
 
 
 def tested(trial: Trial, splits: Sequence[Split], classes: ClassTable, progress: Progress = silent) -> CrossValidation:

@@ -224,7 +224,7 @@ def choose_places(
     Raises:
         InputError: too few annotated images, nothing to choose among, or `given` are not what the backbone reads.
     """
-    require_segmenter(segmenter, classes)
+    require_segmenter(segmenter)
     require_read(segmenter.backbone, given or {})
     dataset = as_dataset(dataset, classes, channels_of(dataset))
     place = as_work_folder(work)

@@ -81,7 +81,7 @@ def test_classes_go_by_their_names_and_wrong_arguments_are_told_in_one_line(tmp_
         ({"folds": 2.0}, r"folds is 2\.0; give a whole number"),
         ({"members": 0}, "members is 0; give a whole number from 1 to 1000"),
         ({"classes": ClassTable.from_ids([0, 1])}, "unknown class ids 2, 3, 4"),
-        ({"classes": "x"}, "classes 'x': give a ClassTable"),
+        ({"classes": "x"}, "classes is 'x'; give a ClassTable"),
         ({"dataset": 3}, "expected examples, found int"),
         ({"segmenter": None}, r"None is no Segmenter; give Segmenter\(backbone\)"),
         ({"work": 3}, "3 of the type int is no work folder"),

@@ -133,7 +133,7 @@ def test_a_model_with_the_chosen_options_is_fitted_on_the_maps_of_the_choice(toy
     ("wrong", "line"),
     [
         ({"segmenter": None}, "None is no Segmenter"),
-        ({"classes": 5}, "classes 5: give a ClassTable"),
+        ({"classes": 5}, "classes is 5; give a ClassTable"),
         ({"work": 5}, "is no work folder"),
         ({"given": [1]}, r"given \[1\]: give values by the name of their option"),
         ({"given": {"scalez": (1.0,)}}, "given 'scalez': no option by which taps of filters are chosen; it has scales"),
