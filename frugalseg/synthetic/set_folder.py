@@ -9,7 +9,7 @@ from pathlib import Path
 from frugalseg.model import Model
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import remove_leftovers
-from frugalseg.support.folders import require_new
+from frugalseg.support.folders import require_new, require_writable
 from frugalseg.support.runs import alone, empty
 from frugalseg.synthetic.record import RECORD, SetRecord
 from frugalseg.synthetic.set_gallery import gallery_page
@@ -28,6 +28,7 @@ def open_set(out: Path, record: SetRecord, model: Model, *, overwrite: bool = Fa
         InputError: it cannot be written, or holds something else, a set of other settings, or samples beyond the count
             that is asked for.
     """
+    require_writable(out)
     if overwrite or not (out / RECORD).is_file():
         try:
             require_new(out, overwrite)
