@@ -25,6 +25,17 @@ def test_at_equals_upsample_then_index(shapes, size, seed):
         torch.testing.assert_close(FeatureMaps(maps, size).at(pixels, image), expected, atol=1e-5, rtol=0)
 
 
+def test_a_map_as_large_as_the_grid_is_read_as_it_is():
+    values = torch.randn(1, 4, 7, 9, generator=torch.Generator().manual_seed(0))
+    pixels = torch.arange(7 * 9)
+    assert torch.equal(FeatureMaps([values], (7, 9)).at(pixels), values[0].flatten(1).t())
+    # Beside a coarser one, and where only one side is that of the grid.
+    maps = FeatureMaps([values, values[:, :, :, :3]], (7, 9))
+    stretched = F.interpolate(maps.maps[1], (7, 9), mode="bilinear", align_corners=False)
+    expected = torch.cat([values, stretched], 1)[0].flatten(1).t()
+    torch.testing.assert_close(maps.at(pixels), expected, atol=1e-6, rtol=0)
+
+
 def test_shape_and_selection():
     maps = FeatureMaps([torch.zeros(3, 4, 2, 5), torch.ones(3, 6, 7, 1)], (10, 9))
     assert (len(maps), maps.channels, maps.dim) == (3, (4, 6), 10)
