@@ -67,19 +67,9 @@ class PublishedArrays:
     """
 
     def __init__(self, path: Path, classes: ClassTable | None = None) -> None:
-        arrays = open_arrays(path)
-        if len(arrays) not in (3, MOST_ARRAYS):
-            raise wrong(path, f"holds {len(arrays)} arrays, not 3 or 4")
+        arrays = published_arrays(path)
         self.path, self.images, self.labels = path, arrays[0], arrays[1]
-        check_pixels(path, self.images, self.labels)
         number = len(self.images)
-        for name, array in (("latents", arrays[2]), ("uncertainties", arrays[-1]))[4 - len(arrays) :]:
-            if not array.shape or len(array) != number:
-                raise wrong(path, f"{number} images but {name} of shape {quoted(array.shape)}")
-        if arrays[-1].shape != (number,) or arrays[-1].dtype.kind != "f":
-            raise wrong(
-                path, f"the last array, the uncertainties, is {shortened(str(arrays[-1].dtype), 60)} {arrays[-1].shape}"
-            )
         self.uncertainties = arrays[-1][:].astype(np.float32)
         if not np.isfinite(self.uncertainties).all():
             raise wrong(path, "some uncertainties are not finite numbers")
@@ -113,6 +103,23 @@ class PublishedArrays:
         for start in range(0, len(self), step):
             counts += np.bincount(self.labels[start : start + step].ravel(), minlength=256)
         return classes_of_ids(self.path, set(np.flatnonzero(counts).tolist()) - {NOT_ANNOTATED})
+
+
+def published_arrays(path: Path) -> list[ArrayFile]:
+    """The arrays of a published file; `FileError` where they are not of its layout."""
+    arrays = open_arrays(path)
+    if len(arrays) not in (3, MOST_ARRAYS):
+        raise wrong(path, f"holds {len(arrays)} arrays, not 3 or 4")
+    check_pixels(path, *arrays[:2])
+    number = len(arrays[0])
+    for name, array in (("latents", arrays[2]), ("uncertainties", arrays[-1]))[4 - len(arrays) :]:
+        if not array.shape or len(array) != number:
+            raise wrong(path, f"{number} images but {name} of shape {quoted(array.shape)}")
+    if arrays[-1].shape != (number,) or arrays[-1].dtype.kind != "f":
+        raise wrong(
+            path, f"the last array, the uncertainties, is {shortened(str(arrays[-1].dtype), 60)} {arrays[-1].shape}"
+        )
+    return arrays
 
 
 def check_pixels(path: Path, images: ArrayFile, labels: ArrayFile) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from frugalseg.data.classes import ClassTable
 from frugalseg.support.files import FileError, atomic_path, remove_leftovers_of
 from frugalseg.support.folders import require_writable
+from frugalseg.synthetic.npz import published_arrays
 from frugalseg.synthetic.reader import SyntheticSet
 from frugalseg.synthetic.sources import GeneratedImages, Source
 
@@ -20,8 +21,8 @@ def require_npz(path: Path, source: Source, classes: ClassTable) -> None:
     """Find out before the work whether `write_npz` will be able to write what comes of it.
 
     Raises:
-        FileError: a folder is in the way, the folder of the file is missing, images of more than one size, or class
-            ids above 255.
+        FileError: a folder or a file of another layout is in the way, the folder of the file is missing, images of
+            more than one size, or class ids above 255.
         InputError: the folder of the file cannot be written.
     """
     if path.is_dir() or not path.parent.is_dir():
@@ -29,6 +30,13 @@ def require_npz(path: Path, source: Source, classes: ClassTable) -> None:
             path, "cannot be written: a folder, or in none", "give the name of a file in a folder that exists"
         )
     require_writable(path.parent)
+    if path.exists():
+        try:
+            published_arrays(path)
+        except FileError as error:
+            raise FileError(
+                path, f"would be replaced, and is no such set ({error.message})", "give another name, or delete it"
+            ) from None
     require_layout(path, source.sizes(), classes)
 
 

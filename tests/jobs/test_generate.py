@@ -169,16 +169,26 @@ def test_mistakes_are_found_before_anything_is_written(values, message, model, t
 
 @pytest.mark.parametrize(
     ("name", "sizes", "message"),
-    [("set.npz", (48, 32), "2 sizes"), ("a_folder.npz", (48, 48), "a folder"), ("none/set.npz", (48, 48), "in none")],
+    [
+        ("set.npz", (48, 32), "2 sizes"),
+        ("a_folder.npz", (48, 48), "a folder"),
+        ("none/set.npz", (48, 48), "in none"),
+        ("mine.npz", (48, 48), "would be replaced, and is no such set .*give another name, or delete it"),
+        ("notes.npz", (48, 48), "would be replaced, and is no such set .*give another name, or delete it"),
+    ],
 )
 def test_an_npz_that_cannot_be_written_is_refused_before_the_work(name, sizes, message, model, tmp_path):
     for number, size in enumerate(sizes):
         write_toy_folder(tmp_path / "photos", 1, seed=1, masks=False, size=size, first=number)
     (tmp_path / "a_folder.npz").mkdir()
+    np.savez(tmp_path / "mine.npz", embeddings=np.arange(3))
+    (tmp_path / "notes.npz").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.npz") if path.is_file()}
     request = GenerateRequest(model, images=tmp_path / "photos", npz=tmp_path / name)
     with pytest.raises(InputError, match=message):
         generate_folder(request, tmp_path / "set")
     assert not (tmp_path / "set").exists()
+    assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.npz") if path.is_file()}
 
 
 def test_an_output_folder_never_replaces_an_input(model, tmp_path):
