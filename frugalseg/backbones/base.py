@@ -29,7 +29,7 @@ from frugalseg.support.checked import from_arguments
 from frugalseg.support.damage import refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.files import FileError, read_json, write_json
-from frugalseg.support.folders import require_replaceable
+from frugalseg.support.folders import whole_folder
 from frugalseg.support.marks import BACKBONE as SAVED
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.text import brief, kind_and_reason
@@ -311,14 +311,14 @@ class Backbone(nn.Module, ABC):
     def save_pretrained(self, folder: str | Path) -> None:
         """Write weights and settings to `folder`, which `load_saved_backbone` reads.
 
+        The folder appears whole or not at all; one that is empty or holds a saved backbone is replaced.
+
         Raises:
-            InputError: the folder cannot be written, or holds something else than a saved backbone.
+            InputError: the folder cannot be written, or holds something else.
         """
-        folder = Path(folder)
-        require_replaceable(folder, (SAVED,))
-        folder.mkdir(parents=True, exist_ok=True)
-        self.save_weights(folder)
-        write_json(folder / BACKBONE, {"family": self.family, **self.config()})
+        with whole_folder(folder, (SAVED,)) as partial_folder:
+            self.save_weights(partial_folder)
+            write_json(partial_folder / BACKBONE, {"family": self.family, **self.config()})
 
 
 def backbone_class(family: str) -> type[Backbone]:
