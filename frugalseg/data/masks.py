@@ -13,6 +13,7 @@ from frugalseg.data.images import (
     has_deep_channels,
     max_pixels,
     opened,
+    tiff_kind,
     upright,
     white_is_0,
 )
@@ -33,7 +34,7 @@ LOSSY = frozenset({"jpeg", "tiff_jpeg", "webp"})
 def read_mask(path: str | Path, classes: ClassTable | None = None) -> NDArray[np.int64]:
     """(H, W) int64 class ids, 0 to 65535.
 
-    Grey images, of 1 to 32 bits, give the values that the file stores, whatever they are to look like. Indexed images
+    Grey images, of 1 to 64 bits, give the values that the file stores, whatever they are to look like. Indexed images
     give their indices, unless the colors of their palette say that the classes have another order there. Color images
     give the classes of their colors, or their values where red, green and blue are equal everywhere. ``.npy`` arrays
     are (H, W) of any numeric type with whole values.
@@ -104,6 +105,11 @@ def _read_array(path: Path) -> NDArray[np.generic]:
 
 def _read_picture(path: Path, classes: ClassTable | None) -> NDArray[np.generic]:
     """The stored values of an image file, not what they look like."""
+    kind = tiff_kind(path) or ""
+    if kind.startswith("64-bit ") and kind.endswith(" 1 channel"):  # NumPy's own numbers, which Pillow does not know
+        values = read_raw(path)
+        require_one(values.shape[2], path)
+        return values[..., 0]
     with opened(path, MASK_PIXELS_A_BYTE) as image:
         if image.format not in EXACT or (image.format == "TIFF" and image.info.get("compression") in LOSSY):
             raise _lossy(path, f" ({image.format})")
@@ -129,7 +135,12 @@ def _lossy(path: Path, found: str = "") -> FileError:
 
 def require_one_page(image: Image.Image, path: Path) -> None:
     """`FileError` where an open mask has several pages, of which nobody knows which one is meant."""
-    if (pages := full_pages(image)) > 1:
+    require_one(full_pages(image), path)
+
+
+def require_one(pages: int, path: Path) -> None:
+    """See `require_one_page`."""
+    if pages > 1:
         remedy = "save one page with the id of each pixel's class; a page for each class must be numbered first"
         raise FileError(path, f"holds {pages} pages, where a mask is one page of class ids", remedy)
 

@@ -67,6 +67,18 @@ def test_grey_png_of_few_bits_gives_the_stored_values(tmp_path: Path, bits: int)
     np.testing.assert_array_equal(read_mask(path), values)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["i8", "u8", "f8"])
+def test_tiff_masks_of_64_bits_as_numpy_counts(tmp_path: Path, dtype: str, order: str) -> None:
+    ids = np.arange(12).reshape(3, 4) * 20
+    path = deep_tiff(tmp_path / "a.tif", ids.astype(dtype)[..., None], order=order, compress=order == "<")
+    np.testing.assert_array_equal(read_mask(path), ids)
+    with pytest.raises(FileError, match="mask values are from 0 to 70000"):
+        read_mask(deep_tiff(tmp_path / "b.tif", np.array([[[0], [70_000]]], dtype)))
+    with pytest.raises(FileError, match=r"cannot be read \(64-bit .*values in 2 channels\)"):
+        read_mask(deep_tiff(tmp_path / "c.tif", np.zeros((3, 4, 2), dtype)))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
 def test_indexed_and_grey_pictures_give_their_indices(tmp_path: Path, suffix: str) -> None:
     ids = np.array([[0, 1, 255], [7, 2, 1]], np.uint8)
