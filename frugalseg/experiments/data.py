@@ -15,7 +15,7 @@ from frugalseg.data.image_folder import list_images
 from frugalseg.data.layout import classes_file
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.cached_folder import CachedFolder, Memory
-from frugalseg.experiments.validation import Positive, Seed, Strict
+from frugalseg.experiments.validation import Positive, Seed, Strict, Whole
 from frugalseg.support import digests
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
@@ -45,7 +45,7 @@ class ToyData(Strict):
     test: Positive = 100
     train_seed: Seed = 1
     test_seed: Seed = 2
-    size: Annotated[int, Field(ge=16, le=4096)] = 48
+    size: Annotated[Whole, Field(ge=16, le=4096)] = 48
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:

@@ -14,7 +14,7 @@ from frugalseg.experiments.plain_yaml import read_yaml
 from frugalseg.experiments.published import PublishedFigure
 from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.rows import KINDS, AnyRow, FeatureRow
-from frugalseg.experiments.validation import Positive, Runs, Strict, checked, explain
+from frugalseg.experiments.validation import Positive, Runs, Strict, Whole, checked, explain
 from frugalseg.pretraining.settings import CommonSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.paths import as_path
@@ -85,7 +85,7 @@ class Recipe(Strict):
     data: Data
     rows: Annotated[tuple[AnyRow, ...], Field(min_length=1)]
     runs: Runs = 5
-    pictures: Annotated[int, Field(ge=0, le=10_000)] = 8
+    pictures: Annotated[Whole, Field(ge=0, le=10_000)] = 8
     note: str = ""
     networks: dict[str, NetworkRecipe] = Field(default_factory=dict)
     preset: Literal["current", "first-release"] = "current"
@@ -229,8 +229,8 @@ def require_different_names(names: Sequence[str]) -> None:
     """`InputError` where two rows would share a place in the table or the folder of their runs, or have none."""
     folders: dict[str, str] = {}
     for name in names:
-        if len(folder_name(name)) > LONGEST_NAME:
-            raise InputError(f"row {quoted(name)}: the name is too long; give at most {LONGEST_NAME} characters")
+        if len(folder_name(name).encode()) > LONGEST_NAME:
+            raise InputError(f"row {quoted(name)}: the name is too long; give a shorter one")
         other = folders.get(folder_name(name))
         if other is not None:
             same = f"{name!r}" if other == name else f"{other!r} and {name!r}, and their runs would share a folder"

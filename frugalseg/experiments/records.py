@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, normalize
 from zipfile import ZipFile
 
 import numpy as np
@@ -140,5 +141,12 @@ def completed(key: Any) -> Any:
 
 
 def folder_name(row: str) -> str:
-    """The folder of a row's runs: its name in lower case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", row.lower()).strip("-") or "row"
+    """The folder of a row's runs: its name in lower case letters a to z, digits and hyphens.
+
+    Where it has no letters of these, those of other alphabets are kept: they are all that tells such rows apart.
+    """
+    name = normalize("NFC", row.lower())
+    if not re.search("[a-z]", name):
+        name = "".join(each if each.isalnum() or category(each).startswith("M") else "-" for each in name)
+        return re.sub("-+", "-", name).strip("-") or "row"
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")

@@ -5,18 +5,28 @@ from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.ranges import COUNT, RUNS, SEED, SIDE, WIDTH
 from frugalseg.support.text import quoted, shortened
 
-Positive = Annotated[int, Field(ge=COUNT.least, le=COUNT.most)]
-Runs = Annotated[int, Field(ge=RUNS.least, le=RUNS.most)]
-Seed = Annotated[int, Field(ge=SEED.least, le=SEED.most)]
-Side = Annotated[int, Field(ge=1, le=SIDE.most)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Width = Annotated[int, Field(ge=1, le=WIDTH.most)]
+
+def _no_truth_value(value: Any) -> Any:
+    """Refuse true and false, and so YAML's yes and on, where a number is expected: pydantic takes them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a value for it; give a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth_value)]
+Number = Annotated[float, BeforeValidator(_no_truth_value)]
+Positive = Annotated[Whole, Field(ge=COUNT.least, le=COUNT.most)]
+Runs = Annotated[Whole, Field(ge=RUNS.least, le=RUNS.most)]
+Seed = Annotated[Whole, Field(ge=SEED.least, le=SEED.most)]
+Side = Annotated[Whole, Field(ge=1, le=SIDE.most)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Width = Annotated[Whole, Field(ge=1, le=WIDTH.most)]
 Size = tuple[Side, Side]
 T = TypeVar("T")
 

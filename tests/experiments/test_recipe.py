@@ -12,6 +12,7 @@ from frugalseg.experiments.data import PHOTOGRAPHS_SEED, ToyData
 from frugalseg.experiments.demo import demo_recipe
 from frugalseg.experiments.given_checkpoints import replace_checkpoint
 from frugalseg.experiments.recipe import load_recipe, parse_recipe, replaced
+from frugalseg.experiments.records import folder_name
 from frugalseg.experiments.rows import Context, build
 from frugalseg.support.errors import InputError
 
@@ -78,7 +79,8 @@ def test_the_toy_recipe_is_the_demo() -> None:
         ("rows", [], "rows: "),
         ("rows.1.name", "colour", "two rows are named 'colour'"),
         ("rows.1.name", "Colour!", "two rows are named 'colour' and 'Colour!', and their runs would share a folder"),
-        ("rows.1.name", "é" * 150 + "u" * 201, "the name is too long; give at most 200 characters"),
+        ("runs", True, "runs: true is not a value for it; give a number"),
+        ("rows.1.name", "é" * 150 + "u" * 201, "the name is too long; give a shorter one"),
         ("networks", {"mine": {"family": "ddpm", "images": ["a"], "step": 1}}, "unknown key 'networks.mine.step'"),
         ("networks", {"mine": {"family": "ddpm"}, "Mine": {"family": "ddpm"}}, "are one folder on some systems"),
         ("data", {"kind": "folder", "path": "x", "tests": {"test": "y"}}, "'test' is the name of the main test set"),
@@ -91,6 +93,15 @@ def test_a_mistake_is_named_in_one_line(path: str, value: Any, said: str) -> Non
     with pytest.raises(InputError) as caught:
         parse_recipe(changed(path, value))
     assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_rows_in_any_alphabet_have_folders_of_their_own() -> None:
+    names = ["модель 1", "сеть 1", "कि", "की", "色", "U-Net (сеть)"]
+    folders = [folder_name(name) for name in names]
+    assert folders == ["модель-1", "сеть-1", "कि", "की", "色", "u-net"]
+    assert folder_name("GAN Inversion, 50 steps") == "gan-inversion-50-steps" and folder_name("!") == "row"
+    with pytest.raises(InputError, match="the name is too long"):
+        parse_recipe(changed("rows.1.name", "я" * 101))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from frugalseg.experiments.rows.base import Context, Method, Row
-from frugalseg.experiments.validation import Positive, Size, Width, checked
+from frugalseg.experiments.validation import Number, Positive, Size, Whole, Width, checked
 from frugalseg.support.errors import InputError
 from frugalseg.support.ranges import BATCH, RATE, WEIGHT
 
@@ -34,14 +34,14 @@ class UNetRow(Row):
 
     kind: Literal["unet"]
     encoder: str = "resnet18"
-    depth: Annotated[int, Field(ge=3, le=5)] = 3
+    depth: Annotated[Whole, Field(ge=3, le=5)] = 3
     decoder: tuple[Width, ...] = (64, 32, 16)
     size: Size | None = None
     steps: Positive = 400
-    batch: Annotated[int, Field(ge=2, le=BATCH.most)] = 5
-    learning_rate: Annotated[float, Field(gt=0, le=RATE.most)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0, le=WEIGHT.most)] = 1e-3
-    dice: Annotated[float, Field(ge=0, le=WEIGHT.most)] = 1.0
+    batch: Annotated[Whole, Field(ge=2, le=BATCH.most)] = 5
+    learning_rate: Annotated[Number, Field(gt=0, le=RATE.most)] = 2e-3
+    weight_decay: Annotated[Number, Field(ge=0, le=WEIGHT.most)] = 1e-3
+    dice: Annotated[Number, Field(ge=0, le=WEIGHT.most)] = 1.0
     augmentation: dict[str, Any] = Field(default_factory=dict)
 
     def check(self, rows: Sequence[Row]) -> None:
