@@ -96,6 +96,9 @@ class Tiles:
             height: rows of a tile.
         """
         self.lines, self.bias, self.height, dtype = lines, bias, height, bias.dtype
+        self._first = rows.start
+        # Maps of a single resolution, the grid's own, are not stretched.
+        self._plain = len(lines) == 1 and (lines[0].height, lines[0].values.shape[1]) == size
         self._rows = [axis(rows, height, part.height, size[0], dtype) for part in lines]
         self._columns = [axis(slice(0, size[1]), TILE[1], part.values.shape[1], size[1], dtype) for part in lines]
         ones = bias.new_ones(len(self._columns[0].weights), TILE[1], 1)  # the bias is one more value to be weighed
@@ -109,6 +112,9 @@ class Tiles:
             block: which columns, likewise.
             shape: rows and columns that are within the grid.
         """
+        if self._plain:
+            top, left = self._first + band * self.height - self.lines[0].offset, block * TILE[1]
+            return self.lines[0].values[top : top + shape[0], left : left + shape[1]] + self.bias
         across = self._across[block, : shape[1]]
         values = self.bias.new_empty(shape[0], across.shape[1], len(self.bias))
         place = 0

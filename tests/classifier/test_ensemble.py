@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -62,6 +62,9 @@ side = st.integers(1, 9)
     max_elements=st.sampled_from([1, 400, 2**25]),
     seed=st.integers(0, 10**6),
 )
+@example([(21, 45)], (21, 45), 400, 0)  # maps as large as the grid: several tiles, in bands and at once
+@example([(21, 45), (21, 45)], (21, 45), 2**25, 0)
+@example([(21, 45), (5, 9)], (21, 45), 400, 0)
 def test_prediction_is_the_literal_one(
     sizes: list[tuple[int, int]], grid: tuple[int, int], max_elements: int, seed: int
 ):
