@@ -1,6 +1,7 @@
 """An honest estimate from the annotated images alone: each is segmented by a classifier that never saw its labels."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,11 +152,12 @@ def tested(trial: Trial, splits: Sequence[Split], classes: ClassTable, progress:
         progress: told of each split.
     """
     found: dict[int, ConfusionMatrix] = {}
-    for number, split in enumerate(splits):
-        progress("folds", number, len(splits))
-        predictor = trial.trained(split.train).predictor()
-        found.update((image, trial.compared(image, predictor)) for image in split.test)
-    progress("folds", len(splits), len(splits))
+    progress("folds", 0, len(splits))
+    with closing(trial.trained_each([split.train for split in splits])) as classifiers:
+        for done, (split, classifier) in enumerate(zip(splits, classifiers, strict=True), 1):
+            predictor = classifier.predictor()
+            found.update((image, trial.compared(image, predictor)) for image in split.test)
+            progress("folds", done, len(splits))
     return CrossValidation(classes, len(splits), tuple(found[image] for image in sorted(found)))
 
 

@@ -1,6 +1,7 @@
 """How good a model gets with more annotated images, and with more members of its ensemble."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,23 +57,27 @@ def with_images(trial: Trial, splits: Sequence[Split], size: int, seed: int) -> 
     A seed puts the training images of a split into an order, of which a size takes the first: the images of a smaller
     size are among those of a larger one.
     """
-    found = ConfusionMatrix(trial.num_classes)
+    found, small_region = ConfusionMatrix(trial.num_classes), trial.segmenter.settings.small_region
+    parts = []
     for number, split in enumerate(splits):
-        images = learned_from(trial.targets, split, trial.segmenter.settings.small_region)
+        images = learned_from(trial.targets, split, small_region)
         order = np.random.default_rng((seed, number)).permutation(len(images))
-        predictor = trial.trained((images[place] for place in order[:size]), seed).predictor()
-        for image in split.test:
-            found.merge(trial.compared(image, predictor))
+        parts.append([images[place] for place in order[:size]])
+    with closing(trial.trained_each(parts, seed)) as classifiers:
+        for split, classifier in zip(splits, classifiers, strict=True):
+            predictor = classifier.predictor()
+            for image in split.test:
+                found.merge(trial.compared(image, predictor))
     return found
 
 
 def with_members(trial: Trial, splits: Sequence[Split], numbers: Sequence[int], seed: int) -> list[ConfusionMatrix]:
     """The test images by the first so many members of one ensemble; members do not depend on those beside them."""
     found = [ConfusionMatrix(trial.num_classes) for _ in numbers]
-    for split in splits:
-        classifier = trial.trained(split.train, seed)
-        for matrix, number in zip(found, numbers, strict=True):
-            predictor = classifier.select(range(number)).predictor()
-            for image in split.test:
-                matrix.merge(trial.compared(image, predictor))
+    with closing(trial.trained_each([split.train for split in splits], seed)) as classifiers:
+        for split, classifier in zip(splits, classifiers, strict=True):
+            for matrix, number in zip(found, numbers, strict=True):
+                predictor = classifier.select(range(number)).predictor()
+                for image in split.test:
+                    matrix.merge(trial.compared(image, predictor))
     return found

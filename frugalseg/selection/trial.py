@@ -1,7 +1,8 @@
 """Many classifiers on the same maps: each is trained on some of the images, and tried on others."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
+from threading import Event
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.extraction import Extraction
 from frugalseg.classifier.prediction import EnsemblePredictor, PixelPrediction, PixelRows, whole
-from frugalseg.classifier.training import train_ensemble
+from frugalseg.classifier.training import TrainingProgress, train_ensemble
 from frugalseg.classifier.views import averaged
 from frugalseg.classifier.voting import LABELS, Wanted
 from frugalseg.features.feature_maps import FeatureMaps
@@ -19,6 +20,8 @@ from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.segmenter import Segmenter
+from frugalseg.support.errors import WorkError
+from frugalseg.support.workers import Workers
 
 DOUBTS = Wanted(probabilities=False, uncertainty=True)
 """Labels and uncertainty."""
@@ -58,13 +61,22 @@ class Trial:
         """The same with some of the taps only."""
         return Trial(self.segmenter, self.targets, self.extraction.select(taps), self.members, self.num_classes)
 
-    def trained(self, images: Iterable[int], seed: int | None = None) -> PixelClassifier:
+    def trained(self, images: Iterable[int], seed: int | None = None, stop: Event | None = None) -> PixelClassifier:
         """A classifier of some of the images, and of their mirror images where the settings say so.
 
         Args:
             images: their numbers.
             seed: instead of the attribute.
+            stop: ends the training before its time, once it is set.
+
+        Raises:
+            WorkError: it was stopped.
         """
+
+        def go_on(_: TrainingProgress) -> None:
+            if stop is not None and stop.is_set():
+                raise WorkError("this training was stopped")
+
         settings, count = self.segmenter.settings, len(self.targets)
         chosen = {*images}
         mirrored = {image + count for image in chosen} if settings.mirror else set()
@@ -75,9 +87,24 @@ class Trial:
             members=self.members,
             seed=self.seed if seed is None else seed,
             device=self.segmenter.device,
+            progress=go_on,
         )
         self.extraction.store.release()
         return classifier.to(self.segmenter.device)
+
+    def trained_each(self, parts: Sequence[Iterable[int]], seed: int | None = None) -> Generator[PixelClassifier]:
+        """`trained` of each of several sets of images, in their order.
+
+        On a CPU several train at once, with a share of the threads each: these trainings are too small for more. Close
+        it, and those that still train are stopped.
+        """
+        threads = torch.get_num_threads() if self.segmenter.device.type == "cpu" else 1
+        at_once, stop = max(1, min(len(parts), threads)), Event()
+        with Workers(at_once, threads // at_once) as workers:
+            try:
+                yield from workers.each(partial(self.trained, seed=seed, stop=stop), parts)
+            finally:
+                stop.set()
 
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""

@@ -7,6 +7,7 @@ the last is there. On a busy machine one of them is always late. Here nobody wai
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -25,16 +26,17 @@ costs nothing; and beside other busy processes, threads get equal shares of a pr
 
 
 class Workers:
-    """Threads of which each runs torch's operations by itself. A context manager."""
+    """Threads of which each runs torch's operations by itself, or with a share of its threads. A context manager."""
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, share: int = 1) -> None:
         """
         Args:
             threads: how many; a single one is the thread that asks. Without it, see `threads_here`.
+            share: of torch's threads for each of several.
         """
         self._of_torch = torch.get_num_threads()
         self._threads = threads or threads_here(self._of_torch, bound_cpus())
-        self._pool = ThreadPoolExecutor(self._threads, initializer=_alone) if self._threads > 1 else None
+        self._pool = ThreadPoolExecutor(self._threads, initializer=partial(_use, share)) if self._threads > 1 else None
 
     def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """What `work` gives for each item, in the order of the items; what it raises is raised here.
@@ -76,6 +78,7 @@ def threads_here(of_torch: int, bound: int) -> int:
     return of_torch * PER_PROCESSOR if 1 < of_torch == bound else of_torch
 
 
-def _alone() -> None:
-    """Let this thread compute by itself; the others keep their numbers."""
-    torch.set_num_threads(1)
+def _use(threads: int) -> None:
+    """Let this thread compute with so many; the others keep their numbers."""
+    torch.set_num_threads(threads)
+    torch.get_num_threads()  # makes it final: else the first operation takes over what others have set by then

@@ -1,17 +1,20 @@
 """Cross-validation gives what fitting and evaluating by hand gives, fold by fold, and sees no image twice."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from frugalseg import SegmentationFolder, Segmenter, load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
 from frugalseg.metrics.confusion import ConfusionMatrix
-from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate
+from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate, every_window
 from frugalseg.selection.folds import folds_of
+from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 
 
@@ -19,6 +22,13 @@ class Folder(list):
     """Examples with their class table, as a `SegmentationFolder` has them."""
 
     classes = TOY_CLASSES
+
+
+@pytest.fixture
+def threads_of_torch():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 QUICK = replace(PROTOCOLS["default"], steps=30)
@@ -45,6 +55,39 @@ def test_each_image_is_predicted_by_a_model_of_the_other_folds(settings):
             expected = model.evaluate(Folder([IMAGES[image]])).confusion.counts
             # Stored maps are rounded to half precision: a pixel between two classes may turn.
             assert np.abs(found.images[image].counts - expected).sum() <= 8
+
+
+def trial_of(protocol, **settings):
+    segmenter = Segmenter(load_backbone("colour", native_size=(24, 24)), protocol=protocol, **settings)
+    maps = every_window(segmenter, IMAGES, None)
+    maps.compute(segmenter.features)
+    return Trial(segmenter, [each.target for each in IMAGES], maps, 2, len(TOY_CLASSES))
+
+
+def test_trained_at_once_or_one_after_another_they_are_the_same(threads_of_torch):
+    trial, parts = trial_of(QUICK), [[0, 1], [2, 3, 4], [0, 4]]
+    threads_of_torch(1)
+    expected = [trial.trained(part).state_dict() for part in parts]
+    threads_of_torch(2)  # one for each of two trainings
+    for found, other in zip(trial.trained_each(parts), expected, strict=True):
+        assert all(torch.equal(found.state_dict()[name], values) for name, values in other.items())
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_who_needs_no_more_stops_what_still_trains(threads, threads_of_torch):
+    threads_of_torch(threads)
+    begun, quick, endless = [], trial_of(QUICK), trial_of(replace(QUICK, steps=10**9))
+
+    class OneThatEnds(Trial):
+        def trained(self, images, *given, **named):
+            begun.append(images)
+            return (quick if images == [0, 1] else endless).trained(images, *given, **named)
+
+    trial = OneThatEnds(quick.segmenter, quick.targets, quick.extraction, quick.members, quick.num_classes)
+    with closing(trial.trained_each([[0, 1], [2, 3], [3, 4]])) as found:
+        next(found)
+    assert begun[0] == [0, 1] and len(begun) in ((1,) if threads == 1 else (2, 3))
 
 
 def test_the_network_sees_each_image_once(tmp_path):

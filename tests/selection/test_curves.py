@@ -35,9 +35,9 @@ def test_images_of_a_smaller_number_are_among_those_of_a_larger_one(trial, monke
     learned = []
     train = Trial.trained
 
-    def seen(self, images, seed=None):
+    def seen(self, images, seed=None, stop=None):
         learned.append((seed, list(images)))
-        return train(self, learned[-1][1], seed)
+        return train(self, images, seed, stop)
 
     monkeypatch.setattr(Trial, "trained", seen)
     assert most_images(trial.targets, SPLITS, 20) == 2  # one of three has no labels
