@@ -33,6 +33,7 @@ from frugalseg.support.ranges import BATCH, require_number
 from frugalseg.support.records import Record, as_recorded, files_read, stamps
 from frugalseg.support.runs import work_folder
 from frugalseg.support.text import brief, quoted
+from frugalseg.support.torch_defaults import with_usual_defaults
 
 if TYPE_CHECKING:
     from frugalseg.data.arrays import ImageLike
@@ -104,6 +105,7 @@ class Model(ABC):
             InputError: the model was never fitted.
         """
 
+    @with_usual_defaults
     def predict_positions(
         self, images: Iterable[NDArray[np.uint8]], *, batch_size: int = 1, probabilities: bool = True
     ) -> Iterator[PixelPrediction]:
@@ -177,6 +179,7 @@ class Model(ABC):
         """
         return None
 
+    @with_usual_defaults
     def predict(self, images: "ImageLike | Iterable[ImageLike]", *, batch_size: int = 1) -> Iterator[Prediction]:
         """Segment images of any size, one prediction for each, in order, as they are asked for.
 
@@ -206,6 +209,7 @@ class Model(ABC):
             found.image_uncertainty,
         )
 
+    @with_usual_defaults
     def evaluate(
         self,
         dataset: Sequence[Example] | str | Path,
@@ -242,6 +246,7 @@ class Model(ABC):
             progress("evaluate", len(result.images), len(dataset))
         return result
 
+    @with_usual_defaults
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:

@@ -46,6 +46,7 @@ from frugalseg.support.folders import as_work_folder, whole_folder
 from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import quoted
+from frugalseg.support.torch_defaults import with_usual_defaults
 from frugalseg.support.version import __version__
 
 __all__ = ["Prediction", "Segmenter", "Settings"]
@@ -99,6 +100,7 @@ class Segmenter(Model):
 
     # Fitting
 
+    @with_usual_defaults
     def fit(
         self,
         dataset: Sequence[Example] | str | Path,
@@ -226,6 +228,7 @@ class Segmenter(Model):
         """See `Model.require_readable`."""
         self.own_images(dataset)
 
+    @with_usual_defaults
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:
@@ -419,6 +422,7 @@ class Segmenter(Model):
         return model_digest(self.classes, [self.settings, None, self.native, *seen, *self.settings.afterwards], parts)
 
     @classmethod
+    @with_usual_defaults
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
 

@@ -1,5 +1,6 @@
 """What Python programs give in place of what is expected, and what state of torch they call with."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from frugalseg import InputError, SegmentationFolder, Segmenter, load_backbone
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
+from frugalseg.selection.cross_validation import cross_validate
 from tests.test_segmenter import QUICK, quick
 
 
@@ -134,25 +136,53 @@ def test_a_list_is_the_only_size_of_a_network_as_well(fitted):
     assert Segmenter(backbone, network_size=[16, 16]).native == (16, 16)
 
 
-@pytest.mark.parametrize("tile", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_torchs_default_dtype_changes_nothing(dtype, tile, tmp_path):
+@contextmanager
+def default_of_torch(kind):
+    """A default that a caller may have set: a dtype, or a device, of which this test must make no tensor."""
+    if isinstance(kind, torch.dtype):
+        torch.set_default_dtype(kind)
+    else:
+        torch.set_default_device(kind)
+    try:
+        yield
+        assert torch.get_default_device() == torch.device(kind if isinstance(kind, str) else "cpu")
+        assert torch.get_default_dtype() == (torch.float32 if isinstance(kind, str) else kind)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("colour", torch.float64),
+        ("colour", "meta"),
+        ("ddpm", torch.bfloat16),
+        ("ddpm", "meta"),
+        pytest.param("timm", torch.bfloat16, marks=pytest.mark.slow),
+        pytest.param("timm", "meta", marks=pytest.mark.slow),
+    ],
+)
+def test_torchs_defaults_change_nothing(family, kind, tiny_ddpm, tmp_path):
     image = np.tile(examples()[0].image, (2, 3, 1))
 
     def answers():
-        model = colour(tile=tile).fit(examples(), classes=TOY_CLASSES)
-        model.save_pretrained(tmp_path / "model")
-        return [next(each.predict(image)) for each in (model, Segmenter.from_pretrained(tmp_path / "model"))]
+        place = {"checkpoint": str(tiny_ddpm), "timesteps": (10,), "blocks": (1,)} if family == "ddpm" else {}
+        backbone, few = load_backbone(family, **place), replace(QUICK, steps=20)
+        model = Segmenter(backbone, protocol=few, members=2, tile=family == "colour")
+        model.fit(examples(), classes=TOY_CLASSES).save_pretrained(tmp_path / "model")
+        scores = [cross_validate(model, examples(), 2, classes=TOY_CLASSES).miou]
+        for each in (model, Segmenter.from_pretrained(tmp_path / "model")):
+            scores.append(each.evaluate(examples()).confusion.miou())
+            found = next(each.predict(image))
+            scores += [found.probabilities, found.uncertainty]
+        return scores
 
-    expected = answers()[0]
-    try:
-        torch.set_default_dtype(dtype)
+    expected = answers()
+    with default_of_torch(kind):
         found = answers()
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for each in found:
-        np.testing.assert_array_equal(each.probabilities, expected.probabilities)
-        np.testing.assert_array_equal(each.uncertainty, expected.uncertainty)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])

@@ -33,6 +33,7 @@ from frugalseg.support.folders import whole_folder
 from frugalseg.support.marks import BACKBONE as SAVED
 from frugalseg.support.processor import slow_in_bf16, warn_of_slow_bf16
 from frugalseg.support.text import brief, kind_and_reason
+from frugalseg.support.torch_defaults import with_usual_defaults
 
 REMEDY = "is it damaged, or of another family?"
 
@@ -250,6 +251,7 @@ class Backbone(nn.Module, ABC):
         require_generating(self.family)
         raise TypeError(f"{type(self).__name__} lacks the method generator; the registry says that it draws images")
 
+    @with_usual_defaults
     def forward(self, images: Tensor, *, surrounded: bool = False) -> FeatureMaps:
         """Check the size, run the network, name the result.
 
@@ -328,6 +330,7 @@ def backbone_class(family: str) -> type[Backbone]:
     return cls
 
 
+@with_usual_defaults
 def load_backbone(
     family: str = WITHOUT_CHECKPOINT,
     checkpoint: Checkpoint | Mapping[str, Checkpoint] | None = None,
@@ -389,6 +392,7 @@ def in_cache(family: str, checkpoint: Checkpoint) -> Checkpoint:
     return local_checkpoint(checkpoint)
 
 
+@with_usual_defaults
 def load_saved_backbone(folder: str | Path) -> Backbone:
     """The backbone that `Backbone.save_pretrained` wrote to `folder`.
 

@@ -22,6 +22,7 @@ from frugalseg.selection.settings import ChoiceSettings
 from frugalseg.support.files import write_json
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import share, understood
+from frugalseg.support.torch_defaults import with_usual_defaults
 
 FOLDS = 3
 """Parts of the images, each predicted by a classifier of the others."""
@@ -78,6 +79,7 @@ class Choice:
         return f"chosen: {self.scores[self.best].name}, the best of {len(self.scores)} on {which}"
 
 
+@with_usual_defaults
 def choose(
     candidates: Sequence[Candidate],
     dataset: Sequence[Example],

@@ -24,6 +24,7 @@ from frugalseg.support.folders import as_work_folder
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.ranges import COUNT, MEMBERS, require_number
 from frugalseg.support.text import quoted
+from frugalseg.support.torch_defaults import with_usual_defaults
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,7 @@ def certainty(found: CrossValidation, other: CrossValidation) -> float:
     return float((found.resampled() > other.resampled()).mean())
 
 
+@with_usual_defaults
 def cross_validate(
     segmenter: Segmenter,
     dataset: Sequence[Example] | str | Path,

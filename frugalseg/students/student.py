@@ -31,6 +31,7 @@ from frugalseg.support.files import save_tensors, write_json
 from frugalseg.support.folders import whole_folder
 from frugalseg.support.marks import MODEL
 from frugalseg.support.progress import Progress, silent
+from frugalseg.support.torch_defaults import with_usual_defaults
 from frugalseg.support.version import __version__
 
 FORMAT = 1  # of a saved student; a reader refuses what is newer
@@ -152,6 +153,7 @@ class Student(Model):
         return model_digest(self.classes, [None, self.view, None], {"network": self.network})
 
     @classmethod
+    @with_usual_defaults
     def from_pretrained(cls, folder_or_hub_id: str | Path, *, device: str | torch.device = "cpu") -> Self:
         """Load what `save_pretrained` wrote, from a folder or from the Hub.
 
