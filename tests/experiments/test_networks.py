@@ -33,9 +33,13 @@ def data(tmp_path: Path) -> Path:
 
 
 def recipe(data: Path, **network: Any) -> Recipe:
-    row = {"kind": "features", "name": "DDPM", "backbone": "ddpm", "checkpoint": "mine", "options": {"timesteps": [10]}}
+    few = {
+        "kind": "features",
+        "segmenter": {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}},
+    }
+    row = {**few, "name": "DDPM", "backbone": "ddpm", "checkpoint": "mine", "options": {"timesteps": [10]}}
     mine = {"family": "ddpm", "images": ["unlabeled", "train/images"], "settings": SETTINGS} | network
-    colour = {"kind": "features", "name": "colour", "backbone": "colour", "options": {"native_size": [32, 32]}}
+    colour = {**few, "name": "colour", "backbone": "colour", "options": {"native_size": [32, 32]}}
     return parse_recipe(
         {
             "title": "t",

@@ -26,7 +26,8 @@ from tests.report.reading import check_offline
 QUICK = {"members": 2, "small_region": 1, "protocol": {"steps": 5, "batch_size": 16}}
 SMALL = {"encoder": "mobilenet_v2", "epochs": 1, "least_steps": 2, "batch_size": 2}
 STUDENT: dict[str, Any] = {"kind": "student", "student": SMALL, "count": 3}
-DRAWN = {**STUDENT, "name": "generated", "source": "synthetic", "generation": {"sampler": "ddim", "sampling_steps": 2}}
+SAMPLING = {"sampler": "ddim", "sampling_steps": 2, "first_step": 900}
+DRAWN = {**STUDENT, "name": "generated", "source": "synthetic", "generation": SAMPLING}
 
 
 def recipe(checkpoint: Path, *students: dict[str, Any], **changes: Any) -> Recipe:

@@ -30,7 +30,7 @@ from frugalseg.synthetic import SyntheticSet
 from frugalseg.synthetic.sources import seed_of
 from tests.jobs.test_resume import QUICK, Stop, stop_at
 
-OPTIONS = {"sampling_steps": 2}
+OPTIONS = {"sampling_steps": 2, "first_step": 900}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ from pathlib import Path
 from frugalseg.jobs.generate import GenerateRequest, generate_folder
 import frugalseg.backbones.ddpm.backbone, frugalseg.backbones.ddpm.generator
 model, whole, killed, shares = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), eval(sys.argv[4])
-request = GenerateRequest(model, 24, options={"sampling_steps": 2}, batch_size=2, shard_size=3)
+request = GenerateRequest(model, 24, options={"sampling_steps": 2, "first_step": 900}, batch_size=2, shard_size=3)
 
 def life(out):
     child = os.fork()

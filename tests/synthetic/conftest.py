@@ -22,7 +22,9 @@ def drawn(segmenter):
     """A source of so many images, in two steps of the network each."""
 
     def source(count, seed=0, **options):
-        return GeneratedImages(generator_of(segmenter.backbone, {"sampling_steps": 2, **options}), count, seed)
+        return GeneratedImages(
+            generator_of(segmenter.backbone, {"sampling_steps": 2, "first_step": 900, **options}), count, seed
+        )
 
     return source
 

@@ -46,7 +46,7 @@ def test_a_student_is_evaluated_and_predicts_like_any_model(finished, folders, t
     assert len(list((tmp_path / "masks" / "uncertainty").glob("*.png"))) == 2
 
 
-@pytest.mark.parametrize("moment", [("train", 1), ("train", 6), ("evaluate", 1)])
+@pytest.mark.parametrize("moment", [pytest.param(("train", 1), marks=pytest.mark.slow), ("train", 6), ("evaluate", 1)])
 def test_an_interrupted_run_ends_the_same(moment, request_, finished, tmp_path):
     out = tmp_path / "student"
     with pytest.raises(Stop):
@@ -74,6 +74,7 @@ def interrupted(request, out):
         distill_folder(request, out, progress=stop_at("train", 6))
 
 
+@pytest.mark.slow  # three trainings
 def test_another_request_begins_anew_and_a_finished_one_is_not_overwritten(request_, finished, tmp_path, caplog):
     out = tmp_path / "student"
     interrupted(request_, out)
@@ -181,6 +182,7 @@ def test_what_a_kill_leaves_before_the_record_is_nobodys(request_, tmp_path):
     assert {path.name for path in work.iterdir()} == {"distill.log", "run.json", "training"}
 
 
+@pytest.mark.slow  # two trainings
 def test_a_folder_that_is_half_emptied_is_of_no_run(request_, tmp_path, monkeypatch):
     """Killed while it throws away what another request began, a run leaves nothing that the other would go on with."""
 

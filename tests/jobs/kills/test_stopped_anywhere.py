@@ -12,7 +12,7 @@ import pytest
 from tests.jobs.kills.commands import COMMANDS
 from tests.jobs.kills.trial import Life, Trial
 
-SAMPLES = {"toy": 3, "predict": 3}
+SAMPLES = {"predict": 3}
 """How many operations the default tests choose for a command; of the costlier ones, 1."""
 MORE = 4
 """How many the slow tests choose."""
