@@ -35,6 +35,12 @@ def test_each_thread_computes_by_itself_and_other_threads_keep_their_number(thre
     assert torch.get_num_threads() == threads == numbers_of_a_new_thread()
 
 
+def test_each_of_several_threads_has_its_share(threads: int):
+    with Workers(threads, share=2) as workers:
+        assert list(workers.each(lambda _: torch.get_num_threads(), range(4))) == [threads if threads == 1 else 2] * 4
+    assert torch.get_num_threads() == threads == numbers_of_a_new_thread()
+
+
 def test_results_keep_the_order_of_the_items_whichever_ends_first(threads: int):
     gates = [threading.Event() for _ in range(5)]
     for gate in gates[1:] if threads > 1 else gates:
