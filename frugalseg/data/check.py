@@ -32,7 +32,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 SMALL_REGION = 20
 """A class with fewer pixels in an image is ignored in that image, as published."""
 
-LOWER = "lower the limit (--small-regions of fit and check)"
+LOWER = "lower the limit (--small-regions of fit, check and explore)"
 """The remedy for regions that are too small."""
 
 DARK = 40

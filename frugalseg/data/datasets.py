@@ -81,8 +81,8 @@ def in_classes(dataset: Sequence[Example], classes: ClassTable) -> Sequence[Exam
     Raises:
         InputError: the dataset has a class that `classes` lacks.
     """
-    own = getattr(dataset, "classes", None)
-    if not isinstance(own, ClassTable) or own.names == classes.names:
+    own = own_classes(dataset)
+    if own is None or own.names == classes.names:
         return dataset
     return dataset.in_classes(classes) if isinstance(dataset, OtherClasses) else Translated(dataset, classes)
 
@@ -129,12 +129,19 @@ def in_channels(dataset: Sequence[Example], channels: Channels | None) -> Sequen
         channels: None leaves everything as it is. The ranges of a choice are found on the images of the dataset.
 
     Raises:
-        InputError: the dataset is in other channels, or its images lack some.
+        InputError: the dataset is in other channels, or its images lack some; or it is made in an unknown way of
+            another that has read them as RGB already.
     """
     own = channels_of(dataset)
     if own is None and channels is not None:
         if isinstance(dataset, OtherChannels):
             return dataset.in_channels(channels)
+        if isinstance(getattr(dataset, "dataset", None), OtherChannels):
+            name = type(dataset).__name__
+            raise InputError(
+                f"the images that this {name} gives have been read as RGB; open the data folder with channels=..., and "
+                f"make the {name} of that"
+            )
         if isinstance(channels, ChannelChoice):
             channels = channels.found_in([dataset[index].image for index in range(len(dataset))])
         return InChannels(dataset, channels)
@@ -153,14 +160,22 @@ def channels_of(dataset: object) -> ChannelSpec | None:
     return None if inner is None else channels_of(inner)
 
 
+def own_classes(dataset: object) -> ClassTable | None:
+    """The class table that a dataset has, or the dataset that it is made of, as a subset; None where there is none."""
+    found, inner = getattr(dataset, "classes", None), getattr(dataset, "dataset", None)
+    if isinstance(found, ClassTable):
+        return found
+    return None if inner is None else own_classes(inner)
+
+
 def classes_of(dataset: Sequence[Example]) -> ClassTable:
-    """A dataset's own class table, as a `SegmentationFolder` has it.
+    """A dataset's own class table, as a `SegmentationFolder` has it, and subsets of one.
 
     Raises:
         InputError: it has none, as a plain list of examples.
     """
-    found = getattr(dataset, "classes", None)
-    if not isinstance(found, ClassTable):
+    found = own_classes(dataset)
+    if found is None:
         raise InputError(
             "the examples have no class table of their own; give a data folder, or the table as fit(..., classes=...)"
         )
