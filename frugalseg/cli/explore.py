@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from frugalseg.backbones.registry import FAMILIES, family_named, family_of_checkpoint
-from frugalseg.cli.arguments import Channels, Data, Device, Overwrite, Percentiles, Seed
+from frugalseg.cli.arguments import Channels, Data, Device, Overwrite, Percentiles, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.model import default_family, fit_options
 from frugalseg.cli.options import Flag, accepting, channel_choice, named_folders, parse_size, values
@@ -15,6 +15,8 @@ from frugalseg.jobs.explore.request import ExploreSettings
 from frugalseg.support.options import options_of
 
 EXPLORE_OPTIONS = FamilyOptions(lambda: FAMILIES.values(), fit_options, default_family, "backbone family", joins=True)
+SMALL_REGION = 20
+"""The default of the setting."""
 EXPLORE_FLAGS = [Flag(option, "What is explored") for option in options_of(ExploreSettings)]
 
 
@@ -51,6 +53,7 @@ def explore(
         str | None,
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
     ] = None,
+    small_regions: SmallRegions = SMALL_REGION,
     channels: Channels = None,
     percentiles: Percentiles = None,
     seed: Seed = 0,
@@ -79,6 +82,8 @@ def explore(
     from frugalseg.support.progress import bars
 
     settings = {"protocol": protocol, "tile": tile, "network_size": network_size}
+    if small_regions != SMALL_REGION:
+        settings["small_region"] = small_regions  # records of earlier versions do not name it, and they go on
     fit = FitRequest(data, family.name, checkpoint, options, settings, choose_device(device), channels=choice)
     with bars() as progress:
         found = explore_folder(

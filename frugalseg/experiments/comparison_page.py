@@ -7,6 +7,8 @@ import yaml
 from numpy.typing import NDArray
 
 from frugalseg.data.channels import viewed
+from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.datasets import targets_of
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.experiments.data import Datasets
 from frugalseg.experiments.networks import TrainingFacts, training_facts
@@ -15,8 +17,8 @@ from frugalseg.experiments.recipe import Recipe
 from frugalseg.experiments.records import Drawn
 from frugalseg.experiments.results import MEASURES, Comparison
 from frugalseg.report.evaluation_page import CONVENTIONS, UNCERTAINTY
-from frugalseg.report.page import Cell, Figure, Page, mean_std, per_cent
-from frugalseg.report.pictures import mask_picture, overlay, uncertainty_map
+from frugalseg.report.page import LONGEST_SIDE, Cell, Figure, Page, mean_std, per_cent
+from frugalseg.report.pictures import fit_plane_within, fit_within, mask_picture, overlay, uncertainty_map
 from frugalseg.report.plots import class_dots
 
 MOST_TRAINING_PICTURES = 60
@@ -33,7 +35,8 @@ def comparison_page(result: Comparison, recipe: Recipe, data: Datasets, drawn: M
         data: what was trained and tested on.
         drawn: predictions of each method for the first test images, from the run with seed 0.
     """
-    page = Page(result.title, lead=headline(result, len(data.train), len(data.test)))
+    train = annotated(data.train)
+    page = Page(result.title, lead=headline(result, len(train), len(annotated(data.test))))
     _table(page, result)
     page.text(*([recipe.note] if recipe.note else []), CONVENTIONS, *([EXPLANATION] if result.compares else []))
     _left_out(page, result)
@@ -41,9 +44,14 @@ def comparison_page(result: Comparison, recipe: Recipe, data: Datasets, drawn: M
     _networks(page, training_facts(recipe))
     _classes(page, result)
     _pictures(page, result, data.test, drawn)
-    _training(page, data.train)
+    _training(page, data.train, train)
     page.heading("Recipe").code(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     return page
+
+
+def annotated(data: SegmentationFolder) -> list[int]:
+    """The numbers of the images that have labels: of the others, nothing can be learned, and nothing said."""
+    return [number for number, target in enumerate(targets_of(data)) if (target != NOT_ANNOTATED).any()]
 
 
 def headline(result: Comparison, train: int, test: int) -> str:
@@ -93,7 +101,7 @@ def _test_sets(page: Page, result: Comparison, data: Datasets) -> None:
     for test in result.tests:
         best = result.ranking(test)[0]
         cells = [Cell(mean_std(result.values(row, "miou", test)), best=row == best) for row in result.runs]
-        rows.append([f"{test} ({len(data.tests[test])} images)", *cells])
+        rows.append([f"{test} ({len(annotated(data.tests[test]))} images)", *cells])
     caption = "mIoU in per cent on every test set, by the same runs; the methods are ranked by the first."
     page.heading("Test sets").table(("mIoU, %", *result.runs), rows, caption=caption, lead_row=0)
 
@@ -151,18 +159,25 @@ def _pictures(page: Page, result: Comparison, test: SegmentationFolder, drawn: M
     rows = []
     for number in range(count):
         example = test[number]
-        masks = [example.target, *(found[number][0] for found in drawn.values())]
-        heat = [uncertainty_map(drawn[doubting][number][1], tops[doubting])] if doubting is not None else []
-        rows.append(
-            Figure([viewed(example.image), *(mask_picture(mask, table) for mask in masks), *heat], [example.name])
-        )
+        image = fit_within(viewed(example.image), LONGEST_SIDE)
+        # Smaller by their nearest pixels: means of colors would be no colors of classes.
+        planes = [example.target, *(found[number][0] for found in drawn.values())]
+        masks = [mask_picture(fit_plane_within(mask, LONGEST_SIDE), table) for mask in planes]
+        heat = []
+        if doubting is not None:
+            heat.append(uncertainty_map(fit_plane_within(drawn[doubting][number][1], LONGEST_SIDE), tops[doubting]))
+        rows.append(Figure([image, *masks, *heat], [example.name]))
     columns = ["image", "truth", *drawn, *(["uncertainty"] if doubting is not None else [])]
     page.figures(columns, rows, width=min(PICTURE_WIDTH, ROW_WIDTH // len(columns)))
 
 
-def _training(page: Page, train: SegmentationFolder) -> None:
-    shown = min(len(train), MOST_TRAINING_PICTURES)
+def _training(page: Page, train: SegmentationFolder, numbers: Sequence[int]) -> None:
+    shown = numbers[:MOST_TRAINING_PICTURES]
     page.heading("All that was annotated")
-    if shown < len(train):
-        page.text(f"The first {shown} of {len(train)} training images.")
-    page.strip({e.name: overlay(e.image, e.target, train.classes, alpha=0.6) for e in (train[n] for n in range(shown))})
+    if len(shown) < len(numbers):
+        page.text(f"The first {len(shown)} of {len(numbers)} training images.")
+    drawn = {}
+    for example in (train[number] for number in shown):
+        picture = overlay(example.image, example.target, train.classes, alpha=0.6)
+        drawn[example.name] = fit_within(picture, LONGEST_SIDE)  # whole ones of many large images would fill the memory
+    page.strip(drawn)

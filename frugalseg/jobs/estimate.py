@@ -126,7 +126,8 @@ def first_window(segmenter: Segmenter, dataset: SegmentationFolder) -> tuple[Pix
         store.put(0, segmenter.features([seen]) if own is None else own.maps(example))
 
     seconds = least_seconds(compute, segmenter)
-    return PixelSet(store, [np.zeros(window.size, np.uint8)]), store.maps(0), seconds
+    twice = [0, 0] if window.size == (1, 1) else [0]  # a single pixel would be too few to train on
+    return PixelSet(store.subset(twice), [np.zeros(window.size, np.uint8) for _ in twice]), store.maps(0), seconds
 
 
 def first_batches(segmenter: Segmenter, pixels: PixelSet, classes: int) -> tuple[PixelClassifier, float]:

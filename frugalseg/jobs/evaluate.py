@@ -57,8 +57,9 @@ def evaluate_folder(
     command = {"command": "evaluate", **predictor.stamps(folder, Record(out / RECORD)), "data": str(data)}
     require_ready(out, command, overwrite)  # before all data is read
     check_annotated(dataset, progress)
+    title = " on ".join(place.name or place.resolve().name for place in (Path(model), data))  # "." has none
     with own_folder(out, command, overwrite):
-        return evaluated(predictor, dataset, out, f"{Path(model).name} on {data.name}", batch_size, progress)
+        return evaluated(predictor, dataset, out, title, batch_size, progress)
 
 
 def reconstructed(predictor: Model, image: NDArray[np.uint8]) -> NDArray[np.uint8] | None:

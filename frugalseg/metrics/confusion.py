@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 Convention = Literal["usual", "paper"]
 
 IGNORED = 255
+BAND = 2**18
+"""Pixels that are counted at a time, in several numbers of eight bytes each."""
 MOST_PIXELS = 2**48
 """No count is larger; sums of these are far from overflowing."""
 
@@ -51,9 +53,17 @@ class ConfusionMatrix:
         true, predicted = np.asarray(target), np.asarray(prediction)
         if true.shape != predicted.shape:
             raise ValueError(f"target is {true.shape}, prediction {predicted.shape}: they must be equal")
-        rows = np.where(true == IGNORED, self.num_classes, true.astype(np.int64)).ravel()
-        columns = predicted.astype(np.int64).ravel()
-        wrong_target = (rows < 0) | (rows > self.num_classes) | ((rows == self.num_classes) & (true.ravel() != IGNORED))
+        true, predicted, found = true.ravel(), predicted.ravel(), np.zeros_like(self.counts)
+        for start in range(0, true.size, BAND):
+            found += self._counted(true[start : start + BAND], predicted[start : start + BAND])
+        self.counts += found
+        return self
+
+    def _counted(self, true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:
+        """The counts of some pixels alone; see `update`."""
+        rows = np.where(true == IGNORED, self.num_classes, true.astype(np.int64))
+        columns = predicted.astype(np.int64)
+        wrong_target = (rows < 0) | (rows > self.num_classes) | ((rows == self.num_classes) & (true != IGNORED))
         for name, values, wrong in (
             ("target", rows, wrong_target),
             ("prediction", columns, (columns < 0) | (columns >= self.num_classes)),
@@ -61,8 +71,7 @@ class ConfusionMatrix:
             if wrong.any():
                 raise ValueError(f"{name} holds {values[wrong][0]}: expected positions below {self.num_classes}")
         flat = np.bincount(rows * self.num_classes + columns, minlength=self.counts.size)
-        self.counts += flat.reshape(self.counts.shape)
-        return self
+        return flat.reshape(self.counts.shape)
 
     def merge(self, other: "ConfusionMatrix") -> Self:
         """Add the counts of another matrix of the same classes."""

@@ -46,20 +46,21 @@ class Evaluation:
         """Count one image; its target is in positions, 255 = not annotated."""
         one = ConfusionMatrix(len(self.classes))
         one.update(example.target, found.mask.cpu().numpy())
+        score = ImageScore(example.name, one.miou(), found.image_uncertainty)
         self.confusion.merge(one)
-        self._resampled.add(one)
-        self.images.append(ImageScore(example.name, one.miou(), found.image_uncertainty))
+        self.images.append(score)
+        if not np.isnan(score.miou):  # of the others, nothing is known
+            self._resampled.add(one)
 
     def interval(self, seed: int = 0) -> tuple[float, float] | None:
         """The 95 % interval of the mIoU, in [0, 1], for other images of the same kind, by resampling the images.
 
-        None where fewer than two images have annotated pixels, of which nothing can be said.
+        Those without annotated pixels are left out. None of fewer than two, of which nothing can be said.
 
         Args:
             seed: decides which images are drawn.
         """
-        annotated = sum(not np.isnan(score.miou) for score in self.images)
-        return self._resampled.interval(seed) if annotated > 1 else None
+        return self._resampled.interval(seed) if len(self._resampled.unions) > 1 else None
 
     def metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` holds; shares in [0, 1]. A class that never occurs has the IoU null."""

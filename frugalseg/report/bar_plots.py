@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalseg.report.plots import SERIES, Plot, Theme
+from frugalseg.report.plots import SERIES, Plot, Theme, in_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def bars(names: Sequence[str], values: ArrayLike, spread: ArrayLike | None, xlab
         for place, value, end in zip(places, per_cent, np.maximum(lengths + around, 0), strict=True):
             text = "–" if np.isnan(value) else f"{value:.1f}"
             axes.text(float(end) + gap, float(place), text, va="center", color=theme.ink, fontsize=8.5)
-        axes.set_yticks(places, list(names))
+        axes.set_yticks(places, in_plot(names))
         axes.invert_yaxis()
         axes.set_xlabel(xlabel)
         axes.margins(x=0.08, y=0.02)

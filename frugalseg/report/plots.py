@@ -1,12 +1,16 @@
 """Plots as PNG files in memory, in a light and a dark version; matplotlib's object interface, so no global state."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from frugalseg.support.text import UNFIT, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +18,13 @@ if TYPE_CHECKING:
 DPI = 200
 MOST_PIXELS = 2**24
 """Larger plots, such as the confusion of 150 classes, have fewer pixels an inch: they would take gigabytes to draw."""
+
+LONGEST_NAME, LONGEST_ENTRY = 40, 60
+"""Characters of a name beside an axis, and in a legend: longer ones would leave no room for what they are names of."""
+USUAL_NAME = 16
+"""Characters of a name that a confusion matrix of few classes has room for."""
+LEGEND_WIDTH = 104
+"""Small letters that have room side by side in a legend."""
 
 SERIES = ("#2f6fde", "#e07b39", "#2a9d6f", "#b04fc4", "#c9a227", "#d1495b", "#3aa6b9", "#7a6ff0")
 """Line and marker colours that read on white and on near-black."""
@@ -64,7 +75,9 @@ class Plot:
         for text in figure.findobj(Text):
             text.set_parse_math(False)  # names of classes may hold dollar signs
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a sign that the font lacks is a box
+            figure.savefig(buffer, format="png", transparent=True, metadata={"Software": None})
         return buffer.getvalue()
 
 
@@ -78,6 +91,20 @@ def dress(axes: "Axes", theme: Theme) -> None:
     axes.yaxis.label.set_color(theme.muted)
     axes.xaxis.label.set_fontsize(8.5)
     axes.yaxis.label.set_fontsize(8.5)
+
+
+def in_plot(names: Iterable[str], longest: int = LONGEST_NAME) -> list[str]:
+    """Names as a plot shows them: in one line, of at most so many characters, with a question mark for what matplotlib
+    cannot draw."""
+    lines = ("".join("?" if unicodedata.category(c) in UNFIT else c for c in name) for name in names)
+    # What begins with an underscore has no place in a legend of matplotlib.
+    return [shortened(f" {line}" if line.startswith("_") else line, longest) for line in lines]
+
+
+def width_of(name: str) -> float:
+    """About how wide a name is, in small letters."""
+    wide = sum(c in "MWmw@%" or unicodedata.east_asian_width(c) in "WF" for c in name)
+    return len(name) + 0.7 * wide + 0.3 * sum(map(str.isupper, name))
 
 
 def legend(axes: "Axes", theme: Theme, columns: int) -> None:
@@ -102,12 +129,15 @@ def class_dots(names: Sequence[str], series: Mapping[str, ArrayLike], alt: str) 
         series: for each method, (runs, K) values in [0, 1], NaN where a class does not occur.
         alt: the plot in words.
     """
-    table = {name: np.atleast_2d(np.asarray(values, dtype=np.float64)) * 100 for name, values in series.items()}
+    table = [np.atleast_2d(np.asarray(values, dtype=np.float64)) * 100 for values in series.values()]
+    labels = in_plot(series, LONGEST_ENTRY)
+    columns = max(1, min(2 if len(table) > 3 else 3, int(LEGEND_WIDTH / max(map(width_of, labels)))))
+    lines = -(-len(table) // columns)
 
     def paint(axes: "Axes", theme: Theme) -> None:
         places = np.arange(len(names))
         axes.hlines(places, 0, 100, color=theme.grid, linewidth=0.8, zorder=0)
-        for number, (name, values) in enumerate(table.items()):
+        for number, (name, values) in enumerate(zip(labels, table, strict=True)):
             color, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
             middle, spread = mean_and_std(values)
             axes.hlines(places, middle - spread, middle + spread, color=color, linewidth=2.2, alpha=0.45)
@@ -116,14 +146,14 @@ def class_dots(names: Sequence[str], series: Mapping[str, ArrayLike], alt: str) 
             axes.scatter(
                 middle, places, s=34, color=color, marker=marker, label=name, zorder=order, linewidths=0, clip_on=False
             )
-        axes.set_yticks(places, list(names))
+        axes.set_yticks(places, in_plot(names))
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("IoU, %")
         axes.margins(y=0.04)
-        legend(axes, theme, columns=2 if len(table) > 3 else 3)
+        legend(axes, theme, columns)
 
-    return Plot((7.2, 1.3 + 0.27 * len(names)), paint, alt)
+    return Plot((7.2, 1.3 + 0.27 * len(names) + 0.2 * max(0, lines - 3)), paint, alt)
 
 
 def class_bars(names: Sequence[str], values: ArrayLike, alt: str) -> Plot:
@@ -143,7 +173,7 @@ def class_bars(names: Sequence[str], values: ArrayLike, alt: str) -> Plot:
         for place, value in zip(places, per_cent, strict=True):
             text = "does not occur" if np.isnan(value) else f"{value:.1f}"
             axes.text(101, float(place), text, va="center", color=theme.ink, fontsize=8.5)
-        axes.set_yticks(places, list(names))
+        axes.set_yticks(places, in_plot(names))
         axes.set_xticks([0, 25, 50, 75, 100])
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
@@ -161,7 +191,7 @@ def confusion_grid(names: Sequence[str], counts: ArrayLike, alt: str) -> Plot:
         counts: (K, K) pixels, truth down, prediction across.
         alt: the plot in words.
     """
-    matrix = np.asarray(counts, dtype=np.float64)
+    matrix, labels = np.asarray(counts, dtype=np.float64), in_plot(names)
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0) * 100
 
@@ -171,8 +201,8 @@ def confusion_grid(names: Sequence[str], counts: ArrayLike, alt: str) -> Plot:
         # From the colour of the data at no opacity: the page's own background, light or dark, shows through.
         fade = LinearSegmentedColormap.from_list("fade", ["#2f6fde00", "#2f6fdeff"])
         axes.imshow(np.sqrt(shares / 100), cmap=fade, vmin=0, vmax=1, aspect="equal")
-        axes.set_xticks(range(len(names)), list(names), rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), list(names))
+        axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), labels)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
         for (row, column), share in np.ndenumerate(shares):
@@ -180,7 +210,7 @@ def confusion_grid(names: Sequence[str], counts: ArrayLike, alt: str) -> Plot:
                 color = "#ffffff" if share > 40 else theme.ink
                 axes.text(column, row, f"{share:.0f}", ha="center", va="center", color=color, fontsize=7.5)
 
-    side = 2.2 + 0.33 * len(names)
+    side = 2.2 + 0.33 * len(names) + 0.1 * max(0, max(map(len, labels)) - USUAL_NAME)
     return Plot((side + 0.5, side), paint, alt)
 
 

@@ -1,6 +1,6 @@
 """How good a model gets with more annotated images, and with more members of its ensemble."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -23,9 +23,23 @@ def most_images(targets: Sequence[NDArray[np.uint8]], splits: Sequence[Split], s
     return min(len(learned_from(targets, split, small_region)) for split in splits)
 
 
+def require_learned(targets: Sequence[NDArray[np.uint8]], splits: Iterable[Split], small_region: int) -> None:
+    """`InputError`, before any features are computed, where a split has nothing to learn from."""
+    if not all(any(is_learned(targets[image], small_region) for image in split.train) for split in splits):
+        raise InputError(
+            f"some images to learn from have only classes with fewer than {small_region} pixels, which are not "
+            "learned; annotate more of them, or give a smaller number as --small-regions"
+        )
+
+
+def is_learned(target: NDArray[np.uint8], small_region: int) -> bool:
+    """Whether an image has labels after `drop_small_regions`."""
+    return bool((drop_small_regions(target, small_region) != NOT_ANNOTATED).any())
+
+
 def learned_from(targets: Sequence[NDArray[np.uint8]], split: Split, small_region: int) -> list[int]:
     """The training images of a split that have labels after `drop_small_regions`."""
-    return [image for image in split.train if (drop_small_regions(targets[image], small_region) != NOT_ANNOTATED).any()]
+    return [image for image in split.train if is_learned(targets[image], small_region)]
 
 
 def sizes_up_to(most: int, given: Sequence[int] | None = None) -> tuple[int, ...]:

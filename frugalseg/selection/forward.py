@@ -39,6 +39,7 @@ from frugalseg.support import digests
 from frugalseg.support.folders import as_work_folder
 from frugalseg.support.progress import Progress, line, silent
 from frugalseg.support.records import kept, plain, share
+from frugalseg.support.torch_defaults import with_usual_defaults
 
 GAIN = 0.003
 """Of mIoU, which an addition has to bring: less is within the noise of a score."""
@@ -201,6 +202,7 @@ class TapChooser:
         return tested(one, self.splits[again], self.classes)
 
 
+@with_usual_defaults
 def choose_places(
     segmenter: Segmenter,
     dataset: Sequence[Example] | str | Path,
@@ -227,21 +229,22 @@ def choose_places(
     require_segmenter(segmenter)
     require_read(segmenter.backbone, given or {})
     dataset = as_dataset(dataset, classes, channels_of(dataset))
-    place = as_work_folder(work)
+    table, place = classes or classes_of(dataset), as_work_folder(work)
     if place is not None:
-        place = place / choice_digest(segmenter, dataset, given or {})
-    chooser = TapChooser(segmenter, dataset, classes or classes_of(dataset), given or {}, place)
+        place = place / choice_digest(segmenter, dataset, given or {}, len(table))
+    chooser = TapChooser(segmenter, dataset, table, given or {}, place)
     return chooser.choose(chooser.extraction(), progress)
 
 
-def choice_digest(segmenter: Segmenter, dataset: Sequence[Example], given: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of all that a choice depends on; every image is decoded."""
-    network = segmenter.backbone.identity()
+def choice_digest(segmenter: Segmenter, dataset: Sequence[Example], given: Mapping[str, Any], classes: int) -> str:
+    """16 hexadecimal digits of all that a choice depends on; every image is decoded, `classes` is their number."""
+    network, read = segmenter.backbone.identity(), places_of(segmenter.backbone.taps)
+    # What is given is what the backbone reads, as an array or a range too; JSON knows neither.
+    candidates = {name: read[name] for name, values in given.items() if values is not None}
     examples = (dataset[index] for index in range(len(dataset)))
     images = [[digests.pixels(example.image).hex(), digests.pixels(example.target).hex()] for example in examples]
-    return digests.values(
-        plain({"network": network, "settings": vars(segmenter.settings), "given": dict(given), "images": images})
-    )
+    settings = {"settings": vars(segmenter.settings), "given": candidates, "classes": classes}
+    return digests.values(plain({"network": network, **settings, "images": images}))
 
 
 def score_of(places: Places, found: CrossValidation) -> Score:

@@ -99,7 +99,8 @@ def require_read(backbone: Backbone, given: Mapping[str, Any]) -> None:
         if name not in known:
             there = f"it has {listed([*known])}" if known else "it has none"
             raise InputError(f"given {quoted(name)}: no option by which taps of {backbone.family} are chosen; {there}")
-        read, several = own[name], isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+        values = values.tolist() if isinstance(values, np.ndarray) else values
+        read, several = own[name], isinstance(values, Sequence) and not isinstance(values, str)
         wanted = list(values) if several else [values]
         if values is not None and (len(wanted) != len(read) or any(each not in read for each in wanted)):
             raise InputError(

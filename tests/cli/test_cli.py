@@ -53,6 +53,15 @@ def test_the_whole_way(data, tmp_path, capsys):
     assert "--overwrite" in mistake("fit", data, "--backbone", "colour", "-o", model, capsys=capsys)
 
 
+def test_an_evaluation_in_the_folder_of_the_model_names_both(data, tmp_path, capsys, monkeypatch):
+    run("fit", data, "--backbone", "colour", "-o", tmp_path / "model", "--members", 1, "--device", "cpu", capsys=capsys)
+    for place, words in (("model", (".", data)), ("data", (tmp_path / "model", "."))):
+        monkeypatch.chdir(tmp_path / place)
+        code, _, err = run("evaluate", *words, "-o", tmp_path / f"from_{place}", "--device", "cpu", capsys=capsys)
+        assert code == 0, err
+        assert "<h1>model on data</h1>" in (tmp_path / f"from_{place}" / "index.html").read_text()
+
+
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.experiments.comparison import run_comparison
@@ -197,6 +198,30 @@ def test_further_test_sets_are_counted_apart(folders: Path, tmp_path: Path) -> N
     again = run_comparison(on_folders(folders, again="same", validation="other"), out)
     assert records(out) == before
     assert again.values("colour", "miou", "validation").tolist() == expected.tolist()
+
+
+def test_the_page_counts_and_shows_images_that_are_annotated(folders: Path, tmp_path: Path) -> None:
+    for name in ("train", "test", "other"):
+        bare = sorted((folders / name / "masks").iterdir())[0]
+        Image.fromarray(np.full((16, 16), 255, np.uint8)).save(bare)
+    result = run_comparison(on_folders(folders, validation="other"), tmp_path / "out")
+    html = result.page.read_text(encoding="utf-8")
+    words = " ".join(check_offline(html).words)
+    assert "2 annotated images to learn from, 1 to test on" in words and "validation (2 images)" in words
+    assert html.partition('<div class="strip">')[2].partition("</div>")[0].count("<img") == 2
+
+
+def test_masks_of_large_images_keep_the_colors_of_their_classes(folders: Path, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        for path in (folders / name).glob("*/*.png"):
+            with Image.open(path) as picture:
+                picture.resize((1400, 16), Image.Resampling.NEAREST).save(path)
+    result = run_comparison(on_folders(folders), tmp_path / "out")
+    pictures = check_offline(result.page.read_text(encoding="utf-8")).pictures()
+    _, truth, prediction, *_ = (picture for picture in pictures if picture.size == (640, 7))
+    for mask in (truth, prediction):
+        colors = np.unique(np.asarray(mask.convert("RGB")).reshape(-1, 3), axis=0)
+        assert {*map(tuple, colors.tolist())} <= {*result.classes.colors}
 
 
 def test_a_change_in_a_further_test_set_is_noticed(folders: Path, tmp_path: Path) -> None:

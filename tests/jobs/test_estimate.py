@@ -2,10 +2,13 @@
 
 import time
 
+import numpy as np
+
 from frugalseg.backbones import load_backbone
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.jobs.estimate import PredictionEstimate, estimate_fit, least_seconds
 from frugalseg.segmenter import Segmenter
+from tests.data.helpers import data_folder, halves
 
 
 def test_the_cost_of_a_prediction(tiny_ddpm, toy_train):
@@ -17,6 +20,15 @@ def test_the_cost_of_a_prediction(tiny_ddpm, toy_train):
     assert f"; {estimate.prediction} (with nothing else running" in str(estimate)
     whole = estimate_fit(Segmenter(load_backbone("colour"), members=2), SegmentationFolder(toy_train)).prediction
     assert (whole.windows, whole.steps) == (1, 1) and str(whole).endswith(": 1 window")
+
+
+def test_a_first_image_of_a_single_pixel(tmp_path):
+    """It is too small to train on by itself; the images together are not."""
+    data = data_folder(tmp_path / "data", [np.zeros((1, 1), np.uint8), halves(0, 1), halves(1, 0)])
+    estimate = estimate_fit(
+        Segmenter(load_backbone("colour", native_size=(16, 16)), members=1), SegmentationFolder(data)
+    )
+    assert estimate.images == 3 and estimate.training_seconds > 0
 
 
 def test_it_is_one_sentence():

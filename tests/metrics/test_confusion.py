@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -29,6 +30,24 @@ def test_closed_forms():
     assert matrix.miou() == pytest.approx(2 / 3)
     assert matrix.miou_paper() == pytest.approx((2 / 4 + 2 / 3) / 3)
     assert matrix.pixel_accuracy() == pytest.approx(4 / 5)
+
+
+def test_a_large_image_is_counted_in_bands():
+    """Of which the last holds what is wrong, and nothing of them counts then."""
+    target, predicted = labelled_pixels(0, (2048, 2049))
+    flat = np.where(target == 255, CLASSES, target).astype(np.int64) * CLASSES + predicted
+    expected = np.bincount(flat.ravel(), minlength=CLASSES * (CLASSES + 1)).reshape(CLASSES + 1, CLASSES)
+    del flat
+    matrix = ConfusionMatrix(CLASSES)
+    tracemalloc.start()
+    matrix.update(target, predicted)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(matrix.counts, expected) and peak < 8 * target.size
+    target[-1, -1] = CLASSES
+    with pytest.raises(ValueError, match="target holds 4: expected positions below 4"):
+        matrix.update(target, predicted)
+    assert np.array_equal(matrix.counts, expected)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -64,3 +64,18 @@ def test_an_evaluation_of_a_single_annotated_image_has_no_interval():
     add(generator.integers(2, size=(8, 8)).astype(np.uint8))
     low, high = evaluation.metrics()["miou_interval"]
     assert low <= evaluation.confusion.miou() <= high
+
+
+def test_images_in_which_nothing_is_annotated_are_not_resampled():
+    classes, generator = ClassTable.from_ids([0, 1]), np.random.default_rng(0)
+    targets = [generator.integers(2, size=(8, 8)).astype(np.uint8) for _ in range(4)]
+    bare = [np.full((8, 8), IGNORED, np.uint8)] * 3
+    found = []
+    for every in (targets, [*bare, *targets]):
+        evaluation = Evaluation(classes)
+        for target in every:
+            mask = torch.from_numpy(np.eye(8, dtype=np.uint8))
+            said = PixelPrediction(mask, None, torch.zeros(8, 8), 0.0)
+            evaluation.add(Example("a", np.zeros((8, 8, 3), np.uint8), target), said)
+        found.append(evaluation.interval())
+    assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,6 +112,41 @@ def test_dollar_signs_in_names_are_no_formulas() -> None:
         assert class_bars([name], [0.5], "bars").png(LIGHT) and confusion_grid([name], [[1]], "grid").png(LIGHT)
         assert class_dots(["a"], {name: [[0.5]]}, "dots").png(LIGHT) and bars([name], [0.5], None, "x", "y").png(LIGHT)
     assert class_bars(["$a a$"], [0.5], "bars").png(LIGHT) != class_bars(["$aa$"], [0.5], "bars").png(LIGHT)
+
+
+ODD_NAMES = {
+    "emoji": "\U0001f98a fox",
+    "chinese": "\u732b",
+    "no utf-8": "caf\udce9",
+    "lines": "two\nlines",
+    "tab": "a\tb",
+    "underscore": "_hidden",
+    "long": "a" * 200,
+    "wide": "W" * 200,
+    "long chinese": "\u732b" * 200,
+}
+
+
+@pytest.mark.parametrize("name", ODD_NAMES.values(), ids=ODD_NAMES.keys())
+def test_any_name_is_drawn_without_a_word(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frugalseg.report.plots.DPI", 40)
+    names, series = [name, "b"], {f"{name}{number}": [0.5, 0.6] for number in range(3)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert class_bars(names, [0.5, 0.6], "x").png(LIGHT) and bars(names, [0.5, 0.6], None, "x", "y").png(LIGHT)
+        assert confusion_grid(names, np.eye(2), "x").png(LIGHT) and class_dots(["a", "b"], series, "x").png(LIGHT)
+
+
+def test_many_methods_have_room_above_the_plot_of_few_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frugalseg.report.plots.DPI", 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert class_dots(["a"], {f"method {number}": [0.5] for number in range(40)}, "x").png(LIGHT)
+
+
+def test_a_method_whose_name_begins_with_an_underscore_is_in_the_legend() -> None:
+    named, plain = (class_dots(["a"], {"b": [0.5], name: [0.6]}, "x").png(LIGHT) for name in ("_c", " _c"))
+    assert named == plain
 
 
 @pytest.mark.parametrize(("side", "pixels"), [(4.0, 800), (40.96, 4096)])

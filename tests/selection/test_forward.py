@@ -10,6 +10,7 @@ import torch
 
 from frugalseg import Segmenter, load_backbone
 from frugalseg.classifier.protocol import PROTOCOLS
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.folder import SegmentationFolder
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example
 from frugalseg.jobs.fit import FitRequest, fit_folder
@@ -139,6 +140,8 @@ def test_a_model_with_the_chosen_options_is_fitted_on_the_maps_of_the_choice(toy
         ({"given": {"scalez": (1.0,)}}, "given 'scalez': no option by which taps of filters are chosen; it has scales"),
         ({"given": {"scales": (5.0,)}}, r"the backbone reads scales 0.7,8.0; load it with the values to compare"),
         ({"given": {"scales": "0.7"}}, "given scales '0.7'"),
+        ({"given": {"scales": np.array(0.7)}}, "given scales 0.7: the backbone reads scales 0.7,8.0"),
+        ({"given": {"scales": np.array([[0.7, 8.0]])}}, r"given scales \[\[0.7, 8.0\]\]: the backbone reads"),
     ],
 )
 def test_wrong_arguments_of_choose_places(wrong, line):
@@ -167,6 +170,22 @@ def test_a_folder_that_was_used_before_gives_no_other_choice(tmp_path):
     assert second.to_json() == choose_places(segmenter, other, classes=TOY_CLASSES).to_json() != first.to_json()
     # What is kept of the first is taken up again.
     assert choose_places(segmenter, one, classes=TOY_CLASSES, work=tmp_path).to_json() == first.to_json()
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_candidates_that_json_does_not_know_and_other_classes_have_folders_of_their_own(tmp_path):
+    settings = {**SETTINGS, "protocol": replace(QUICK, steps=2)}
+    segmenter = Segmenter(load_backbone("filters", scales=(1.0, 8.0)), **settings)
+    images = [toy_example(3, index, 16) for index in range(2)]
+    given = [
+        {"scales": values} for values in ((1.0, 8.0), np.array([1, 8]), [np.int64(1), np.int64(8)], range(1, 9, 7))
+    ]
+    found = [choose_places(segmenter, images, classes=TOY_CLASSES, given=each, work=tmp_path) for each in given]
+    assert len({str(each) for each in found}) == len([*tmp_path.iterdir()]) == 1
+    names = (*TOY_CLASSES.names, "unseen")
+    more = ClassTable((*TOY_CLASSES.ids, 99), names, (*TOY_CLASSES.colors, (1, 2, 3)))
+    kept = choose_places(segmenter, images, classes=more, given=given[0], work=tmp_path)
+    assert kept.to_json() == choose_places(segmenter, images, classes=more, given=given[0]).to_json()
     assert len([*tmp_path.iterdir()]) == 2
 
 

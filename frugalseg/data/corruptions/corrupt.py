@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalseg.data.channels import Channels
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.corruptions import blur, digital, noise, weather
 from frugalseg.data.corruptions.arrays import Values
 from frugalseg.data.corruptions.names import CORRUPTIONS, SEVERITY, require_corruptions
-from frugalseg.data.datasets import target_of
+from frugalseg.data.datasets import in_channels, in_classes, target_of
 from frugalseg.data.example import Example
 from frugalseg.data.view import View
 from frugalseg.support import digests
@@ -88,6 +90,7 @@ class Corrupted(View):
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise InputError(f"{quoted(dataset)} is no dataset; give a SegmentationFolder or a sequence of examples")
         self.dataset, self.corruption, self.severity, self.seed = dataset, corruption, int(severity), int(seed)
+        self.classes = getattr(dataset, "classes", None)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -102,3 +105,11 @@ class Corrupted(View):
     def target(self, index: int) -> NDArray[np.uint8]:
         """(H, W) uint8: the target of the example at `index` alone."""
         return target_of(self.dataset, index)
+
+    def in_classes(self, classes: ClassTable) -> "Corrupted":
+        """The same images with targets in the positions of another table; `InputError` for a class that it lacks."""
+        return Corrupted(in_classes(self.dataset, classes), self.corruption, self.severity, self.seed)
+
+    def in_channels(self, channels: Channels) -> "Corrupted":
+        """The same images read in other channels, and then corrupted; errors are those of `datasets.in_channels`."""
+        return Corrupted(in_channels(self.dataset, channels), self.corruption, self.severity, self.seed)

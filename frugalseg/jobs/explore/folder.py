@@ -27,7 +27,9 @@ from frugalseg.jobs.explore.taps import TapScore, TapSweep
 from frugalseg.jobs.fit import checked, steady
 from frugalseg.jobs.output import logged
 from frugalseg.jobs.request import new_segmenter
+from frugalseg.report.page import per_cent
 from frugalseg.segmenter import Segmenter, Settings
+from frugalseg.selection.curves import require_learned
 from frugalseg.selection.folds import Split, labelled, splits_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.support.errors import InputError
@@ -41,7 +43,7 @@ from frugalseg.support.text import count, listed, size_text, time_text
 BEST = 5
 """Taps that are told of in the end."""
 KEPT_SHARE = 0.8
-LATER = {"tables"}
+LATER = {"tables", "own"}
 """What records of earlier versions do not say."""
 
 
@@ -75,7 +77,7 @@ class Exploration:
             means = [float(np.mean(each)) for each in (found.corruptions.table, found.corruptions.drops)]
             said.append(
                 f"corrupted images: mIoU {100 * means[0]:.1f} on average, {100 * found.corruptions.clean:.1f} without "
-                f"corruption; a relative drop of {100 * means[1]:.1f} %"
+                f"corruption; a relative drop of {per_cent(means[1])} %"
             )
         if found.source is not None:
             said.append(f"mIoU by training source: {', '.join(map(str, found.source))}")
@@ -130,7 +132,8 @@ def explore_folder(
     sweep = TapSweep(ground)
     studies = ModelStudies(with_sources(ground, sources, train) if sources else ground)
     others = [each for each in [*([test] if test else []), *sources.values()] if each is not train]
-    command = describe(request, segmenter, train, others)
+    own = [each for each in request.sources if sources[each] is train]
+    command = describe(request, segmenter, train, others, own)
     if not overwrite:
         command = as_recorded(command, Record(out / RECORD), LATER)
     require_ready(out, command, overwrite)
@@ -168,14 +171,17 @@ def ground_of(
     out: Path,
     progress: Progress,
 ) -> Ground:
-    """What the explorations stand on; raises `InputError` for too few images."""
+    """What the explorations stand on; raises `InputError` for too few images, or too small regions in them."""
     dataset = train if test is None else Chain(train, test)
     segmenter.require_readable(dataset)
     targets = list(targets_of(dataset))
-    if test is None:
+    if not request.explore.trains:
+        splits = []
+    elif test is None:
         splits = splits_of(targets, request.explore.folds, request.explore.seed)
     else:
         splits = [Split(tuple(range(len(train))), tuple(labelled(targets, range(len(train), len(targets)))))]
+    require_learned(targets, splits, segmenter.settings.small_region)
     return Ground(
         backbone=segmenter.backbone,
         given=request.given,
@@ -208,14 +214,27 @@ def announcement(ground: Ground, sweep: TapSweep, studies: ModelStudies) -> str:
 
 
 def describe(
-    request: ExploreRequest, segmenter: Segmenter, train: SegmentationFolder, others: Sequence[SegmentationFolder]
+    request: ExploreRequest,
+    segmenter: Segmenter,
+    train: SegmentationFolder,
+    others: Sequence[SegmentationFolder],
+    own: Sequence[str],
 ) -> dict[str, Any]:
-    """What an exploration depends on, as JSON values; `others` are the folders beside that of the annotated images."""
+    """What an exploration depends on, as JSON values.
+
+    Args:
+        request: the exploration.
+        segmenter: its model.
+        train: the annotated images.
+        others: the folders beside that of the annotated images.
+        own: names of sources that are the annotated images themselves.
+    """
     fit = request.fit
     read = [path for place in fit.places for path in files_read(place)]
     files = [*train.files, *(file for each in others for file in each.files), *read]
     tables = [classes_file(each.path) for each in others]
     sources = {"sources": list(request.sources)} if request.sources else {}  # earlier versions had none
+    sources |= {"own": list(own)} if own else {}
     return plain(
         {
             **sources,

@@ -38,7 +38,7 @@ class Ground:
         dataset: the annotated images, and after them those of the test folder and of further sources.
         annotated: how many of them are not of other folders.
         targets: (H, W) uint8 class positions of each image.
-        splits: what is learned from, and what is tested.
+        splits: what is learned from, and what is tested; none where nothing is trained.
         classes: of all.
         out: the output folder.
         progress: told of each step.

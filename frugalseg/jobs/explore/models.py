@@ -81,8 +81,10 @@ class ModelStudies:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.subjects = [name for name in SUBJECTS if name in ground.settings.what]
-        most = most_images(ground.targets, ground.splits, ground.segmenter().settings.small_region)
-        self.sizes = sizes_up_to(most, ground.settings.sizes if "images" in self.subjects else None)
+        self.sizes: tuple[int, ...] = ()
+        if "images" in self.subjects:
+            most = most_images(ground.targets, ground.splits, ground.segmenter().settings.small_region)
+            self.sizes = sizes_up_to(most, ground.settings.sizes)
         self.numbers = members_up_to(ground.settings.members_for("members"))
         self.corruptions = CorruptionStudy(ground) if "corruptions" in self.subjects else None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalseg.jobs.explore.clusters import COMPONENTS, ClusterPictures
+from frugalseg.jobs.explore.clusters import COMPONENTS, LONGEST, ClusterPictures
 from frugalseg.jobs.explore.corruptions_page import add_robustness
 from frugalseg.jobs.explore.ground import Ground
 from frugalseg.jobs.explore.models import Doubt, Found, ModelStudies, Point
@@ -15,7 +15,7 @@ from frugalseg.jobs.explore.tables import COVERAGE
 from frugalseg.jobs.explore.taps import TapScore, TapSweep
 from frugalseg.report.curve_plots import band, heat_grid, intervals, ordered_lines, risk_curves, scatter
 from frugalseg.report.page import Figure, Page, mean_std, per_cent
-from frugalseg.report.pictures import mask_picture
+from frugalseg.report.pictures import fit_plane_within, mask_picture
 from frugalseg.report.plots import LIGHT, Plot
 from frugalseg.selection.folds import labelled
 from frugalseg.selection.places import is_grid, places_of
@@ -115,13 +115,14 @@ class ExplorationPage:
         if is_grid(pictures.taps):
             first, values = next(iter(places.items()))
             groups = [[tap for tap in pictures.taps if dict(tap.at)[first] == value] for value in values]
+        seen = {image: pictures.photograph(image) for image in pictures.images}
         for kind in pictures.kinds:
             self.page.heading("principal components" if kind == COMPONENTS else f"{kind[1:]} clusters", level=3)
             for group in groups:
                 rows = []
-                for image in pictures.images:
-                    name, photograph = pictures.photograph(image)
-                    truth = mask_picture(ground.targets[image], ground.classes)
+                for image, (name, photograph) in seen.items():
+                    # Smaller by its nearest pixels: means of colors would be no colors of classes.
+                    truth = mask_picture(fit_plane_within(ground.targets[image], LONGEST), ground.classes)
                     shown = [photograph, truth, *(pictures.picture(kind, tap, image) for tap in group)]
                     rows.append(Figure(shown, [name, *([""] * (len(shown) - 1))]))
                 self.page.figures(("image", "truth", *(tap.name for tap in group)), rows, width=110)
@@ -155,7 +156,7 @@ class ExplorationPage:
                 "wrong pixels, %": per_cent(risk.error),
                 "area under the curve, %": per_cent(risk.area()),
                 "area of an ideal order, %": per_cent(risk.ideal_area()),
-                "AUROC of finding mistakes": f"{risk.detection():.3f}",
+                "AUROC of finding mistakes": figure(risk.detection(), 3),
             }
         ).text(
             "Pixels are given up from the most uncertain on, and the mistakes among the rest are counted. Without any "
@@ -172,24 +173,31 @@ class ExplorationPage:
         scored = [score for score in doubt.images if not np.isnan(score.miou)]
         if len(scored) > 1:
             pairs = np.array([(score.uncertainty, score.miou) for score in scored])
-            correlation = rank_correlation(pairs[:, 0], pairs[:, 1])
+            correlation = figure(rank_correlation(pairs[:, 0], pairs[:, 1]), 2)
             self.page.text(
                 "A dot for each test image. Its uncertainty is the mean over its 10 % most uncertain pixels, by which "
-                f"generate drops images; its rank correlation with the mIoU is {correlation:.2f}."
+                f"generate drops images; its rank correlation with the mIoU is {correlation}."
             )
-            alt = f"mIoU of {len(scored)} images by their uncertainty; rank correlation {correlation:.2f}"
+            alt = f"mIoU of {len(scored)} images by their uncertainty; rank correlation {correlation}"
             self.plot("uncertainty_images", scatter(pairs[:, 0], pairs[:, 1], "uncertainty, nats", "mIoU, %", alt))
 
 
 def lead_of(ground: Ground) -> str:
     """What was learned from and tested on."""
     annotated = count(len(labelled(ground.targets, range(ground.annotated))), "annotated image")
+    if not ground.splits:
+        return f"{annotated}."
     if ground.annotated < len(ground.targets):
         return f"{annotated} to learn from, {ground.tested} to test on."
     return (
         f"{annotated}, cross-validated in {len(ground.splits)} parts: each image is "
         "predicted by a classifier that has not seen it."
     )
+
+
+def figure(value: float, digits: int) -> str:
+    """A number with so many digits behind the point; a dash for NaN."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def runs_of(points: Sequence[Point]) -> tuple[list[int], np.ndarray[Any, np.dtype[np.float64]]]:

@@ -32,8 +32,13 @@ EXTRA = ("corruptions", "source")
 ONLY_FOR = {"sizes": "images", "taps": "clusters", "corruptions": "corruptions"}
 """Options that belong to one of these."""
 
+TRAINED = tuple(name for name in SUBJECTS if name != "clusters")
+"""Those for which classifiers are trained and tested."""
+
 SERVES = {
-    "members": tuple(name for name in SUBJECTS if name != "clusters"),
+    "test": TRAINED,
+    "folds": TRAINED,
+    "members": TRAINED,
     "runs": ("images", "members", "source"),
     "clusters": ("clusters",),
     "pictures": ("clusters",),
@@ -114,6 +119,11 @@ class ExploreSettings:
         if not self.severities:
             raise InputError("--severities empty: give a number, or several, such as 1,3,5")
 
+    @property
+    def trains(self) -> bool:
+        """Whether any classifier is trained."""
+        return not {*TRAINED}.isdisjoint(self.what)
+
     def members_for(self, subject: str) -> int:
         """Of the classifiers of a subject."""
         return self.members or (FEW if subject == "taps" else USUAL)
@@ -168,9 +178,11 @@ class ExploreRequest:
     def unused(self) -> list[str]:
         """What was given and has no effect, in words."""
         given = {each.name for each in fields(self.explore) if getattr(self.explore, each.name) != each.default}
+        given |= set() if self.test is None else {"test"}
         idle = {name: subjects for name, subjects in SERVES.items() if not {*subjects} & {*self.explore.what}}
         found = [f"--{name} (for --what {','.join(idle[name])})" for name in idle if name in given]
-        return [*found, *(["--folds (for no --test)"] if self.test is not None and "folds" in given else [])]
+        tested = {"test", "folds"} <= given and "folds" not in idle
+        return [*found, *(["--folds (for no --test)"] if tested else [])]
 
     @property
     def given(self) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.report.bar_plots import bars
 from frugalseg.report.page import Page, mean_std
 from frugalseg.report.plots import Plot, mean_and_std
-from frugalseg.selection.curves import learned_from
+from frugalseg.selection.curves import learned_from, require_learned
 from frugalseg.selection.folds import Split
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
@@ -83,6 +83,9 @@ def with_sources(ground: Ground, sources: Mapping[str, SegmentationFolder], trai
         ground: of an exploration with test images.
         sources: by their names; see `open_sources`.
         train: the annotated images of the ground.
+
+    Raises:
+        InputError: there is nothing to learn in a source.
     """
     others = [images for images in sources.values() if images is not train]
     dataset, start, splits = Chain(ground.dataset, *others), len(ground.targets), {}
@@ -92,6 +95,7 @@ def with_sources(ground: Ground, sources: Mapping[str, SegmentationFolder], trai
         start += 0 if images is train else len(images)
         splits[name] = Split(tuple(range(first, first + len(images))), ground.splits[0].test)
     targets = [*ground.targets, *(target for images in others for target in targets_of(images))]
+    require_learned(targets, splits.values(), ground.segmenter().settings.small_region)
     return replace(ground, dataset=dataset, targets=targets, sources=splits)
 
 

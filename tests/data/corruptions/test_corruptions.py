@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frugalseg.data.classes import ClassTable
 from frugalseg.data.corruptions.arrays import clouds
 from frugalseg.data.corruptions.corrupt import FUNCTIONS, Corrupted, corrupted, generator_for
 from frugalseg.data.corruptions.names import CORRUPTIONS, KINDS, SEVERITIES
+from frugalseg.data.datasets import classes_of
 from frugalseg.data.example import Example
+from frugalseg.data.folder import SegmentationFolder, as_dataset
 from frugalseg.support.errors import InputError
+from tests.data.helpers import data_folder, halves
 
 PUBLISHED = np.load(Path(__file__).parent / "published.npz")
 EXACT = [key for key in PUBLISHED.files if PUBLISHED[key].dtype == np.uint8]
@@ -134,6 +138,24 @@ def test_an_image_is_corrupted_the_same_way_each_time():
     hit = (weak != examples[0].image) & np.isin(weak, (0, 255))
     assert hit.any() and np.array_equal(weak[hit], strong[hit])
     assert generator_for("a", "fog").random() != generator_for("a", "snow").random()
+
+
+def test_classes_and_channels_are_those_that_the_clean_dataset_would_have(tmp_path):
+    """A model asks for its own; ids and values mean the same with and without a corruption."""
+    data = data_folder(tmp_path, [halves(0, 1), halves(1, 0)])
+    for number, path in enumerate(sorted((data / "images").iterdir())):
+        Image.fromarray(np.random.default_rng(number).integers(0, 65536, (12, 16)).astype(np.uint16)).save(path)
+    colors = ((0, 0, 0), (9, 9, 9))
+    ClassTable((0, 1), ("left", "right"), colors).to_json(data / "classes.json")
+    model = ClassTable((5, 6), ("right", "left"), colors)
+    clean = Corrupted(SegmentationFolder(data), "brightness", 2)
+    assert classes_of(clean) == SegmentationFolder(data).classes
+    assert np.array_equal(as_dataset(clean, model)[0].target, 1 - clean[0].target)
+    spec = SegmentationFolder(data, channels=(1,)).channels
+    expected = Corrupted(SegmentationFolder(data, model, spec), "brightness", 2)
+    found = as_dataset(clean, model, spec)
+    assert np.array_equal(found[1].image, expected[1].image) and found[1].image.shape == (12, 16, 1)
+    assert np.array_equal(found[1].target, expected[1].target)
 
 
 def test_mistakes_name_what_is_near():

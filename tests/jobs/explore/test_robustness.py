@@ -20,6 +20,7 @@ from frugalseg.jobs.request import FitRequest
 from frugalseg.selection.folds import splits_of
 from frugalseg.support.errors import InputError
 from tests.cli.helpers import mistake, run
+from tests.data.helpers import data_folder
 from tests.jobs.explore.test_explore import rows
 
 STEPS = {"protocol": replace(PROTOCOLS["default"], steps=10), "smoothing": 0}
@@ -124,6 +125,32 @@ def test_the_annotated_images_are_the_first_source(toy_train, toy_test, generate
     with pytest.raises(InputError, match="the annotated images have this name"):
         request = request_for(toy_train, toy_test, {toy_train.name: generated}, what=("source",), runs=1)
         explore_folder(request, tmp_path / "other")
+
+
+def test_sources_that_change_names_are_another_exploration(toy_train, toy_test, generated, tmp_path):
+    out = tmp_path / "out"
+    asked = {"what": ("source",), "runs": 1}
+    request = request_for(toy_train, toy_test, {"a": toy_train, "b": generated}, **asked)
+    first = explore_folder(request, out).found.source
+    other = request_for(toy_train, toy_test, {"a": generated, "b": toy_train}, **asked)
+    with pytest.raises(InputError, match="exists and is not empty"):
+        explore_folder(other, out)
+    # A record of an earlier version does not say which source is the annotated images.
+    record = out / "run.json"
+    values = json.loads(record.read_text())
+    assert values.pop("own") == ["a"]
+    record.write_text(json.dumps(values))
+    assert explore_folder(request, out).found.source == first
+
+
+def test_a_source_without_anything_to_learn_is_refused_first(toy_train, toy_test, tmp_path):
+    few = np.full((48, 48), 255, np.uint8)
+    few[0, :5] = 1
+    source, out = data_folder(tmp_path / "few", [few]), tmp_path / "out"
+    request = request_for(toy_train, toy_test, {"few": source}, what=("source",), runs=1)
+    with pytest.raises(InputError, match="only classes with fewer than 20 pixels"):
+        explore_folder(request, out)
+    assert not out.exists()
 
 
 def test_a_folder_that_stands_for_its_train_is_not_tested_on(toy_train, toy_test, generated, tmp_path):
