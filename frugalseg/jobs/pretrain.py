@@ -14,13 +14,16 @@ from frugalseg.pretraining.module import PretrainingModule
 from frugalseg.pretraining.run import fit
 from frugalseg.pretraining.settings import CommonSettings, RunOptions
 from frugalseg.support import digests
-from frugalseg.support.damage import refused_where_damaged
+from frugalseg.support.damage import DamagedError, refused_where_damaged
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import require_writable, spare_inputs
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.records import files_read
 from frugalseg.training.hardware import check_hardware, is_first_process
 from frugalseg.training.run_folder import AFRESH, RunFolder, continued
+
+CHOSEN = ("image_size", "batch_size", "precision")
+"""Settings that every run has, once it is begun."""
 
 
 def pretrain(
@@ -53,7 +56,7 @@ def pretrain(
 
     Raises:
         InputError: no images, an unsuitable size, `out` holds something else, a run of other settings or images, or
-            an input, or lies inside one.
+            an input, or lies inside one; or another run is at work in it.
         WorkError: the loss is no longer finite.
         KeyboardInterrupt: the run was stopped by Ctrl-C.
     """
@@ -69,6 +72,7 @@ def pretrain(
     paths = images_of(images)
     data = {"family": found.name, "images": len(paths), "fingerprint": digests.names_and_sizes(paths)}
     data |= {f"{name}_digest": network_digest(Path(place)) for name, place in places.items()}
+    before = run.begun_with()
     chosen = _settle(found, run, paths, settings, data, machine)
     assert chosen.precision is not None
     check_hardware(options.hardware, chosen.precision, chosen.images_per_step)
@@ -87,6 +91,8 @@ def pretrain(
     run.require_state()
     with run.alone() as first:
         if first:
+            if run.begun_with() != before:
+                raise InputError(f"{out}: meanwhile another process has trained here; run the same command again")
             run.begin(_jsonable({**asdict(chosen), **data}))
         return fit(module, training_images, run, options, shown, [each for each in notes if each])
 
@@ -175,6 +181,9 @@ def _settle(
         # Runs of earlier versions lack the settings that came later, and were trained as their defaults say.
         stored = {**_jsonable(asdict(family.settings_class()())), **run.stored_settings()}
         resumed: CommonSettings = family.settings_class().from_json(continued(stored, given, run.path))
+        missing = [name for name in CHOSEN if getattr(resumed, name) is None]
+        if missing:
+            raise DamagedError(run.settings, f"a damaged run (no {missing[0]})", AFRESH)
         return replace(resumed, **dict[str, Any](places))
     # Where several processes begin a run together, the others may find what the first is just writing.
     if is_first_process():

@@ -49,11 +49,11 @@ class RunLog(TrainingLog):
         self.compute = compute
         self.seconds_before = float(run.last_progress()["seconds"])
         self._told_flops = self._foreseen = False
-        self.start = time.monotonic()  # begins anew with the training, if there are steps left
+        self.start = time.perf_counter()  # begins anew with the training, if there are steps left
 
     def totals(self, trainer: Trainer) -> dict[str, Any]:
         """What `RunFolder.progress` holds."""
-        seconds = self.seconds_before + time.monotonic() - self.start
+        seconds = self.seconds_before + time.perf_counter() - self.start
         return {
             "step": trainer.global_step,
             "images": trainer.global_step * self.batch_size,

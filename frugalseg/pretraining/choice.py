@@ -22,9 +22,10 @@ def choice(given: CommonSettings, chosen: CommonSettings, machine: Machine) -> s
     """
     options = [each for each in options_of(type(given)) if each.name in given.by_machine]
     open_ones = [each for each in options if getattr(given, each.name) is None]
-    if not open_ones:
+    told = [each for each in open_ones if getattr(chosen, each.name) is not None]  # others have no effect here
+    if not told:
         return None
-    words = " ".join(spelled(each, getattr(chosen, each.name)) for each in open_ones)
+    words = " ".join(spelled(each, getattr(chosen, each.name)) for each in told)
     compared = "larger than for a CPU" if machine.gpu else "smaller than for a GPU"
     return f"chosen for this {machine.name} ({compared}; give these options to change it): {words}"
 

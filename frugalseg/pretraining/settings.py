@@ -1,13 +1,14 @@
 """The settings of a pretraining that do not depend on the family, and those of a run that do not change its result."""
 
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.checked import from_json
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import check_ranges, option, ranged
+from frugalseg.support.options import check_ranges, make_plain, option, ranged
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import AMOUNT, BATCH, COUNT, DEVICES, MINUTES, POSITIVE, RATE, SEED, SHARE, SIZE, WORKERS
 from frugalseg.support.text import quoted
@@ -78,11 +79,13 @@ class CommonSettings:
     seed: int = option(0, "The seed of everything random. The same seed gives the same result.", within=SEED)
 
     def __post_init__(self) -> None:
-        for each in fields(self):  # sizes are compared with tuples
-            value = getattr(self, each.name)
-            if isinstance(value, list):
-                object.__setattr__(self, each.name, tuple(value))
         check_ranges(self)
+        make_plain(self)
+        for each in fields(self):  # sizes are compared with tuples, and a run's JSON holds no numbers of NumPy
+            value = getattr(self, each.name)
+            if isinstance(value, list | tuple):
+                plain = (int(part) if isinstance(part, Integral) else part for part in value)
+                object.__setattr__(self, each.name, tuple(plain))
         if self.precision is not None:
             check_precision(self.precision)
 

@@ -28,7 +28,7 @@ class Round:
 
     Attributes:
         step: that closed it.
-        loss: mean over its steps in this process.
+        loss: mean over its steps.
         miou: on the validation images, usual convention.
     """
 
@@ -90,7 +90,8 @@ class Rounds(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a continued training needs."""
-        return {"done": [vars(each) for each in self.done], "best": self.best}
+        losses = torch.stack(self._losses).tolist() if self._losses else []
+        return {"done": [vars(each) for each in self.done], "best": self.best, "losses": losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`; raises `InputError` where it is none of this network."""
@@ -99,8 +100,11 @@ class Rounds(pl.Callback):
         require_alike(state_dict["best"], own, "best")
         if state_dict["done"] and state_dict["best"].keys() != own.keys():
             raise InputError("best is of another network")
+        losses = state_dict.get("losses", [])  # earlier versions kept none
+        require_alike(losses, [0.0] * len(losses), "losses")
         self.done = [Round(**each) for each in state_dict["done"]]
         self.best = state_dict["best"]
+        self._losses = [torch.tensor(each, device=self.student.device) for each in losses]
 
 
 class StateKeeper(pl.Callback):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.options import check_ranges, option
+from frugalseg.support.options import check_ranges, make_plain, option
 from frugalseg.support.precision import Precision, check_precision
 from frugalseg.support.ranges import AMOUNT, COUNT, RATE, SEED, SIZE, WEIGHT, Range
 
@@ -69,6 +69,7 @@ class StudentSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        make_plain(self)
         if self.precision is not None:
             check_precision(self.precision)
 

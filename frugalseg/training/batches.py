@@ -1,5 +1,6 @@
 """A stream of batches as the trainer takes it: from the trainer's step on, for whichever process it is."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,4 +55,13 @@ def step_loader(stream: StepStream, workers: int = 0) -> DataLoader[dict[str, An
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(stream.seed),
+        worker_init_fn=leave_ctrl_c,
     )
+
+
+def leave_ctrl_c(_: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that trains.
+
+    It finishes its step, for which it may need another batch, and then ends its workers.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

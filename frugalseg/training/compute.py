@@ -19,7 +19,7 @@ class FlopCount(Callback):
     Attributes:
         step_flops: operations of a step, the mean over all steps so far; None before the first one, or where counting
             is off.
-        planned_flops: operations of the whole training; None until steps of all kinds were seen.
+        planned_flops: operations of the whole training; None until steps of all kinds that are left were seen.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class FlopCount(Callback):
         self.enabled = enabled
         self._of_kind: dict[Hashable, int] = {} if known is None else {None: known}
         self._steps, self._total = (0, 0) if known is None else (steps_before, known * steps_before)
+        self._before = self._total
         self._planned: Counter[Hashable] = Counter()
+        self._ahead: set[Hashable] = set()
         self._seen: set[Hashable] = set()
         self._counter: Any = None
         self._counting = ExitStack()
@@ -52,11 +54,12 @@ class FlopCount(Callback):
     @property
     def others_ahead(self) -> bool:
         """Whether steps of a kind that has not come yet are planned, so that the time of a step will change."""
-        return not self._planned.keys() <= self._seen
+        return not self._ahead <= self._seen
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look ahead at the kinds of all steps."""
-        self._planned = Counter(map(self.kind, range(trainer.max_steps)))
+        """Look ahead at the kinds of all steps, but for those that were counted in an earlier part."""
+        self._planned = Counter(map(self.kind, range(self._steps, trainer.max_steps)))
+        self._ahead = set(map(self.kind, range(trainer.global_step, trainer.max_steps)))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Begin to count in the first step of a kind."""
@@ -76,7 +79,8 @@ class FlopCount(Callback):
             self._total += self._of_kind[self._current]
             self.step_flops = round(self._total / self._steps)
         if self.planned_flops is None and self._planned.keys() <= self._of_kind.keys():
-            self.planned_flops = sum(self._of_kind[kind] * steps for kind, steps in self._planned.items())
+            ahead = sum(self._of_kind[kind] * steps for kind, steps in self._planned.items())
+            self.planned_flops = self._before + ahead
 
     def on_exception(self, *_: Any) -> None:
         """Stop counting where a step fails."""

@@ -15,7 +15,7 @@ class Hardware:
     """The devices of a training.
 
     Attributes:
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        device: ``auto`` (a CUDA device where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         devices: processes on this machine that share each batch, one for each GPU.
         nodes: machines that share each batch, each with so many processes.
     """
@@ -39,10 +39,18 @@ class Hardware:
         """All processes of the training."""
         return self.devices * self.nodes
 
+    @property
+    def accelerator(self) -> str:
+        """What Lightning calls the device; its own ``auto`` would be Apple's GPU, for which nothing else is chosen."""
+        import torch
+
+        automatic = "gpu" if torch.cuda.is_available() else "cpu"
+        return {"auto": automatic, "cuda": "gpu"}.get(self.kind, self.kind)
+
     def trainer_arguments(self) -> dict[str, Any]:
         """The arguments of the Lightning trainer that say where it runs."""
         return {
-            "accelerator": "gpu" if self.kind == "cuda" else self.kind,
+            "accelerator": self.accelerator,
             "devices": [int(self.number)] if self.number else self.devices,
             "num_nodes": self.nodes,
             "strategy": "ddp" if self.processes > 1 else "auto",

@@ -1,5 +1,6 @@
 """What a training tells while it runs: loss, learning rate and speed, and that its loss is no longer a number."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from frugalseg.support.errors import WorkError
+from frugalseg.support.errors import InputError, WorkError
 from frugalseg.support.progress import Progress, note
+from frugalseg.training.gradients import averaged
 
 FIRST_LINE, FIRST_SECONDS = 10, 20.0
 """The first line comes after so many steps, or with the first step after so many seconds: a rate is soon known."""
@@ -24,7 +26,7 @@ class Reading:
 
     Attributes:
         step, steps: the step that was reached, of how many.
-        loss: mean over the steps and the processes.
+        loss: mean over the steps since the last line that was due, and over the processes.
         learning_rate: of the next step.
         images_per_second: over all processes.
         seconds_left: until the last step, at that speed.
@@ -87,10 +89,24 @@ class TrainingLog(Callback):
         self.progress = progress
         self.reading: Reading | None = None
         self._losses: list[Tensor] = []
+        self._taken_up: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The losses since the last line that was due, so that those of a continued training tell of the same steps."""
+        return {"losses": averaged(torch.stack(self._losses)).tolist()} if self._losses else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The inverse of `state_dict`; raises `InputError` where it holds something else."""
+        losses = state_dict["losses"]
+        if not all(type(each) is float and math.isfinite(each) for each in losses):
+            raise InputError("losses that are no numbers")
+        self._taken_up = losses
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clocks."""
-        self.start = self._line_time = self._noted = time.monotonic()
+        self._losses = [torch.tensor(each, device=pl_module.device) for each in self._taken_up]
+        # That of `time.monotonic` ticks 64 times a second on Windows, where many steps would take no time at all.
+        self.start = self._line_time = self._noted = time.perf_counter()
         self.first_step = self._line_step = trainer.global_step
         if trainer.is_global_zero:
             self.say(f"begin at step {trainer.global_step} of {trainer.max_steps}, {trainer.world_size} process(es)")
@@ -98,13 +114,13 @@ class TrainingLog(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Take the loss in, unless the module says that it `skipped` the step; write a line where one is due."""
         if not getattr(pl_module, "skipped", False):
-            self._losses.append(outputs["loss"].detach())
+            self._losses.append(outputs["loss"].detach().float())
         step = trainer.global_step
         if self.due(step) or step >= trainer.max_steps or self._first_due(trainer):
             self._write(trainer)
         elif step - self.first_step == 1:
             # The first step also sets things up: it would make the first rate too low.
-            self._line_time, self._line_step = time.monotonic(), step
+            self._line_time, self._line_step = time.perf_counter(), step
         if trainer.is_global_zero:
             self._note(step)
             self.progress(self.stage, step, trainer.max_steps)
@@ -114,7 +130,7 @@ class TrainingLog(Callback):
         done = trainer.global_step - self.first_step
         if self.reading is not None or done >= FIRST_LINE:
             return self.reading is None
-        late = time.monotonic() - self.start >= FIRST_SECONDS
+        late = time.perf_counter() - self.start >= FIRST_SECONDS
         return bool(trainer.strategy.broadcast(late)) if trainer.world_size > 1 else late
 
     def require_finite(self, trainer: Trainer) -> None:
@@ -131,11 +147,11 @@ class TrainingLog(Callback):
 
     def _note(self, step: int) -> None:
         """Note the speed and the loss of this process since the last line, now and then."""
-        now, done = time.monotonic(), step - self._line_step
+        now, done = time.perf_counter(), step - self._line_step
         if now - max(self._noted, self._line_time) < NOTED_SECONDS or done < 1 or not self._losses:
             return
         self._noted = now
-        loss = float(torch.stack(self._losses).float().mean())
+        loss = float(torch.stack(self._losses).mean())
         note(self.progress, self.stage, noted(self.batch_size * done / (now - self._line_time), loss))
 
     def _write(self, trainer: Trainer) -> None:
@@ -155,10 +171,11 @@ class TrainingLog(Callback):
             note(self.progress, self.stage, reading.note())
 
     def _read(self, trainer: Trainer) -> Reading:
-        """A reading of the steps since the last one, from all processes."""
-        step, now = trainer.global_step, time.monotonic()
-        loss = trainer.strategy.reduce(torch.stack(self._losses).float().mean(), reduce_op="mean")
-        self._losses.clear()
+        """A reading from all processes; losses are kept until a line is due, in continued trainings, too."""
+        step, now = trainer.global_step, time.perf_counter()
+        loss = trainer.strategy.reduce(torch.stack(self._losses).mean(), reduce_op="mean")
+        if self.due(step):
+            self._losses.clear()
         pace = (now - self._line_time) / max(step - self._line_step, 1)
         self._line_time, self._line_step = now, step
         return Reading(

@@ -90,6 +90,10 @@ class RunFolder:
             raise DamagedError(self.settings, "a damaged run (no number of steps)", AFRESH)
         return stored
 
+    def begun_with(self) -> dict[str, Any] | None:
+        """`stored_settings` of the run that was begun here; None where none was."""
+        return self.stored_settings() if self.resumable else None
+
     def require_free(self) -> None:
         """Raise `InputError` where a run cannot be begun: the path is a file, or a folder that holds something."""
         if self.path.exists() and not self.path.is_dir():

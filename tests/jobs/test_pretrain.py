@@ -5,16 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.backbones.mae.settings import MAEPretrainSettings
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.jobs.pretrain import images_of, pretrain, pretrainable_family, stored_settings
+from frugalseg.pretraining.settings import RunOptions
+from frugalseg.support.digests import names_and_sizes
 from frugalseg.support.errors import InputError
-from frugalseg.support.files import write_json
+from frugalseg.support.files import read_json, write_json
 from tests.pretraining.battery import progress
 
 
@@ -58,6 +62,40 @@ def test_no_folder_of_images(tmp_path: Path) -> None:
 def test_settings_of_another_family_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a MAEPretrainSettings; ddpm is trained with DDPMPretrainSettings"):
         pretrain("ddpm", tmp_path, tmp_path / "out", MAEPretrainSettings())
+
+
+TINY = DDPMPretrainSettings(
+    image_size=(8, 8), base_channels=8, multipliers=(1, 2), layers=1, steps=2, batch_size=2, precision="fp32"
+)
+CPU = RunOptions(device="cpu")
+
+
+def test_a_run_that_another_process_has_begun_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    """It begins and ends while the images are read."""
+    photos, out, begun = tmp_path / "photos", tmp_path / "run", []
+    write_toy_folder(photos, 2, 0, size=16, masks=False)
+
+    def another(stage: str, done: int, total: int) -> None:
+        if stage == "read images" and not begun:
+            begun.append(pretrain("ddpm", photos, out, replace(TINY, seed=1, steps=1), CPU))
+
+    with pytest.raises(InputError, match="meanwhile another process has trained here; run the same command again"):
+        pretrain("ddpm", photos, out, TINY, CPU, another)
+    assert begun == [True] and read_json(out / "training" / "settings.json")["seed"] == 1
+    assert progress(out)["step"] == 1
+    with pytest.raises(InputError, match="seed: 1 before, 0 now"):
+        pretrain("ddpm", photos, out, TINY, CPU)
+
+
+@pytest.mark.parametrize("name", ["image_size", "batch_size", "precision"])
+def test_a_run_whose_record_lacks_a_setting_is_refused(name: str, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "run"
+    write_toy_folder(photos, 2, 0, size=16, masks=False)
+    data = {"family": "ddpm", "images": 2, "fingerprint": names_and_sizes(images_of(photos))}
+    stored = {**asdict(TINY.chosen_for([])), **data}
+    write_json(out / "training" / "settings.json", {key: value for key, value in stored.items() if key != name})
+    with pytest.raises(InputError, match=rf"settings\.json: a damaged run \(no {name}\); give another folder"):
+        pretrain("ddpm", photos, out, stored_settings("ddpm", out), CPU)
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:

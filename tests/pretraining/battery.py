@@ -178,6 +178,7 @@ class PretrainingChecks:
             settings = None  # from here on, those of the run
         assert pretrain(self.family, photos, out, settings, OPTIONS)
         self.assert_same_run(out, straight)
+        assert losses(out) == losses(straight) and progress(out)["loss"] == progress(straight)["loss"]
 
     def test_a_run_on_windows_continues_to_the_same_weights(self, photos: Path, tmp_path: Path) -> None:
         straight, out, settings = tmp_path / "straight", tmp_path / "run", replace(self.tiny, crop=True, steps=4)

@@ -1,9 +1,13 @@
 """Settings that no pretraining can have."""
 
+import json
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 
+from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.backbones.stylegan2.settings import StyleGAN2PretrainSettings
 from frugalseg.pretraining.settings import RunOptions, TrainingSettings
 from frugalseg.support.errors import InputError
@@ -32,6 +36,17 @@ def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
 def test_lists_stand_for_tuples() -> None:
     settings = StyleGAN2PretrainSettings(image_size=[16, 16])  # type: ignore[arg-type]
     assert settings == StyleGAN2PretrainSettings(image_size=(16, 16)) and settings.image_size == (16, 16)
+
+
+def test_numbers_of_numpy_become_those_of_json() -> None:
+    given = DDPMPretrainSettings(
+        steps=np.int64(3),  # type: ignore[arg-type]
+        learning_rate=np.float32(0.25),  # type: ignore[arg-type]
+        image_size=np.array([16, 8]).tolist(),
+        multipliers=tuple(np.array([1, 2])),
+    )
+    assert json.loads(json.dumps(asdict(given)))["multipliers"] == [1, 2]
+    assert given == DDPMPretrainSettings(steps=3, learning_rate=0.25, image_size=(16, 8), multipliers=(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
+import json
 import math
+from dataclasses import asdict
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -20,6 +23,12 @@ def test_the_paper_protocol_is_the_published_one():
 
 def test_every_setting_is_an_option():
     assert {option.name for option in options_of(StudentSettings)} == set(vars(PROTOCOLS["default"]))
+
+
+def test_numbers_of_numpy_become_those_of_json():
+    given = StudentSettings(batch_size=np.int64(4), dice=np.float32(0.5), size=list(np.array([32, 48])))
+    assert json.loads(json.dumps(asdict(given)))["size"] == [32, 48]
+    assert given == StudentSettings(batch_size=4, dice=0.5, size=(32, 48))
 
 
 def test_few_samples_are_seen_more_often():

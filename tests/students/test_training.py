@@ -48,7 +48,7 @@ def uninterrupted():
     return train_student(toy(4), toy(2, 100), TOY_CLASSES, QUICK)
 
 
-@pytest.mark.parametrize("step", [3, 4, 6])
+@pytest.mark.parametrize("step", [3, pytest.param(4, marks=pytest.mark.slow), 6])
 def test_an_interrupted_training_ends_with_the_same_bits(step, uninterrupted, tmp_path):
     def stop(stage, done, total):
         if done == step:
@@ -62,6 +62,20 @@ def test_an_interrupted_training_ends_with_the_same_bits(step, uninterrupted, tm
     assert same(trained, uninterrupted)
     assert [r.miou for r in trained.rounds] == [r.miou for r in uninterrupted.rounds]
     assert seen[0][1] == (5 if step > 4 else 1)  # stopped in its report of step 4, it had not yet saved that
+
+
+def test_an_interrupted_round_tells_the_loss_of_all_its_steps(uninterrupted, tmp_path):
+    def stop(stage, done, total):
+        if done == 7:
+            raise Stop
+
+    arguments = (toy(4), toy(2, 100), TOY_CLASSES, QUICK)
+    with pytest.raises(Stop):
+        train_student(*arguments, work=tmp_path, checkpoint_minutes=0, progress=stop)
+    seen = []
+    trained = train_student(*arguments, work=tmp_path, progress=lambda *report: seen.append(report))
+    assert seen[0][1] == 7  # in the middle of the second round, of steps 5 to 8
+    assert trained.rounds == uninterrupted.rounds
 
 
 def test_a_finished_training_is_not_done_again(uninterrupted, tmp_path):

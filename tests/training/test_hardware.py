@@ -3,7 +3,9 @@
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.fabric.accelerators.mps import MPSAccelerator
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.accelerators import CPUAccelerator
 
 from frugalseg.support.errors import InputError
 from frugalseg.support.precision import Precision
@@ -44,6 +46,18 @@ def test_apples_gpu_is_a_single_one(monkeypatch: pytest.MonkeyPatch) -> None:
     check_hardware(Hardware("mps"), "fp32", 4)
     with pytest.raises(InputError, match="2 devices were asked for, 1 are there; give fewer"):
         check_hardware(Hardware("mps", devices=2), "fp32", 4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it comes first")
+@pytest.mark.filterwarnings("ignore:GPU available but not used")
+@pytest.mark.parametrize("devices", [1, 2])
+def test_apples_gpu_is_taken_where_it_is_named_alone(devices: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are chosen for a CPU where ``auto`` is given, and several processes cannot share Apple's GPU."""
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: True)
+    arguments = Hardware("auto", devices).trainer_arguments()
+    trainer = pl.Trainer(**arguments, logger=False, enable_checkpointing=False)
+    assert isinstance(trainer.accelerator, CPUAccelerator) and trainer.world_size == devices
+    assert Hardware("mps").trainer_arguments()["accelerator"] == "mps"
 
 
 @pytest.mark.parametrize(

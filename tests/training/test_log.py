@@ -1,12 +1,17 @@
 """What a training tells while it runs."""
 
+import time
+from contextlib import nullcontext
+
+import pytest
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import nn
 
 from frugalseg.training.batches import StepBatches
 from frugalseg.training.hardware import Hardware
 from frugalseg.training.log import TrainingLog, duration
+from frugalseg.training.state import save_state, saved_state
 from frugalseg.training.stream import StepStream
 from frugalseg.training.trainer import train
 
@@ -64,6 +69,49 @@ def test_lines_tell_the_mean_loss_since_the_line_before(tmp_path):
     assert told == [[f"step {step}/5", f"loss {loss:.5f}", "lr 2.50e-01"] for step, loss in losses.items()]
     assert reports == [("learn", step, 5) for step in range(1, 6)]
     assert (log.reading.loss, log.reading.step, log.reading.seconds_left) == (4.0, 5, 0)
+
+
+class Stop(Exception):
+    """Ends a training."""
+
+
+class Saves(Callback):
+    """Saves the state of a step and ends the training."""
+
+    def __init__(self, step, path):
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            save_state(trainer, self.path)
+            raise Stop
+
+
+def test_lines_of_a_continued_training_tell_of_the_same_steps(tmp_path):
+    path, lines = tmp_path / "state.ckpt", []
+    for saves in (6, None):
+        log = TrainingLog("learn", 2, lambda step: step % 4 == 0, lines.append, lambda *_: None)
+        arguments = {"folder": tmp_path, "hardware": Hardware("cpu"), "precision": "fp32", "steps": 10}
+        with nullcontext() if saves is None else pytest.raises(Stop):
+            train(
+                Line(),
+                StepBatches(Numbers(10), 0),
+                callbacks=[log, Saves(saves, path)],
+                state=saved_state(path, tmp_path),
+                **arguments,
+            )
+    straight = logged(10, 4, tmp_path)[0]
+    told = [line.split("  ")[:2] for line in lines if "loss" in line]
+    assert told == [line.split("  ")[:2] for line in straight if "loss" in line]
+    assert [words for _, words in told] == ["loss 1.50000", "loss 5.50000", "loss 8.50000"]
+
+
+def test_steps_are_timed_where_the_clock_ticks_slowly(tmp_path, monkeypatch):
+    """As `time.monotonic` does on Windows."""
+    exact = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: exact() // 10 * 10)
+    lines, _, log = logged(4, 1, tmp_path)
+    assert len(lines) == 5 and 0 < log.reading.images_per_second < 1e6
 
 
 def test_the_first_line_comes_within_ten_steps(tmp_path):

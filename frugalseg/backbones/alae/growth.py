@@ -40,8 +40,8 @@ class Growth:
         if self.first == self.last:
             return Stage(self.last, 1.0, step == 0)
         stages = self.last - self.first
-        length = max(1, self.steps // stages)
-        passed = min(step // length, stages)
+        length = self.steps // stages
+        passed = min(step // length, stages) if length else stages
         within = step - passed * length
         fading = length // 2 if passed else 0
         blend = 0.5 - 0.5 * math.cos(math.pi * (within + 1) / (fading + 1)) if within < fading else 1.0

@@ -279,7 +279,7 @@ class DDPMPretrainSettings(TrainingSettings):
         assert basics.image_size is not None
         size, given = basics.image_size, (self.base_channels, self.multipliers, self.layers, self.attention_levels)
         shape = choose_shape(size, *given, small=not machine.gpu)
-        base = self.base_channels or shape.channels[0]
+        base = self.base_channels or shape.channels[0] // (self.multipliers or (1,))[0]
         if self.image_size is None:
             size = nearest_size(size, shape.stride)
         return replace(

@@ -106,7 +106,7 @@ class VDVAEPretrainSettings(TrainingSettings):
 
     Attributes:
         width: channels at every resolution, at least 4.
-        blocks: of the encoder and of the decoder, at each resolution.
+        blocks: of the encoder and of the decoder, at each resolution. It stays None where both layouts are given.
         encoder_layout, decoder_layout: the block strings, such as those of a published network, instead of `blocks`.
         zdim: channels of each latent.
         mixtures: logistic distributions that are mixed at each pixel.
@@ -177,23 +177,32 @@ class VDVAEPretrainSettings(TrainingSettings):
                 )
             size = fitting
         usual = usual_network(size, small=not machine.gpu)
-        blocks = self.blocks or usual.blocks
-        encoder, decoder = usual_layouts(size, blocks)
-        chosen = replace(
-            basics,
-            image_size=size,
-            width=self.width or usual.width,
-            blocks=blocks,
-            encoder_layout=self.encoder_layout or encoder,
-            decoder_layout=self.decoder_layout or decoder,
-        )
+        chosen = replace(basics, image_size=size, width=self.width or usual.width)._with_layouts(usual.blocks)
         check_trainable(chosen.shape)
         return chosen
+
+    def _with_layouts(self, usual: int) -> "VDVAEPretrainSettings":
+        """The same settings with the layouts chosen, with `usual` blocks where no number is given."""
+        assert self.image_size is not None
+        blocks = self.blocks or usual
+        encoder, decoder = usual_layouts(self.image_size, blocks)
+        own = self.encoder_layout not in (None, encoder) and self.decoder_layout not in (None, decoder)
+        if own and self.blocks is not None:
+            raise InputError(
+                f"blocks is {blocks}, but encoder_layout and decoder_layout say themselves how many there are; leave "
+                "blocks out, or one of the layouts"
+            )
+        return replace(
+            self,
+            blocks=None if own else blocks,
+            encoder_layout=encoder if self.encoder_layout is None else self.encoder_layout,
+            decoder_layout=decoder if self.decoder_layout is None else self.decoder_layout,
+        )
 
     @property
     def shape(self) -> VDVAEShape:
         """The network, once `chosen_for` has chosen it."""
-        assert self.image_size and self.width and self.encoder_layout and self.decoder_layout
+        assert self.image_size and self.width and self.encoder_layout is not None and self.decoder_layout is not None
         return VDVAEShape.of_one_width(
             self.image_size,
             self.encoder_layout,

@@ -16,7 +16,7 @@ from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import InputError
 from frugalseg.training.run_folder import RunFolder
 from tests.data.helpers import save_image
-from tests.pretraining.battery import OPTIONS, PretrainingChecks, log, state
+from tests.pretraining.battery import OPTIONS, PretrainingChecks, log, progress, state
 
 TINY = ALAEPretrainSettings(
     image_size=(8, 8),
@@ -60,6 +60,18 @@ class TestALAEPretraining(PretrainingChecks):
         assert "GFLOP a step" in log(straight)
         kinds = [ALAEPretraining(TINY.chosen_for([])).step_kind(step) for step in range(12)]
         assert kinds == [(0, False)] * 6 + [(1, True)] * 3 + [(1, False)] * 3
+
+    def test_a_run_that_has_grown_tells_nothing_of_other_work(self, photos: Path, tmp_path: Path) -> None:
+        """Of a finished run that is given more steps, all of which are alike."""
+        out = tmp_path / "run"
+        assert pretrain("alae", photos, out, replace(TINY, steps=9), OPTIONS)
+        assert pretrain("alae", photos, out, replace(TINY, steps=14), OPTIONS)
+        before, after = log(out).split("begin at step 9 of 14")
+        assert "Later steps do other work" in before and "Later steps do other work" not in after
+        counts = [int(each["step"]) for each in state(out)["optimizer_states"][0]["state"].values()]
+        assert "At this rate, the remaining 2 steps take" in after and max(counts) == 2 * (14 - 6)
+        mean = progress(out)["step_flops"]
+        assert f"{mean / 1e9:.2f} GFLOP a step, {mean * 14 / 1e12:.1f} TFLOP in all" in after
 
     def test_sizes_and_networks_are_chosen_from_the_images(self, photos: Path) -> None:
         paths = sorted(photos.iterdir())
@@ -107,7 +119,13 @@ def test_each_resolution_gets_as_many_steps_and_fades_in():
         (2, 1, False),
         (2, 1, False),
     ]
-    assert [Growth(0, 3, 0).at(step).level for step in range(5)] == [0, 1, 2, 3, 3]
+    assert [growth.at(step).level for growth in (Growth(0, 3, 0), Growth(0, 3, 2)) for step in range(3)] == [3] * 6
+    assert [(stage.blend, stage.begins) for stage in map(Growth(0, 3, 0).at, range(3))] == [
+        (1, True),
+        (1, False),
+        (1, False),
+    ]
+    assert [Growth(0, 3, 4).at(step).level for step in range(5)] == [0, 1, 2, 3, 3]
 
 
 def test_two_codes_are_mixed_in_most_steps_and_nowhere_else():

@@ -11,6 +11,7 @@ import torch
 from frugalseg.backbones.ddpm.pretrain import DDPMPretraining
 from frugalseg.backbones.ddpm.settings import DDPMPretrainSettings
 from frugalseg.jobs.pretrain import pretrain, stored_settings
+from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import WorkError
 from tests.data.helpers import save_image
 from tests.pretraining.battery import OPTIONS, PretrainingChecks, log, losses, progress, state
@@ -76,6 +77,13 @@ class TestDDPMPretraining(PretrainingChecks):
         assert chosen.chosen_for([]) == chosen and TINY.chosen_for(paths) == replace(TINY, precision="bf16")
         odd = DDPMPretrainSettings(base_channels=16, multipliers=(2, 4, 6, 7), image_size=(48, 48)).chosen_for([])
         assert odd.shape.channels == (32, 64, 96, 112) and (odd.base_channels, odd.multipliers) == (16, (2, 4, 6, 7))
+
+    def test_multipliers_stay_as_they_are_given(self) -> None:
+        for multipliers, channels in (((2, 3), (64, 96)), ((3, 2), (96, 64)), ((1, 2), (32, 64))):
+            given = replace(TINY, base_channels=None, multipliers=multipliers)
+            chosen = given.chosen_for([], Machine(gpu=False))
+            assert (chosen.base_channels, chosen.multipliers, chosen.shape.channels) == (32, multipliers, channels)
+            assert chosen.chosen_for([]) == chosen
 
     def test_a_loss_that_explodes_ends_the_run_before_it_is_saved(self, photos: Path, tmp_path: Path) -> None:
         out = tmp_path / "run"

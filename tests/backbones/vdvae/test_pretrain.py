@@ -14,6 +14,7 @@ from frugalseg.backbones.vdvae.pretrain import VDVAEPretraining
 from frugalseg.backbones.vdvae.settings import VDVAEPretrainSettings
 from frugalseg.backbones.vdvae.sizes import nearest_size, usual_layouts
 from frugalseg.jobs.pretrain import pretrain
+from frugalseg.pretraining.choice import choice
 from frugalseg.pretraining.machine import Machine
 from frugalseg.support.errors import WorkError
 from frugalseg.training.averaging import AveragedWeights
@@ -23,6 +24,8 @@ from tests.pretraining.battery import OPTIONS, PretrainingChecks, log
 TINY = VDVAEPretrainSettings(
     image_size=(12, 8), steps=12, batch_size=4, width=8, blocks=1, zdim=2, mixtures=2, ema_decay=0.5
 )
+
+CPU = Machine(gpu=False)
 
 
 class TestVDVAEPretraining(PretrainingChecks):
@@ -37,10 +40,15 @@ class TestVDVAEPretraining(PretrainingChecks):
         ({"encoder_layout": "12x1,12d2,6x1,6d2,3x1"}, "the encoder ends with 3 rows and the decoder begins with 6"),
         ({"decoder_layout": "6x1,12m6,24m12"}, "both must be the 12 rows"),
         (
-            {"encoder_layout": "12x1,12d4,3x1", "decoder_layout": "3x1,12m3", "image_size": (12, 6)},
+            {"encoder_layout": "12x1,12d4,3x1", "decoder_layout": "3x1,12m3", "image_size": (12, 6), "blocks": None},
             "cannot be pooled to 3",
         ),
         ({"skip_above": 0.0}, "skip_above is 0"),
+        ({"encoder_layout": ""}, "'' is no block"),
+        (
+            {"encoder_layout": "12x2,12d2,6x1", "decoder_layout": "6x2,12m6", "blocks": 3},
+            "blocks is 3, but encoder_layout and decoder_layout say themselves how many there are",
+        ),
     )
 
     def test_the_result_draws_images(self, straight: Path) -> None:
@@ -71,6 +79,22 @@ def test_what_is_chosen(tmp_path: Path) -> None:
     assert found.chosen_for([]) == found
     small = VDVAEPretrainSettings(image_size=(64, 64)).chosen_for([], Machine(gpu=False))
     assert (small.width, small.blocks, small.shape.resolutions) == (64, 2, (64, 32, 16, 8, 4, 1))
+
+
+def test_layouts_take_the_place_of_a_number_of_blocks() -> None:
+    given = VDVAEPretrainSettings(
+        image_size=(12, 8), precision="fp32", encoder_layout="12x2,12d2,6x1", decoder_layout="6x2,12m6"
+    )
+    chosen = given.chosen_for([], CPU)
+    assert (chosen.blocks, chosen.encoder_layout, chosen.decoder_layout) == (None, "12x2,12d2,6x1", "6x2,12m6")
+    assert chosen.chosen_for([]) == chosen
+    assert str(choice(given, chosen, CPU)).endswith(": --batch-size 16 --width 64")
+    half = replace(given, decoder_layout=None, blocks=3).chosen_for([], CPU)
+    assert (half.blocks, half.encoder_layout, half.decoder_layout) == (3, "12x2,12d2,6x1", "6x3,12m6,12x2")
+    assert half.chosen_for([]) == half
+    # Nothing is left to be told where nothing else was open.
+    width = replace(given, batch_size=4, width=8)
+    assert choice(width, width.chosen_for([], CPU), CPU) is None
 
 
 def module(**changes: Any) -> VDVAEPretraining:

@@ -9,7 +9,7 @@ from frugalseg.pretraining.settings import AlternatingSettings
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
-from frugalseg.support.ranges import BATCH, DEPTH, RATE, SHARE, SIZE, WEIGHT, WIDTH, Range
+from frugalseg.support.ranges import BATCH, COUNT, DEPTH, RATE, SHARE, SIZE, WEIGHT, WIDTH, Range
 
 STAGES = 4
 """Of an encoder."""
@@ -65,6 +65,8 @@ class E4EPretrainSettings(AlternatingSettings):
         latent_gamma: weight of its R1 penalty.
         apart_begin, apart_end: the share of the steps after which the second code begins to differ from the first, and
             after which all of them do (progressive training).
+        apart_steps: the steps of which these are shares. None: all. They stay the same where a run is given more steps,
+            so that its codes are told apart once.
     """
 
     usual_batch: ClassVar[int] = 8
@@ -110,6 +112,12 @@ class E4EPretrainSettings(AlternatingSettings):
     latent_gamma: float = option(10.0, "The weight of the latent discriminator's R1 penalty.", within=WEIGHT)
     apart_begin: float = option(0.1, "The share of the steps after which codes begin to differ.", within=SHARE)
     apart_end: float = option(0.3, "The share of the steps after which all codes differ.", within=SHARE)
+    apart_steps: int | None = option(
+        None,
+        "The number of steps that --apart-begin and --apart-end are shares of. By default, those of the run as it is "
+        "begun.",
+        within=COUNT,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,11 +150,13 @@ class E4EPretrainSettings(AlternatingSettings):
             width=self.width or (16 if small else 64),
             units=self.units or ((1, 1, 2, 1) if small else (3, 4, 14, 3)),
             first_stride=first_stride,
+            apart_steps=self.apart_steps or self.steps,
         )
 
     def codes_apart(self, step: int, codes: int) -> int:
         """How many of so many codes differ in a step; the others equal the first."""
-        begin, end = self.apart_begin * self.steps, self.apart_end * self.steps
+        steps = self.apart_steps or self.steps  # runs of earlier versions have no number of their own
+        begin, end = self.apart_begin * steps, self.apart_end * steps
         if not begin <= step < end:
             return codes if step >= end else 1
         return 2 + int((step - begin) / (end - begin) * (codes - 1))

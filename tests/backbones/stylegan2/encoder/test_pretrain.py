@@ -168,6 +168,14 @@ def test_codes_are_told_apart_one_after_another() -> None:
     assert TINY.codes_apart(0, 6) == 6
 
 
+def test_a_run_that_is_given_more_steps_tells_its_codes_apart_once() -> None:
+    chosen = replace(TINY, steps=100, apart_begin=0.1, apart_end=0.5).chosen_for([])
+    longer = replace(chosen, steps=1000).chosen_for([])
+    assert longer.apart_steps == 100
+    assert [longer.codes_apart(step, 6) for step in range(100)] == [chosen.codes_apart(step, 6) for step in range(100)]
+    assert {longer.codes_apart(step, 6) for step in range(100, 1000)} == {6}
+
+
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
