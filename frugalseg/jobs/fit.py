@@ -23,7 +23,8 @@ from frugalseg.report.grid import save_grid
 from frugalseg.segmenter import Segmenter, Settings
 from frugalseg.selection.choice import Choice
 from frugalseg.selection.cross_validation import CrossValidation, cross_validate, every_window
-from frugalseg.selection.folds import folds_of
+from frugalseg.selection.curves import require_learned
+from frugalseg.selection.folds import splits_of
 from frugalseg.selection.settings import AUTO
 from frugalseg.selection.tap_choice import TapChoice
 from frugalseg.support.errors import InputError
@@ -91,7 +92,8 @@ def fit_folder(
     if segmenter is not None:
         segmenter.require_readable(dataset)
     if request.folds is not None:
-        folds_of(list(targets_of(dataset)), request.folds, settings.seed)  # refuses too many of them before the work
+        targets = list(targets_of(dataset))  # what cross-validation would refuse is refused before the work
+        require_learned(targets, splits_of(targets, request.folds, settings.seed), settings.small_region)
     with with_choice(request, dataset, work, compared, progress) as (decided, choice, release):
         told = None if choice is None else asdict(choice)
         reading = Reading(decided, segmenter or new_segmenter(decided), told, release=release)

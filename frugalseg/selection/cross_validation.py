@@ -17,6 +17,7 @@ from frugalseg.data.folder import as_dataset
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.metrics.resampling import resampled
 from frugalseg.segmenter import Segmenter
+from frugalseg.selection.curves import require_learned
 from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
@@ -132,6 +133,7 @@ def cross_validate(
     table = classes or classes_of(dataset)
     targets = list(targets_of(dataset))
     splits = splits_of(targets, folds, segmenter.settings.seed)
+    require_learned(targets, splits, segmenter.settings.small_region)
     maps = extraction or every_window(segmenter, dataset, as_work_folder(work), made_from=None)
     maps.compute(segmenter.features, progress)
     trial = Trial(segmenter, targets, maps, members or segmenter.settings.members, len(table))

@@ -98,6 +98,7 @@ def test_a_run_whose_record_lacks_a_setting_is_refused(name: str, tmp_path: Path
         pretrain("ddpm", photos, out, stored_settings("ddpm", out), CPU)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     write_toy_folder(tmp_path / "photos", 2, 0, size=16, masks=False)
     options = "--size 8x8 --base-channels 8 --multipliers 1,2 --layers 1 --batch-size 2 --steps 1000000 --device cpu"

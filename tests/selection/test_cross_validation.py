@@ -90,6 +90,17 @@ def test_who_needs_no_more_stops_what_still_trains(threads, threads_of_torch):
     assert begun[0] == [0, 1] and len(begun) in ((1,) if threads == 1 else (2, 3))
 
 
+def test_a_fold_without_anything_to_learn_is_refused_before_the_features():
+    class Idle(Segmenter):
+        def features(self, images):
+            raise AssertionError("nothing is to be computed")
+
+    few = replace(IMAGES[0], target=np.where(np.arange(24 * 24).reshape(24, 24) < 5, np.uint8(1), np.uint8(255)))
+    segmenter = Idle(load_backbone("colour", native_size=(24, 24)), members=1, protocol=QUICK)
+    with pytest.raises(InputError, match=r"fewer than 20 pixels.* a smaller number as --small-regions"):
+        cross_validate(segmenter, Folder([few, IMAGES[1]]), 2)
+
+
 def test_the_network_sees_each_image_once(tmp_path):
     seen = []
 

@@ -11,6 +11,7 @@ from frugalseg.support.files import read_json
 from tests.jobs.distill.helpers import same_weights
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_trains(folders, tmp_path):
     """It is said in a line, with the shell's exit code, and the same command goes on."""
     command = [sys.executable, "-m", "frugalseg", "distill", str(folders / "samples"), "--device", "cpu"]
