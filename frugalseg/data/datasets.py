@@ -97,7 +97,6 @@ class InChannels(View):
 
     def __init__(self, dataset: Sequence[Example], channels: ChannelSpec) -> None:
         self.dataset, self.channels = dataset, channels
-        self.classes = getattr(dataset, "classes", None)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -90,7 +90,6 @@ class Corrupted(View):
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise InputError(f"{quoted(dataset)} is no dataset; give a SegmentationFolder or a sequence of examples")
         self.dataset, self.corruption, self.severity, self.seed = dataset, corruption, int(severity), int(seed)
-        self.classes = getattr(dataset, "classes", None)
 
     def __len__(self) -> int:
         return len(self.dataset)
