@@ -246,7 +246,6 @@ class Model(ABC):
             progress("evaluate", len(result.images), len(dataset))
         return result
 
-    @with_usual_defaults
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:

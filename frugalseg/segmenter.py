@@ -228,7 +228,6 @@ class Segmenter(Model):
         """See `Model.require_readable`."""
         self.own_images(dataset)
 
-    @with_usual_defaults
     def predict_examples(
         self, dataset: Sequence[Example], *, batch_size: int = 1
     ) -> Iterator[tuple[Example, PixelPrediction]]:
@@ -290,7 +289,7 @@ class Segmenter(Model):
         self, batch: list[NDArray[np.uint8]], predictor: EnsemblePredictor, wanted: Wanted, progress: Progress
     ) -> Iterator[Iterator[PixelRows]]:
         """The rows of each of some images of one size."""
-        needed = self.wanted_of_members(wanted)
+        needed = self.settings.wanted_of_members(wanted)
         found = self._member_rows(batch, predictor, needed, progress)
         if self.settings.mirrored_views:
             mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in batch]
@@ -336,17 +335,11 @@ class Segmenter(Model):
             )
         return told_of_rows(predictor.rows(maps(every[0]).on(size), wanted), size, progress)
 
-    def wanted_of_members(self, wanted: Wanted) -> Wanted:
-        """What the members must give for an answer with what is `wanted`."""
-        if not self.settings.afterwards:
-            return wanted
-        return Wanted(probabilities=True, uncertainty=wanted.uncertainty)
-
     def finished(self, rows: Iterator[PixelRows], image: NDArray[np.uint8]) -> Iterator[PixelRows]:
         """A prediction of an image (H, W, 3) as the setting `smoothing` says, its rows from the top.
 
         Args:
-            rows: with what `wanted_of_members` says.
+            rows: with what `Settings.wanted_of_members` says.
             image: that they are of.
         """
         radius = self.smoothing_radius(image.shape)
@@ -379,7 +372,7 @@ class Segmenter(Model):
         for one, image in pairs:
             if image is not None and (image.ndim != 3 or image.shape[:2] != one.size):
                 raise InputError(f"an image of shape {image.shape} for maps of {one.size[0]}x{one.size[1]} pixels")
-            rows = predictor.rows(one.to(self.device), self.wanted_of_members(EVERYTHING))
+            rows = predictor.rows(one.to(self.device), self.settings.wanted_of_members(EVERYTHING))
             yield whole(rows if image is None else self.finished(rows, image), one.size[0])
 
     def _predictor(self) -> EnsemblePredictor:

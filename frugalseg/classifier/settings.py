@@ -1,8 +1,8 @@
 """The settings of a `Segmenter`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from frugalseg.classifier.protocol import PROTOCOLS, TrainingProtocol, training_protocol
 from frugalseg.support.checked import from_json
@@ -10,6 +10,9 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, make_plain, ranged
 from frugalseg.support.ranges import AMOUNT, MEMBERS, SEED, SHARE, SIZE
 from frugalseg.support.text import quoted
+
+if TYPE_CHECKING:
+    from frugalseg.classifier.voting import Wanted
 
 PAPER = "paper"
 SMOOTHING = 0.015
@@ -65,6 +68,10 @@ class Settings:
         """What happens to predictions, if anything does. `Model.fingerprint` takes the text of all other settings."""
         given = {"smoothing": self.smoothing_share, "mirrored_views": self.mirrored_views}
         return tuple(f"{name}={value!r}" for name, value in given.items() if value)
+
+    def wanted_of_members(self, wanted: "Wanted") -> "Wanted":
+        """What the members must give for an answer with what is `wanted`."""
+        return replace(wanted, probabilities=True) if self.afterwards else wanted
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

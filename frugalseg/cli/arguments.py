@@ -26,6 +26,8 @@ BatchSize = Annotated[
         help="How many images to process at once. More than 1 is faster only on a GPU.", callback=within(BATCH)
     ),
 ]
+SMALL_REGION = 20
+"""The default of a model's setting, as published."""
 SmallRegions = Annotated[
     int,
     typer.Option(

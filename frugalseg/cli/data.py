@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from frugalseg.cli.arguments import Channels, Data, Percentiles, Seed, SmallRegions
+from frugalseg.cli.arguments import SMALL_REGION, Channels, Data, Percentiles, Seed, SmallRegions
 from frugalseg.cli.options import channel_choice, within
 from frugalseg.cli.output import print_findings
 from frugalseg.support.ranges import AMOUNT, COUNT
@@ -41,7 +41,7 @@ def check(
     test: Annotated[
         Path | None, typer.Option(help="A second data folder. check looks for its images in the first one.")
     ] = None,
-    small_regions: SmallRegions = 20,
+    small_regions: SmallRegions = SMALL_REGION,
     channels: Channels = None,
     percentiles: Percentiles = None,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from frugalseg.backbones.registry import FAMILIES, family_named, family_of_checkpoint
-from frugalseg.cli.arguments import Channels, Data, Device, Overwrite, Percentiles, Seed, SmallRegions
+from frugalseg.cli.arguments import SMALL_REGION, Channels, Data, Device, Overwrite, Percentiles, Seed, SmallRegions
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.model import default_family, fit_options
 from frugalseg.cli.options import Flag, accepting, channel_choice, named_folders, parse_size, values
@@ -15,8 +15,6 @@ from frugalseg.jobs.explore.request import ExploreSettings
 from frugalseg.support.options import options_of
 
 EXPLORE_OPTIONS = FamilyOptions(lambda: FAMILIES.values(), fit_options, default_family, "backbone family", joins=True)
-SMALL_REGION = 20
-"""The default of the setting."""
 EXPLORE_FLAGS = [Flag(option, "What is explored") for option in options_of(ExploreSettings)]
 
 

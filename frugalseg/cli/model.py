@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from frugalseg.backbones.registry import FAMILIES, Family, family_named, family_of_checkpoint
-from frugalseg.cli.arguments import BatchSize, Channels, Data, Device, Model, Overwrite, Percentiles, Seed, SmallRegions
+from frugalseg.cli.arguments import (
+    SMALL_REGION,
+    BatchSize,
+    Channels,
+    Data,
+    Device,
+    Model,
+    Overwrite,
+    Percentiles,
+    Seed,
+    SmallRegions,
+)
 from frugalseg.cli.families import FamilyOptions, value_of
 from frugalseg.cli.options import channel_choice, parse_size, values, within
 from frugalseg.cli.output import print_findings, print_metrics, shell_line
@@ -102,7 +113,7 @@ def fit(
         str | None,
         typer.Option(help="Run the network at this size instead of the one that it was trained on.", metavar="HxW"),
     ] = None,
-    small_regions: SmallRegions = 20,
+    small_regions: SmallRegions = SMALL_REGION,
     channels: Channels = None,
     percentiles: Percentiles = None,
     folds: Annotated[

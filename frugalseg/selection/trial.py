@@ -124,7 +124,7 @@ class Trial:
     def rows(self, image: int, predictor: EnsemblePredictor, wanted: Wanted) -> Iterator[PixelRows]:
         """What a classifier says of an image, some rows at a time."""
         segmenter, size = self.segmenter, (self.targets[image].shape[0], self.targets[image].shape[1])
-        needed = segmenter.wanted_of_members(wanted)
+        needed = segmenter.settings.wanted_of_members(wanted)
 
         def maps(number: int, window: Window) -> FeatureMaps:
             return self.extraction.store.maps(self.windows[number][window]).to(segmenter.device)
