@@ -149,7 +149,7 @@ def default_of_torch(kind):
         assert torch.get_default_dtype() == (torch.float32 if isinstance(kind, str) else kind)
     finally:
         torch.set_default_dtype(torch.float32)
-        torch.set_default_device("cpu")
+        torch.set_default_device(None)  # "cpu" would leave a mode on for every later test
 
 
 @pytest.mark.parametrize(

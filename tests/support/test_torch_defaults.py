@@ -13,7 +13,7 @@ def unusual() -> Iterator[None]:
     torch.set_default_device("meta")
     torch.set_default_dtype(torch.float64)
     yield
-    torch.set_default_device("cpu")
+    torch.set_default_device(None)  # "cpu" would leave a mode on for every later test
     torch.set_default_dtype(torch.float32)
 
 

@@ -1,6 +1,7 @@
 """Parity with the official VDVAE: what its code answers for reproducible weights, for features, images and losses."""
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,9 +21,10 @@ from frugalseg.backbones.vdvae.settings import VDVAEOptions
 from tests.golden import golden
 
 BOUND = 2e-5
-ROUNDED = {"decoder.block5.kl": 2.1e-5}
-"""Limit where the large file's float32 is rounded by as much as the bound: by its own account the official code in
-float64 is 2e-5 off there, and ours is 2.05e-5. Numbers near 1 are added, and about 0.01 is left of them."""
+ROUNDED = {"decoder.block5.kl": 2.1e-5, "sampled.grad.decoder.out_net.out_conv.weight": 3e-5}
+"""Limits where the files' float32 is rounded by as much as the bound. The divergence of the large file: by its own
+account the official code in float64 is 2e-5 off there, and ours is 2.05e-5; numbers near 1 are added, and about 0.01 is
+left of them. The gradient of the tiny file: ours in float64 is 2.6e-5 off, in float32 1.9e-5 to 2.7e-5, by CPU."""
 
 
 @dataclass
@@ -162,7 +164,20 @@ def test_tiny(tiny: Official) -> None:
     found = everything(tiny)
     assert found.keys() == tiny.described["expected"].keys()
     for name, values in found.items():
-        assert golden.difference(values.detach(), tiny.described["expected"][name]) < BOUND, name
+        if not name.endswith(".kl"):
+            limit, expected = ROUNDED.get(name, BOUND), tiny.described["expected"][name]
+            assert golden.difference(values.detach(), expected) < limit, name
+    check_divergences(tiny, count=5)
+
+
+def check_divergences(this: Official, count: int) -> None:
+    """In double precision they are those of the file, and the prior's from the posterior are not."""
+    divergences = in_double_precision(this)
+    assert len(divergences) == count
+    for name, (values, swapped) in divergences.items():
+        limit, expected = ROUNDED.get(name, BOUND), this.described["expected"][name]
+        assert golden.difference(values, expected) < limit, name
+        assert golden.difference(swapped, expected) > 50 * limit, name
 
 
 def in_double_precision(this: Official) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -170,7 +185,7 @@ def in_double_precision(this: Official) -> dict[str, tuple[torch.Tensor, torch.T
 
     Behind each is that of the prior from the posterior, as a mistake would have it.
     """
-    network = this.network.double()
+    network = deepcopy(this.network).double()
     inputs = network.pixels.inputs(this.pixels.double() / 255)
     found = {}
     with torch.inference_mode():
@@ -190,12 +205,7 @@ def test_ffhq_256(tmp_path: Any) -> None:
     assert found.keys() == this.described["expected"].keys()
     difference, name = this.worst({name: values for name, values in found.items() if not name.endswith(".kl")})
     assert difference < BOUND, name
-    divergences = in_double_precision(this)
-    assert len(divergences) == 8
-    for name, (values, swapped) in divergences.items():
-        limit, expected = ROUNDED.get(name, BOUND), this.described["expected"][name]
-        assert golden.difference(values, expected) < limit, name
-        assert golden.difference(swapped, expected) > 50 * limit, name
+    check_divergences(this, count=8)
 
 
 def tanh_gelu(this: Official, patch: pytest.MonkeyPatch) -> None:
