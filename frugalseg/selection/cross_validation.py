@@ -1,6 +1,6 @@
 """An honest estimate from the annotated images alone: each is segmented by a classifier that never saw its labels."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from frugalseg.metrics.resampling import resampled
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.curves import require_learned
 from frugalseg.selection.folds import Split, splits_of
+from frugalseg.selection.several import several
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 from frugalseg.support.folders import as_work_folder
@@ -155,14 +156,31 @@ def tested(trial: Trial, splits: Sequence[Split], classes: ClassTable, progress:
         classes: of the images.
         progress: told of each split.
     """
-    found: dict[int, ConfusionMatrix] = {}
-    progress("folds", 0, len(splits))
-    with closing(trial.trained_each([split.train for split in splits])) as classifiers:
-        for done, (split, classifier) in enumerate(zip(splits, classifiers, strict=True), 1):
-            predictor = classifier.predictor()
-            found.update((image, trial.compared(image, predictor)) for image in split.test)
-            progress("folds", done, len(splits))
-    return CrossValidation(classes, len(splits), tuple(found[image] for image in sorted(found)))
+    with closing(tested_each([trial], splits, classes, progress)) as found:
+        return next(found)
+
+
+def tested_each(
+    trials: Sequence[Trial], splits: Sequence[Split], classes: ClassTable, progress: Progress = silent
+) -> Generator[CrossValidation]:
+    """`tested` of each of several trials on the same device, in their order.
+
+    On a CPU, classifiers train while others are tested: as many at once as there are splits, for each takes memory.
+    Close it, and what is not needed any more is stopped.
+    """
+    if not trials:
+        return
+    work, device = [(trial, split) for trial in trials for split in splits], trials[0].segmenter.device
+    training = several(lambda one, stop: one[0].trained(one[1].train, stop=stop), work, device, most=len(splits))
+    with closing(training) as classifiers:
+        for trial in trials:
+            found: dict[int, ConfusionMatrix] = {}
+            for done, split in enumerate(splits):
+                progress("folds", done, len(splits))
+                predictor = next(classifiers).predictor()
+                found.update((image, trial.compared(image, predictor)) for image in split.test)
+            progress("folds", len(splits), len(splits))
+            yield CrossValidation(classes, len(splits), tuple(found[image] for image in sorted(found)))
 
 
 def every_window(

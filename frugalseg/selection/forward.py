@@ -5,7 +5,8 @@ has found and the family's own preset are compared once more, on other folds, an
 surely better: the best of many scores is partly luck.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from frugalseg.data.subset import Subset
 from frugalseg.segmenter import Segmenter
 from frugalseg.selection.choice import FOLDS, MEMBERS, Score, sample
 from frugalseg.selection.cost import seconds_an_image, seconds_once, seconds_to_try
-from frugalseg.selection.cross_validation import CrossValidation, certainty, every_window, require_segmenter, tested
+from frugalseg.selection.cross_validation import (
+    CrossValidation,
+    certainty,
+    every_window,
+    require_segmenter,
+    tested_each,
+)
 from frugalseg.selection.folds import FEWEST, splits_of
 from frugalseg.selection.places import (
     InPasses,
@@ -36,9 +43,10 @@ from frugalseg.selection.places import (
 from frugalseg.selection.tap_choice import Step, TapChoice
 from frugalseg.selection.trial import Trial
 from frugalseg.support import digests
+from frugalseg.support.files import write_json
 from frugalseg.support.folders import as_work_folder
 from frugalseg.support.progress import Progress, line, silent
-from frugalseg.support.records import kept, plain, share
+from frugalseg.support.records import kept, plain, share, understood
 from frugalseg.support.torch_defaults import with_usual_defaults
 
 GAIN = 0.003
@@ -134,7 +142,7 @@ class TapChooser:
         """The scores of what was found and of the preset on the other folds, and how sure the difference is."""
 
         def compared() -> dict[str, Any]:
-            one, other = (self._compared(trial, places, again=True) for places in (found, self.preset))
+            one, other = self._compared(trial, (found, self.preset), again=True)
             scores = {"found": vars(score_of(found, one)), "preset": vars(score_of(self.preset, other))}
             return {**scores, "certainty": certainty(one, other)}
 
@@ -151,10 +159,9 @@ class TapChooser:
         places = {name: middle(self.preset.get(name, values)) for name, values in self.candidates.items()}
         # The option with most values first: the others begin where the preset has its middle.
         for name in sorted(self.candidates, key=lambda name: -len(self.candidates[name])):
-            each = {value: {**places, name: (value,)} for value in self.candidates[name]}
-            scores = {value: self._score(trial, one, progress) for value, one in each.items()}
-            best = max(scores, key=lambda value: scores[value].miou)
-            places = each[best]
+            each = [{**places, name: (value,)} for value in self.candidates[name]]
+            scores = self._score_each(trial, each, progress)
+            places = each[max(range(len(each)), key=lambda number: scores[number].miou)]
         step = Step(words(places), places, self._score(trial, places))
         promise: dict[tuple[str, Any], float] = {}
         while True:
@@ -168,7 +175,8 @@ class TapChooser:
             ]
             additions.sort(key=lambda one: -promise.get(one, np.inf))
             tried = additions[: TRIED if promise else None]
-            promise |= {one: self._score(trial, self._with(step.places, *one), progress).miou for one in tried}
+            scores = self._score_each(trial, [self._with(step.places, *one) for one in tried], progress)
+            promise |= {one: score.miou for one, score in zip(tried, scores, strict=True)}
             best_addition = max(tried, key=lambda one: promise[one], default=None)
             if best_addition is None or promise[best_addition] < step.score.miou + GAIN:
                 return
@@ -180,26 +188,35 @@ class TapChooser:
         wanted = {*places[name], value}
         return {**places, name: tuple(each for each in self.candidates[name] if each in wanted)}
 
-    def _score(self, trial: Trial, places: Places, progress: Progress = silent) -> Score:
-        """The cross-validated score of some places, which an interrupted choice has written."""
-        name = digests.values([sorted(places.items()), False])  # False stood for these folds in earlier versions
-        if name not in self._scores:
-            progress("compare", len(self._scores), len(self._scores) + 1)
+    def _score(self, trial: Trial, places: Places) -> Score:
+        """The cross-validated score of some places."""
+        return self._score_each(trial, [places])[0]
 
-            def compared() -> dict[str, Any]:
-                return vars(score_of(places, self._compared(trial, places)))
+    def _score_each(self, trial: Trial, wanted: Sequence[Places], progress: Progress = silent) -> list[Score]:
+        """The same of several; each is computed once, and read where an interrupted choice has written it."""
+        names = [digests.values([sorted(places.items()), False]) for places in wanted]  # False as in earlier versions
+        known, files = self._scores, {name: self.work and self.work / f"score-{name}.json" for name in names}
+        for name, file in files.items():
+            if file is not None and file.is_file() and name not in known:
+                known[name] = understood(file, Score.from_json)
+        new = {name: places for name, places in zip(names, wanted, strict=True) if name not in known}
+        total = len(known) + len(new)
+        progress("compare", len(known), total)
+        with closing(self._compared(trial, new.values())) as compared:
+            for (name, places), found in zip(new.items(), compared, strict=True):
+                known[name] = score_of(places, found)
+                if file := files[name]:
+                    write_json(file, vars(known[name]))
+                progress("compare", len(known), total)
+        return [known[name] for name in names]
 
-            file = self.work and self.work / f"score-{name}.json"
-            self._scores[name] = Score(**compared()) if file is None else kept(file, compared, Score.from_json)
-        return self._scores[name]
-
-    def _compared(self, trial: Trial, places: Places, *, again: bool = False) -> CrossValidation:
-        """What some places are worth on the folds, or on the other folds."""
-        taps = taps_at(self.wide.backbone.taps, places)
-        one = trial.reading(taps)
+    def _compared(self, trial: Trial, wanted: Iterable[Places], *, again: bool = False) -> Generator[CrossValidation]:
+        """What each of some places is worth on the folds, or on the other folds."""
+        trials = [trial.reading(taps_at(self.wide.backbone.taps, places)) for places in wanted]
         if again:
-            one.seed = self.other_seed
-        return tested(one, self.splits[again], self.classes)
+            for each in trials:
+                each.seed = self.other_seed
+        return tested_each(trials, self.splits[again], self.classes)
 
 
 @with_usual_defaults

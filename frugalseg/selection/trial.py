@@ -20,8 +20,7 @@ from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.segmenter import Segmenter
-from frugalseg.support.errors import WorkError
-from frugalseg.support.workers import Workers
+from frugalseg.selection.several import require_needed, several
 
 DOUBTS = Wanted(probabilities=False, uncertainty=True)
 """Labels and uncertainty."""
@@ -74,8 +73,7 @@ class Trial:
         """
 
         def go_on(_: TrainingProgress) -> None:
-            if stop is not None and stop.is_set():
-                raise WorkError("this training was stopped")
+            require_needed(stop)
 
         settings, count = self.segmenter.settings, len(self.targets)
         chosen = {*images}
@@ -93,18 +91,8 @@ class Trial:
         return classifier.to(self.segmenter.device)
 
     def trained_each(self, parts: Sequence[Iterable[int]], seed: int | None = None) -> Generator[PixelClassifier]:
-        """`trained` of each of several sets of images, in their order.
-
-        On a CPU several train at once, with a share of the threads each: these trainings are too small for more. Close
-        it, and those that still train are stopped.
-        """
-        threads = torch.get_num_threads() if self.segmenter.device.type == "cpu" else 1
-        at_once, stop = max(1, min(len(parts), threads)), Event()
-        with Workers(at_once, threads // at_once) as workers:
-            try:
-                yield from workers.each(partial(self.trained, seed=seed, stop=stop), parts)
-            finally:
-                stop.set()
+        """`trained` of each of several sets of images, in their order, as `several` does it."""
+        return several(lambda part, stop: self.trained(part, seed, stop), parts, self.segmenter.device)
 
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""

@@ -12,8 +12,9 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folder
 from frugalseg.metrics.confusion import ConfusionMatrix
+from frugalseg.selection import cross_validation
 from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate, every_window
-from frugalseg.selection.folds import folds_of
+from frugalseg.selection.folds import folds_of, splits_of
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 
@@ -88,6 +89,33 @@ def test_who_needs_no_more_stops_what_still_trains(threads, threads_of_torch):
     with closing(trial.trained_each([[0, 1], [2, 3], [3, 4]])) as found:
         next(found)
     assert begun[0] == [0, 1] and len(begun) in ((1,) if threads == 1 else (2, 3))
+
+
+def test_several_trials_are_tested_as_each_alone(threads_of_torch):
+    """Classifiers of the second train while the first is tested; nothing of it depends on that."""
+    trials = [trial_of(QUICK), trial_of(QUICK, mirror=True, smoothing=0)]
+    splits = splits_of(trials[0].targets, 3, 0)
+    threads_of_torch(1)
+    expected = [cross_validation.tested(trial, splits, TOY_CLASSES) for trial in trials]
+    assert not np.array_equal(expected[0].confusion.counts, expected[1].confusion.counts)
+    threads_of_torch(2)
+    told = []
+    found = cross_validation.tested_each(trials, splits, TOY_CLASSES, lambda *progress: told.append(progress))
+    for one, other in zip(found, expected, strict=True):
+        assert one.folds == 3 and len(one.images) == len(IMAGES)
+        for matrix, same in zip(one.images, other.images, strict=True):
+            np.testing.assert_array_equal(matrix.counts, same.counts)
+    assert told == 2 * [("folds", done, 3) for done in range(4)]
+    assert list(cross_validation.tested_each([], splits, TOY_CLASSES)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_trials_that_nobody_waits_for_are_stopped(threads, threads_of_torch):
+    threads_of_torch(threads)
+    trials = [trial_of(QUICK), *(trial_of(replace(QUICK, steps=10**9)) for _ in range(3))]
+    splits = splits_of(trials[0].targets, 2, 0)
+    with closing(cross_validation.tested_each(trials, splits, TOY_CLASSES)) as found:
+        assert next(found).folds == 2
 
 
 def test_a_fold_without_anything_to_learn_is_refused_before_the_features():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from frugalseg.features.taps import Tap
 from frugalseg.jobs.explore.clusters import ClusterPictures
 from frugalseg.jobs.explore.ground import Ground
 from frugalseg.selection.cost import seconds_an_image, seconds_to_try
-from frugalseg.selection.cross_validation import tested
+from frugalseg.selection.cross_validation import CrossValidation, tested_each
 from frugalseg.selection.places import every_place, passes_of, places_of, taps_at
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
@@ -104,22 +105,16 @@ class TapSweep:
         with ground.trial(f"part{number}", segmenter, ground.settings.members_for("taps")) as trial:
             for tap in pictured:
                 self.pictures.draw(tap, trial)
-            for tap in missing:
-                ground.progress("taps", number + backbone.taps.index(tap), sum(len(p.taps) for p in self.parts))
-                self._score(tap, trial)
+            self._score(missing, backbone, trial, number)
 
-    def _score(self, tap: Tap, trial: Trial) -> None:
-        """Score a tap, and write it down."""
-        ground = self.ground
-
-        def compared() -> dict[str, Any]:
-            found = tested(trial.reading([tap]), ground.splits, ground.classes)
-            low, high = found.interval() if len(found.images) > 1 else (None, None)
-            shares = found.confusion.class_iou("usual")
-            classes = [None if np.isnan(each) else each for each in shares]
-            return {"miou": found.miou, "low": low, "high": high, "class_iou": classes}
-
-        ground.kept("taps", tap.name, compared, partial(self._read, tap))
+    def _score(self, taps: Sequence[Tap], part: Backbone, trial: Trial, number: int) -> None:
+        """Score some taps of a part, before which `number` taps come, and write that down."""
+        ground, total = self.ground, sum(len(each.taps) for each in self.parts)
+        trials = [trial.reading([tap]) for tap in taps]
+        with closing(tested_each(trials, ground.splits, ground.classes)) as found:
+            for tap in taps:
+                ground.progress("taps", number + part.taps.index(tap), total)
+                ground.kept("taps", tap.name, lambda: written(next(found)), partial(self._read, tap))
 
     def _known(self, tap: Tap) -> TapScore:
         """A score that is written down."""
@@ -132,6 +127,13 @@ class TapSweep:
             raise ValueError(f"{len(classes)} classes")
         low, high = (math.nan if values[end] is None else share(values[end]) for end in ("low", "high"))
         return TapScore(tap, share(values["miou"]), low, high, classes)
+
+
+def written(found: CrossValidation) -> dict[str, Any]:
+    """What is kept of the score of a tap, as JSON values."""
+    low, high = found.interval() if len(found.images) > 1 else (None, None)
+    classes = [None if np.isnan(each) else each for each in found.confusion.class_iou("usual")]
+    return {"miou": found.miou, "low": low, "high": high, "class_iou": classes}
 
 
 def pictured_taps(taps: Sequence[Tap], names: Sequence[str] | None) -> tuple[Tap, ...]:
