@@ -279,6 +279,7 @@ register(
         "gan_inversion",
         "GANInversionBackbone",
         "GANInversionOptions",
+        generation="GANInversionGeneration",
         trained_by="gan_encoder",
         package="frugalseg.backbones.stylegan2.inversion",
         checkpoint="needed",

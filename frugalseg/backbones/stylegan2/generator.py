@@ -9,6 +9,7 @@ from torch import Tensor
 
 from frugalseg.backbones.generator import Drawn
 from frugalseg.backbones.seeds import checked_seeds
+from frugalseg.backbones.stylegan2.network.generator import Generator
 from frugalseg.backbones.stylegan2.settings import StyleGAN2Generation
 from frugalseg.features.feature_maps import FeatureMaps
 
@@ -34,15 +35,14 @@ class StyleGAN2Generator:
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """(N, Z) float32 on the CPU: the normal numbers z of the images of `seeds`."""
-        return torch.cat([self._z(_numbers(seed)) for seed in checked_seeds(seeds)])
+        return latents_of(self.maps_of.network, seeds)
 
     @torch.inference_mode()
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`. The random numbers are drawn on the CPU: they are the same on all devices."""
         device, mapping = self.maps_of.device, self.maps_of.network.mapping
-        numbers = [_numbers(seed) for seed in checked_seeds(seeds)]
-        z = torch.cat([self._z(each) for each in numbers])
-        noise = self._noise(numbers)
+        seeds = checked_seeds(seeds)
+        z, noise = self.latents(seeds), self._noise(seeds)
         ws = mapping(z.to(device), self.options.truncation)
         images, maps = self.maps_of.synthesize(ws, noise)
         return Drawn((images.cpu() / 2 + 0.5).clamp(0, 1), FeatureMaps(maps, self.size))
@@ -51,20 +51,34 @@ class StyleGAN2Generator:
         """See `ImageGenerator`."""
         return {**asdict(self.options), "size": list(self.size)}
 
-    def _z(self, numbers: torch.Generator) -> Tensor:
-        """(1, Z): the first of a sample's random numbers."""
-        return torch.randn(1, self.maps_of.network.shape.z_width, generator=numbers)
-
-    def _noise(self, numbers: Sequence[torch.Generator]) -> list[Tensor] | None:
+    def _noise(self, seeds: Sequence[int]) -> list[Tensor] | None:
         """What each convolution adds; what a sample's own is comes from its random numbers, after its z."""
-        synthesis = self.maps_of.network.synthesis
+        network = self.maps_of.network
         if self.options.noise == "none":
             return None
         if self.options.noise == "constant":
-            return synthesis.constant_noise
-        shapes = [(1, 1, *noise.shape) for noise in synthesis.constant_noise]
-        drawn = [[torch.randn(shape, generator=each) for shape in shapes] for each in numbers]
+            return network.synthesis.constant_noise
+        shapes = [(1, 1, *noise.shape) for noise in network.synthesis.constant_noise]
+        drawn = []
+        for seed in seeds:
+            numbers = _numbers(seed)
+            _z(network, numbers)
+            drawn.append([torch.randn(shape, generator=numbers) for shape in shapes])
         return [torch.cat(layer).to(self.maps_of.device) for layer in zip(*drawn, strict=True)]
+
+
+def latents_of(network: Generator, seeds: Sequence[int]) -> Tensor:
+    """(N, Z) float32 on the CPU: the normal numbers z of the images that a network draws from `seeds`.
+
+    Raises:
+        InputError: no seeds, or something that is none.
+    """
+    return torch.cat([_z(network, _numbers(seed)) for seed in checked_seeds(seeds)])
+
+
+def _z(network: Generator, numbers: torch.Generator) -> Tensor:
+    """(1, Z): the first of a sample's random numbers."""
+    return torch.randn(1, network.shape.z_width, generator=numbers)
 
 
 def _numbers(seed: int) -> torch.Generator:

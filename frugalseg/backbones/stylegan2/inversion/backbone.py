@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from frugalseg.backbones.base import Backbone
+from frugalseg.backbones.generator import drawing_options
 from frugalseg.backbones.stylegan2.backbone import taps_of
 from frugalseg.backbones.stylegan2.encoder.exact import exact_convolutions
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter
 from frugalseg.backbones.stylegan2.encoder.network import in_range
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, random_inverter, save_inverter
+from frugalseg.backbones.stylegan2.inversion.generator import GANInversionGenerator
 from frugalseg.backbones.stylegan2.inversion.refine import refined
-from frugalseg.backbones.stylegan2.inversion.settings import GANInversionOptions
+from frugalseg.backbones.stylegan2.inversion.settings import GANInversionGeneration, GANInversionOptions
 from frugalseg.backbones.stylegan2.settings import Layers
 from frugalseg.features.taps import Tap
 from frugalseg.support.checked import from_json
@@ -70,13 +72,27 @@ class GANInversionBackbone(Backbone):
     def maps(self, images: Tensor) -> list[Tensor]:
         """See `Backbone.maps`: one map for each convolution, in the number format of the network."""
         codes = self.codes(images)
-        found: dict[str, Tensor] = {}
         with torch.no_grad():
-            for side, outputs, _ in self.network.passes(codes):
-                found |= outputs
-                if side == max(self.resolutions):
-                    break
-            return [self.network.framed(found[tap.name]) for tap in self.taps]
+            return self.read(codes)
+
+    def read(self, codes: Tensor) -> list[Tensor]:
+        """What the generator computes for (B, N, W) codes, at `taps`; it runs no deeper than these."""
+        return self._pass(codes, max(self.resolutions))[0]
+
+    def drawn(self, codes: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The images (B, 3, H, W) float32 in [0, 1] of (B, N, W) codes, and what `read` gives, in one pass."""
+        maps, image = self._pass(codes, self.network.generator.shape.resolution)
+        return (image.float() / 2 + 0.5).clamp(0, 1), maps
+
+    def _pass(self, codes: Tensor, until: int) -> tuple[list[Tensor], Tensor]:
+        """The maps of `taps` and the last image of a pass that ends with a resolution."""
+        names = {tap.name for tap in self.taps}
+        found: dict[str, Tensor] = {}
+        for side, outputs, image in self.network.passes(codes):
+            found |= {name: self.network.framed(values) for name, values in outputs.items() if name in names}
+            if side == until:
+                return [found[tap.name] for tap in self.taps], self.network.framed(image)
+        raise ValueError(f"the generator has no resolution {until}")
 
     def codes(self, images: Tensor) -> Tensor:
         """(B, N, W) without gradients: the codes of (B, 3, H, W) images in [0, 1], improved `refine` times."""
@@ -91,8 +107,11 @@ class GANInversionBackbone(Backbone):
             images = images.clone() if images.is_inference() else images.detach()
             codes = self.codes(images.to(self.device))
         with torch.no_grad():
-            drawn = self.network.framed(self.network.drawn(codes))
-        return (drawn.float() / 2 + 0.5).clamp(0, 1)
+            return self.drawn(codes)[0]
+
+    def generator(self, options: GANInversionGeneration | None = None) -> GANInversionGenerator:
+        """See `Backbone.generator`; the maps come with the images."""
+        return GANInversionGenerator(self, drawing_options(options, GANInversionGeneration))
 
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""

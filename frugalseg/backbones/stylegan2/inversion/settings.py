@@ -1,8 +1,8 @@
-"""What a user sets: which activations of the generator are read, and whether the codes are improved."""
+"""What a user sets: which activations of the generator are read, whether codes are improved, how images are drawn."""
 
 from dataclasses import dataclass
 
-from frugalseg.backbones.stylegan2.settings import Layers
+from frugalseg.backbones.stylegan2.settings import TRUNCATION, Layers
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -41,3 +41,21 @@ class GANInversionOptions:
         if sides is not None and (not sides or len(set(sides)) < len(sides)):
             raise InputError(f"resolutions {', '.join(map(str, sides)) or 'empty'}: give one or more, each once")
         check_precision(self.precision)
+
+
+@dataclass(frozen=True)
+class GANInversionGeneration:
+    """How the generator of an inversion draws images: with the noise of the features, which belongs to the network.
+
+    Attributes:
+        truncation: see `StyleGAN2Generation`.
+    """
+
+    truncation: float = option(
+        0.7,
+        "How far latents may lie from their mean. 1 gives the most varied images, smaller numbers more typical ones.",
+        within=TRUNCATION,
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from frugalseg.backbones import load_backbone, load_saved_backbone
+from frugalseg.backbones.stylegan2.backbone import StyleGAN2Backbone
 from frugalseg.backbones.stylegan2.encoder.inverter import Inverter
 from frugalseg.backbones.stylegan2.encoder.pair import load_inverter, save_inverter
+from frugalseg.backbones.stylegan2.inversion.settings import GANInversionGeneration
+from frugalseg.backbones.stylegan2.settings import StyleGAN2Generation, StyleGAN2Options
 from frugalseg.support.errors import InputError
-from tests.backbones.battery import BackboneChecks
+from tests.backbones.battery import BackboneChecks, DrawingChecks
 from tests.backbones.stylegan2.encoder.helpers import encoder
 from tests.backbones.stylegan2.inversion.helpers import discriminator, generator, inverter
 
@@ -24,7 +27,7 @@ def folder(tmp_path):
     return tmp_path / "e4e"
 
 
-class TestGANInversion(BackboneChecks):
+class TestGANInversion(BackboneChecks, DrawingChecks):
     @pytest.fixture(scope="class")
     def backbone(self, tmp_path_factory):
         folder = tmp_path_factory.mktemp("inversion")
@@ -116,6 +119,27 @@ def test_images_of_cars_are_the_middle_rows(tmp_path):
         (16, 32),
     ]
     assert backbone.reconstructions(images(size=(16, 32))).shape == (2, 3, 16, 32)
+    drawn = backbone.generator().draw([1])
+    assert drawn.images.shape == (1, 3, 16, 32) and drawn.maps.maps[0].shape[2:] == (2, 4)
+
+
+def test_its_generator_draws_what_a_stylegan2_draws_with_its_own_noise(folder):
+    """The images and the maps of the generator alone; the maps are those of an image whose code is the drawn one."""
+    backbone, network = load_backbone("gan_inversion", folder, resolutions=(32, 8)), inverter().generator
+    network.mapping.w_avg.fill_(0.2)
+    backbone.network.generator.mapping.w_avg.fill_(0.2)
+    alone = StyleGAN2Backbone(network, StyleGAN2Options(resolutions=(32, 8)))
+    for psi in (0.5, 1.0):
+        drawn = backbone.generator(GANInversionGeneration(psi)).draw([3, 4])
+        expected = alone.generator(StyleGAN2Generation(psi, "constant")).draw([3, 4])
+        torch.testing.assert_close(drawn.images, expected.images)
+        assert [tap.name for tap in alone.taps] == [tap.name for tap in backbone.taps]
+        for values, own in zip(drawn.maps.maps, expected.maps.maps, strict=True):
+            torch.testing.assert_close(values, own)
+    codes = network.mapping(backbone.generator().latents([3, 4]), 1.0)
+    backbone.codes = lambda images: codes
+    for values, own in zip(backbone.maps(images()), drawn.maps.maps, strict=True):
+        torch.testing.assert_close(values, own)
 
 
 def test_an_encoder_alone_is_no_inversion(folder, tmp_path):
