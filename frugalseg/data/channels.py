@@ -100,7 +100,8 @@ class ChannelChoice:
             finite = column[np.isfinite(column)]
             if not len(finite):
                 raise InputError(f"channel {number} holds no numbers in any image; leave it out")
-            low, high = np.percentile(finite, self.percentiles).tolist()
+            with np.errstate(over="ignore"):  # between giant numbers; refused below
+                low, high = np.percentile(finite, self.percentiles).tolist()
             if not math.isfinite(high - low):
                 raise InputError(f"channel {number} holds too large numbers, {low:g} to {high:g}; leave it out")
             if low >= high:

@@ -28,7 +28,7 @@ ROWS: tuple[dict[str, Any], ...] = (
     {**DDPM, "name": "DDPM features"},
     {**IMAGENET, "name": "ImageNet features"},
     {**DDPM, "name": "same network, random weights", "random_weights": True},
-    {**FEATURES, "name": "colour and position", "backbone": "colour", "options": {"native_size": [48, 48]}},
+    {**FEATURES, "name": "raw color and position", "backbone": "colour", "options": {"native_size": [48, 48]}},
     {"kind": "unet", "name": "U-Net from scratch", "steps": 400, "batch": 5, "augmentation": MILD},
 )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 
 from frugalseg.classifier.ensemble import PixelClassifier
 from frugalseg.classifier.pixel_set import PixelSet
@@ -183,10 +184,12 @@ def steps_of(segmenter: Segmenter) -> int:
 
 
 class Clock:
-    """The moment at which it was made, on the wall and in processor time of all threads."""
+    """The moment at which the device has done all that it was asked for, on the wall and in this process's CPU time."""
 
     def __init__(self, segmenter: Segmenter) -> None:
         self._on_cpu = segmenter.device.type == "cpu"
+        if segmenter.device.type == "cuda":
+            torch.cuda.synchronize(segmenter.device)
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def since(self, earlier: "Clock") -> float:
