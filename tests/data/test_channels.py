@@ -236,6 +236,7 @@ def test_numbers_that_mark_missing_pixels_are_told_of(caplog):
         ChannelChoice((1,)).found_in([np.full((4, 4, 1), np.nan)])
 
 
+@pytest.mark.filterwarnings("error")
 def test_numbers_without_a_range_are_refused():
     with pytest.raises(InputError, match="channel 1 holds too large numbers"):
         ChannelChoice((1,)).found_in([np.array([[[-1.7e308], [1.7e308]]])])

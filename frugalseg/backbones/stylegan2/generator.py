@@ -41,8 +41,9 @@ class StyleGAN2Generator:
     def draw(self, seeds: Sequence[int]) -> Drawn:
         """See `ImageGenerator`. The random numbers are drawn on the CPU: they are the same on all devices."""
         device, mapping = self.maps_of.device, self.maps_of.network.mapping
-        seeds = checked_seeds(seeds)
-        z, noise = self.latents(seeds), self._noise(seeds)
+        numbers = [_numbers(seed) for seed in checked_seeds(seeds)]
+        z = torch.cat([_z(self.maps_of.network, each) for each in numbers])
+        noise = self._noise(numbers)
         ws = mapping(z.to(device), self.options.truncation)
         images, maps = self.maps_of.synthesize(ws, noise)
         return Drawn((images.cpu() / 2 + 0.5).clamp(0, 1), FeatureMaps(maps, self.size))
@@ -51,19 +52,15 @@ class StyleGAN2Generator:
         """See `ImageGenerator`."""
         return {**asdict(self.options), "size": list(self.size)}
 
-    def _noise(self, seeds: Sequence[int]) -> list[Tensor] | None:
+    def _noise(self, numbers: Sequence[torch.Generator]) -> list[Tensor] | None:
         """What each convolution adds; what a sample's own is comes from its random numbers, after its z."""
-        network = self.maps_of.network
+        synthesis = self.maps_of.network.synthesis
         if self.options.noise == "none":
             return None
         if self.options.noise == "constant":
-            return network.synthesis.constant_noise
-        shapes = [(1, 1, *noise.shape) for noise in network.synthesis.constant_noise]
-        drawn = []
-        for seed in seeds:
-            numbers = _numbers(seed)
-            _z(network, numbers)
-            drawn.append([torch.randn(shape, generator=numbers) for shape in shapes])
+            return synthesis.constant_noise
+        shapes = [(1, 1, *noise.shape) for noise in synthesis.constant_noise]
+        drawn = [[torch.randn(shape, generator=each) for shape in shapes] for each in numbers]
         return [torch.cat(layer).to(self.maps_of.device) for layer in zip(*drawn, strict=True)]
 
 

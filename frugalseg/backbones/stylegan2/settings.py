@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from frugalseg.backbones.stylegan2.network.shape import SMALLEST, DiscriminatorShape, GeneratorShape
 from frugalseg.pretraining.machine import Machine
@@ -17,7 +17,6 @@ from frugalseg.support.text import quoted
 Layers = Literal["both", "conv0", "conv1"]
 NoiseMode = Literal["random", "constant", "none"]
 NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
-TRUNCATION = Range(0, 2, whole=False)
 PROBABILITY = Range(0, 1, whole=False)
 GAMMA = 0.0002
 """Of the published configuration ``auto``: times the pixels of an image, over the images of a batch."""
@@ -51,6 +50,15 @@ class StyleGAN2Options:
             check_precision(self.precision)
 
 
+def truncation() -> Any:
+    """The option psi of all families that draw with a StyleGAN2."""
+    return option(
+        0.7,
+        "How far latents may lie from their mean. 1 gives the most varied images, smaller numbers more typical ones.",
+        within=Range(0, 2, whole=False),
+    )
+
+
 @dataclass(frozen=True)
 class StyleGAN2Generation:
     """How a StyleGAN2 draws images.
@@ -60,11 +68,7 @@ class StyleGAN2Generation:
         noise: what is added in each convolution: new numbers for each image, the network's own ones, or nothing.
     """
 
-    truncation: float = option(
-        0.7,
-        "How far latents may lie from their mean. 1 gives the most varied images, smaller numbers more typical ones.",
-        within=TRUNCATION,
-    )
+    truncation: float = truncation()
     noise: NoiseMode = option("random", "The noise in the network: random for each image, constant, or none.")
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ class GANInversionBackbone(Backbone):
     def drawn(self, codes: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The images (B, 3, H, W) float32 in [0, 1] of (B, N, W) codes, and what `read` gives, in one pass."""
         maps, image = self._pass(codes, self.network.generator.shape.resolution)
-        return (image.float() / 2 + 0.5).clamp(0, 1), maps
+        return shown(image), maps
 
     def _pass(self, codes: Tensor, until: int) -> tuple[list[Tensor], Tensor]:
         """The maps of `taps` and the last image of a pass that ends with a resolution."""
@@ -107,7 +107,7 @@ class GANInversionBackbone(Backbone):
             images = images.clone() if images.is_inference() else images.detach()
             codes = self.codes(images.to(self.device))
         with torch.no_grad():
-            return self.drawn(codes)[0]
+            return shown(self.network.framed(self.network.drawn(codes)))
 
     def generator(self, options: GANInversionGeneration | None = None) -> GANInversionGenerator:
         """See `Backbone.generator`; the maps come with the images."""
@@ -152,6 +152,11 @@ class GANInversionBackbone(Backbone):
         """The same networks and taps with random weights, as a baseline."""
         network = random_inverter(self.network, seed).to(self.device)
         return type(self)(network, self.options).eval().requires_grad_(False)
+
+
+def shown(image: Tensor) -> Tensor:
+    """An image of the generator, in about [-1, 1], as float32 in [0, 1]."""
+    return (image.float() / 2 + 0.5).clamp(0, 1)
 
 
 def inversion_taps(network: Inverter, resolutions: tuple[int, ...], layers: Layers) -> tuple[Tap, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from frugalseg.backbones.stylegan2.settings import TRUNCATION, Layers
+from frugalseg.backbones.stylegan2.settings import Layers, truncation
 from frugalseg.support.errors import InputError
 from frugalseg.support.options import check_ranges, option
 from frugalseg.support.precision import Precision, check_precision
@@ -51,11 +51,7 @@ class GANInversionGeneration:
         truncation: see `StyleGAN2Generation`.
     """
 
-    truncation: float = option(
-        0.7,
-        "How far latents may lie from their mean. 1 gives the most varied images, smaller numbers more typical ones.",
-        within=TRUNCATION,
-    )
+    truncation: float = truncation()
 
     def __post_init__(self) -> None:
         check_ranges(self)
