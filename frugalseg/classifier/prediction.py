@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from frugalseg.classifier.first_layer import Lines, by_resolution, first_layer
-from frugalseg.classifier.stretching import TILE, Tiles, whole_rows
+from frugalseg.classifier.stretching import COLUMNS, Tiles, tile_rows, whole_rows
 from frugalseg.classifier.voting import (
     EVERYTHING,
     LABELS,
@@ -200,7 +200,7 @@ def _tiled_bands(
     weights: FoldedEnsemble, lines: Sequence[Lines], rows: slice, size: tuple[int, int], most: int
 ) -> Iterator[_Band]:
     """Bands that are as high as a tile; `most` is the limit of their height."""
-    height = min(TILE[0], most)
+    height = min(tile_rows(len(weights.first_bias)), most)
     tiles = Tiles(lines, weights.first_bias, rows, size, height)
     for number, top in enumerate(range(rows.start, rows.stop, height)):
         band = slice(top, min(top + height, rows.stop))
@@ -210,8 +210,8 @@ def _tiled_bands(
 def _tile_logits(
     weights: FoldedEnsemble, tiles: Tiles, band: int, shape: tuple[int, int]
 ) -> Iterator[tuple[slice, Tensor]]:
-    for block, left in enumerate(range(0, shape[1], TILE[1])):
-        columns = slice(left, min(left + TILE[1], shape[1]))
+    for block, left in enumerate(range(0, shape[1], COLUMNS)):
+        columns = slice(left, min(left + COLUMNS, shape[1]))
         second = _second_layer(weights, tiles.tile(band, block, (shape[0], columns.stop - left)))
         logits = torch.baddbmm(
             weights.third_bias.transpose(1, 2), weights.third.transpose(1, 2), second.transpose(1, 2)

@@ -16,8 +16,23 @@ from frugalseg.classifier.first_layer import Lines, source_positions
 
 # Shapes: M members, A hidden width, h x w a map, H x W the pixel grid.
 
-TILE = (8, 32)
-"""Rows and columns of a tile: with the published widths its hidden layer takes 1.3 MB."""
+COLUMNS = 32
+"""Of a tile."""
+ROWS = (8, 32)
+"""Of a tile, at least and at most."""
+VALUES = 32 * 32 * 384
+"""Of a tile's hidden layer: 1.5 MB, which a processor's cache holds. Many small tiles would cost more in calls, and in
+threads that wait for each other, than in arithmetic."""
+
+
+def tile_rows(wide: int) -> int:
+    """How many rows a tile has.
+
+    Args:
+        wide: M * A.
+    """
+    least, most = ROWS
+    return min(most, max(least, VALUES // (wide * COLUMNS) // least * least))
 
 
 def whole_rows(lines: Sequence[Lines], bias: Tensor, rows: slice, size: tuple[int, int]) -> Tensor:
@@ -100,8 +115,8 @@ class Tiles:
         # Maps of a single resolution, the grid's own, are not stretched.
         self._plain = len(lines) == 1 and (lines[0].height, lines[0].values.shape[1]) == size
         self._rows = [axis(rows, height, part.height, size[0], dtype) for part in lines]
-        self._columns = [axis(slice(0, size[1]), TILE[1], part.values.shape[1], size[1], dtype) for part in lines]
-        ones = bias.new_ones(len(self._columns[0].weights), TILE[1], 1)  # the bias is one more value to be weighed
+        self._columns = [axis(slice(0, size[1]), COLUMNS, part.values.shape[1], size[1], dtype) for part in lines]
+        ones = bias.new_ones(len(self._columns[0].weights), COLUMNS, 1)  # the bias is one more value to be weighed
         self._across = torch.cat([part.weights for part in self._columns] + [ones], dim=2)
 
     def tile(self, band: int, block: int, shape: tuple[int, int]) -> Tensor:
@@ -113,7 +128,7 @@ class Tiles:
             shape: rows and columns that are within the grid.
         """
         if self._plain:
-            top, left = self._first + band * self.height - self.lines[0].offset, block * TILE[1]
+            top, left = self._first + band * self.height - self.lines[0].offset, block * COLUMNS
             return self.lines[0].values[top : top + shape[0], left : left + shape[1]] + self.bias
         across = self._across[block, : shape[1]]
         values = self.bias.new_empty(shape[0], across.shape[1], len(self.bias))

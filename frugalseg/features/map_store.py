@@ -201,8 +201,8 @@ class MapStore(MapView):
         """Store the maps of an image (a batch of one); images come in order."""
         for grids, rows, values in zip(self.grids, self.rows, maps.maps, strict=True):
             first, count = int(grids.first[image]), int(grids.shapes[image].prod())
-            # In bfloat16 the limit itself would be rounded to a number that half precision lacks.
-            rows[first : first + count] = values[0].flatten(1).t().float().clamp(-LARGEST_HALF, LARGEST_HALF)
+            place = rows[first : first + count]
+            place.copy_(values[0].flatten(1).t()).clamp_(-LARGEST_HALF, LARGEST_HALF)  # what is too large is infinite
         self.done = image + 1
         if self.files is not None:
             self.files.note(self.done)

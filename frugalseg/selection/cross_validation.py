@@ -165,20 +165,18 @@ def tested_each(
 ) -> Generator[CrossValidation]:
     """`tested` of each of several trials on the same device, in their order.
 
-    On a CPU, classifiers train while others are tested: as many at once as there are splits, for each takes memory.
-    Close it, and what is not needed any more is stopped.
+    On a CPU, several splits are under way at once: as many as a trial has at most, for each takes memory. Close it, and
+    what is not needed any more is stopped.
     """
     if not trials:
         return
     work, device = [(trial, split) for trial in trials for split in splits], trials[0].segmenter.device
-    training = several(lambda one, stop: one[0].trained(one[1].train, stop=stop), work, device, most=len(splits))
-    with closing(training) as classifiers:
-        for trial in trials:
+    with closing(several(lambda one, stop: one[0].tested(one[1], stop=stop), work, device, len(splits))) as tests:
+        for _ in trials:
             found: dict[int, ConfusionMatrix] = {}
-            for done, split in enumerate(splits):
+            for done in range(len(splits)):
                 progress("folds", done, len(splits))
-                predictor = next(classifiers).predictor()
-                found.update((image, trial.compared(image, predictor)) for image in split.test)
+                found |= next(tests)
             progress("folds", len(splits), len(splits))
             yield CrossValidation(classes, len(splits), tuple(found[image] for image in sorted(found)))
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from frugalseg.classifier.extraction import drop_small_regions
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.folds import Split
+from frugalseg.selection.several import require_needed, several
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import count
@@ -72,26 +75,34 @@ def with_images(trial: Trial, splits: Sequence[Split], size: int, seed: int) -> 
     size are among those of a larger one.
     """
     found, small_region = ConfusionMatrix(trial.num_classes), trial.segmenter.settings.small_region
-    parts = []
+    parts: list[Split] = []
     for number, split in enumerate(splits):
         images = learned_from(trial.targets, split, small_region)
         order = np.random.default_rng((seed, number)).permutation(len(images))
-        parts.append([images[place] for place in order[:size]])
-    with closing(trial.trained_each(parts, seed)) as classifiers:
-        for split, classifier in zip(splits, classifiers, strict=True):
-            predictor = classifier.predictor()
-            for image in split.test:
-                found.merge(trial.compared(image, predictor))
+        parts.append(replace(split, train=tuple(sorted(images[place] for place in order[:size]))))
+    with closing(trial.tested_each(parts, seed)) as tests:
+        for matrices in tests:
+            for matrix in matrices.values():
+                found.merge(matrix)
     return found
 
 
 def with_members(trial: Trial, splits: Sequence[Split], numbers: Sequence[int], seed: int) -> list[ConfusionMatrix]:
     """The test images by the first so many members of one ensemble; members do not depend on those beside them."""
-    found = [ConfusionMatrix(trial.num_classes) for _ in numbers]
-    with closing(trial.trained_each([split.train for split in splits], seed)) as classifiers:
-        for split, classifier in zip(splits, classifiers, strict=True):
-            for matrix, number in zip(found, numbers, strict=True):
-                predictor = classifier.select(range(number)).predictor()
-                for image in split.test:
-                    matrix.merge(trial.compared(image, predictor))
-    return found
+
+    def tested(split: Split, stop: Event) -> list[ConfusionMatrix]:
+        classifier, found = trial.trained(split.train, seed, stop), []
+        for number in numbers:
+            predictor = classifier.select(range(number)).predictor()
+            found.append(ConfusionMatrix(trial.num_classes))
+            for image in split.test:
+                require_needed(stop)
+                found[-1].merge(trial.compared(image, predictor))
+        return found
+
+    total = [ConfusionMatrix(trial.num_classes) for _ in numbers]
+    with closing(several(tested, splits, trial.segmenter.device)) as tests:
+        for found in tests:
+            for matrix, part in zip(total, found, strict=True):
+                matrix.merge(part)
+    return total

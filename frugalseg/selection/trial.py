@@ -1,8 +1,9 @@
 """Many classifiers on the same maps: each is trained on some of the images, and tried on others."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from copy import copy
 from functools import partial
-from threading import Event
+from threading import Event, Lock
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from frugalseg.features.taps import Tap
 from frugalseg.features.windows import Window
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.segmenter import Segmenter
+from frugalseg.selection.folds import Split
 from frugalseg.selection.several import require_needed, several
 
 DOUBTS = Wanted(probabilities=False, uncertainty=True)
@@ -52,13 +54,16 @@ class Trial:
         self.segmenter, self.targets, self.extraction = segmenter, targets, extraction
         self.members, self.num_classes = members, num_classes
         self.seed = segmenter.settings.seed
+        self._decoding = Lock()  # several may be tested at once, and a dataset need not stand that
         self.windows: list[dict[Window, int]] = [{} for _ in range(len(extraction.dataset))]
         for place, each in enumerate(extraction.windows):
             self.windows[each.image][each.window] = place
 
     def reading(self, taps: Iterable[str | Tap]) -> "Trial":
         """The same with some of the taps only."""
-        return Trial(self.segmenter, self.targets, self.extraction.select(taps), self.members, self.num_classes)
+        part = copy(self)
+        part.extraction = self.extraction.select(taps)
+        return part
 
     def trained(self, images: Iterable[int], seed: int | None = None, stop: Event | None = None) -> PixelClassifier:
         """A classifier of some of the images, and of their mirror images where the settings say so.
@@ -90,9 +95,22 @@ class Trial:
         self.extraction.store.release()
         return classifier.to(self.segmenter.device)
 
-    def trained_each(self, parts: Sequence[Iterable[int]], seed: int | None = None) -> Generator[PixelClassifier]:
-        """`trained` of each of several sets of images, in their order, as `several` does it."""
-        return several(lambda part, stop: self.trained(part, seed, stop), parts, self.segmenter.device)
+    def tested(self, split: Split, seed: int | None = None, stop: Event | None = None) -> dict[int, ConfusionMatrix]:
+        """Truth and prediction of each test image of a split, by a classifier of its training images.
+
+        Args:
+            split: of the images.
+            seed, stop: see `trained`.
+        """
+        predictor, found = self.trained(split.train, seed, stop).predictor(), {}
+        for image in split.test:
+            require_needed(stop)
+            found[image] = self.compared(image, predictor)
+        return found
+
+    def tested_each(self, splits: Sequence[Split], seed: int | None = None) -> Generator[dict[int, ConfusionMatrix]]:
+        """`tested` of each of several splits, in their order, as `several` does it."""
+        return several(lambda split, stop: self.tested(split, seed, stop), splits, self.segmenter.device)
 
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""
@@ -122,5 +140,7 @@ class Trial:
             other = partial(maps, image + len(self.targets))
             rows = averaged(rows, segmenter.rows_of_members(size, other, predictor, needed))
         if segmenter.settings.afterwards:
-            rows = segmenter.finished(rows, self.extraction.dataset[image].image)
+            with self._decoding:
+                example = self.extraction.dataset[image]
+            rows = segmenter.finished(rows, example.image)
         return rows

@@ -176,7 +176,7 @@ def test_another_file_of_the_model_is_noticed(name, model, images, tmp_path):
 def test_of_a_large_image_only_what_is_wanted_is_kept(model, images, tmp_path, monkeypatch):
     """The rows of the prediction come in bands, with a report of each; no prediction is ever put together."""
     monkeypatch.setattr("frugalseg.classifier.tiling.LARGE", 32 * 32)
-    monkeypatch.setattr("frugalseg.classifier.prediction.TILE", (4, 32))
+    monkeypatch.setattr("frugalseg.classifier.stretching.ROWS", (4, 4))
     monkeypatch.delattr(Model, "predict_positions")
     seen = []
     predict_folder(model, images / "000000.png", tmp_path / "masks", progress=lambda *report: seen.append(report))

@@ -1,5 +1,6 @@
 """Cross-validation gives what fitting and evaluating by hand gives, fold by fold, and sees no image twice."""
 
+import time
 from contextlib import closing
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from frugalseg.data.toy.dataset import TOY_CLASSES, toy_example, write_toy_folde
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection import cross_validation
 from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate, every_window
-from frugalseg.selection.folds import folds_of, splits_of
+from frugalseg.selection.folds import Split, folds_of, splits_of
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 
@@ -65,13 +66,16 @@ def trial_of(protocol, **settings):
     return Trial(segmenter, [each.target for each in IMAGES], maps, 2, len(TOY_CLASSES))
 
 
-def test_trained_at_once_or_one_after_another_they_are_the_same(threads_of_torch):
-    trial, parts = trial_of(QUICK), [[0, 1], [2, 3, 4], [0, 4]]
+def test_trained_and_tested_at_once_or_one_after_another_they_are_the_same(threads_of_torch):
+    trial = trial_of(QUICK)
+    splits = [Split((0, 1), (3, 4)), Split((2, 3, 4), (0,)), Split((0, 4), (1, 2))]
     threads_of_torch(1)
-    expected = [trial.trained(part).state_dict() for part in parts]
-    threads_of_torch(2)  # one for each of two trainings
-    for found, other in zip(trial.trained_each(parts), expected, strict=True):
-        assert all(torch.equal(found.state_dict()[name], values) for name, values in other.items())
+    expected = [trial.tested(split) for split in splits]
+    threads_of_torch(2)  # one for each of two splits
+    for found, other, split in zip(trial.tested_each(splits), expected, splits, strict=True):
+        assert tuple(found) == split.test
+        for image, matrix in found.items():
+            np.testing.assert_array_equal(matrix.counts, other[image].counts)
     assert torch.get_num_threads() == 2
 
 
@@ -83,16 +87,16 @@ def test_who_needs_no_more_stops_what_still_trains(threads, threads_of_torch):
     class OneThatEnds(Trial):
         def trained(self, images, *given, **named):
             begun.append(images)
-            return (quick if images == [0, 1] else endless).trained(images, *given, **named)
+            return (quick if images == (0, 1) else endless).trained(images, *given, **named)
 
     trial = OneThatEnds(quick.segmenter, quick.targets, quick.extraction, quick.members, quick.num_classes)
-    with closing(trial.trained_each([[0, 1], [2, 3], [3, 4]])) as found:
-        next(found)
-    assert begun[0] == [0, 1] and len(begun) in ((1,) if threads == 1 else (2, 3))
+    with closing(trial.tested_each([Split(images, (0,)) for images in ((0, 1), (2, 3), (3, 4))])) as found:
+        assert list(next(found)) == [0]
+    assert begun[0] == (0, 1) and len(begun) in ((1,) if threads == 1 else (2, 3))
 
 
 def test_several_trials_are_tested_as_each_alone(threads_of_torch):
-    """Classifiers of the second train while the first is tested; nothing of it depends on that."""
+    """Splits of the second are under way while the first is tested; nothing of it depends on that."""
     trials = [trial_of(QUICK), trial_of(QUICK, mirror=True, smoothing=0)]
     splits = splits_of(trials[0].targets, 3, 0)
     threads_of_torch(1)
@@ -116,6 +120,26 @@ def test_trials_that_nobody_waits_for_are_stopped(threads, threads_of_torch):
     splits = splits_of(trials[0].targets, 2, 0)
     with closing(cross_validation.tested_each(trials, splits, TOY_CLASSES)) as found:
         assert next(found).folds == 2
+
+
+def test_a_dataset_is_asked_for_one_image_at_a_time(threads_of_torch):
+    class OneAtATime(Folder):
+        def __init__(self, images):
+            super().__init__(images)
+            self.asked, self.busy = 0, False
+
+        def __getitem__(self, index):
+            assert not self.busy
+            self.busy, self.asked = True, self.asked + 1
+            time.sleep(0.01)
+            self.busy = False
+            return super().__getitem__(index)
+
+    threads_of_torch(2)
+    trial = trial_of(QUICK, smoothing=0.2)  # needs the images
+    trial.extraction.dataset = dataset = OneAtATime(IMAGES)
+    assert len(list(trial.tested_each([Split((0, 1), (2, 3, 4)), Split((2, 3), (0, 1, 4))]))) == 2
+    assert dataset.asked == 6
 
 
 def test_a_fold_without_anything_to_learn_is_refused_before_the_features():

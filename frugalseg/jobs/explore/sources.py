@@ -129,10 +129,9 @@ class SourceStudy:
 
     def _score(self, trial: Callable[[], Trial], split: Split, seed: int) -> float:
         """The mIoU of one run."""
-        found, one = ConfusionMatrix(len(self.ground.classes)), trial()
-        predictor = one.trained(split.train, seed).predictor()
-        for image in split.test:
-            found.merge(one.compared(image, predictor))
+        found = ConfusionMatrix(len(self.ground.classes))
+        for matrix in trial().tested(split, seed).values():
+            found.merge(matrix)
         return found.miou()
 
 
