@@ -168,6 +168,10 @@ class Model(ABC):
             dataset: of examples; nothing of it is kept.
         """
 
+    def looks_at(self, dataset: Sequence[Example]) -> bool:
+        """Whether the network looks at the images of a dataset, rather than draws them again from their seeds."""
+        return True
+
     def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """Images as the network sees them, and what it draws in their place to see them: whether it knows such images.
 

@@ -218,7 +218,7 @@ class Segmenter(Model):
             InputError: the backbone reads no images, and its network did not draw all of these that are annotated.
         """
         plain = views_are_plain(self.backbone, self.settings, self.windows(self.backbone.native_size))
-        return own_images(self.backbone, dataset) if plain or not self.backbone.reads_images else None
+        return own_images(self.backbone, dataset, plain=plain)
 
     def require_reading(self) -> None:
         """See `Model.require_reading`."""
@@ -238,6 +238,10 @@ class Segmenter(Model):
             return
         for example, maps in own.examples(dataset):
             yield example, next(self.predict_maps([maps], [example.image]))
+
+    def looks_at(self, dataset: Sequence[Example]) -> bool:
+        """See `Model.looks_at`."""
+        return self.own_images(dataset) is None
 
     def reconstructions(self, images: Iterable[NDArray[np.uint8]]) -> Tensor | None:
         """See `Model.reconstructions`; None also where images are seen through several windows."""

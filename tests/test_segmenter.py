@@ -240,7 +240,11 @@ def test_sparse_scribbles_suffice(toy_train):
 
 @pytest.mark.parametrize(
     ("targets", "message"),
-    [([np.full((8, 8), 255)], "no pixel is annotated"), ([np.zeros((8, 8))], "fewer than two classes")],
+    [
+        ([np.full((8, 8), 255)], "no pixel is annotated"),
+        ([np.where(np.arange(64).reshape(8, 8) < 19, 1, 255)], "only classes with fewer pixels than --small-regions"),
+        ([np.zeros((8, 8))], "fewer than two classes"),
+    ],
 )
 def test_too_little_annotation(targets, message, toy_train):
     classes = SegmentationFolder(toy_train).classes

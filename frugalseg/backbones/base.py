@@ -236,7 +236,17 @@ class Backbone(nn.Module, ABC):
 
         Returns:
             (B, 3, H, W) float32 in [0, 1]; None for families that draw nothing.
+
+        Raises:
+            ValueError: no such batch, or the network does not take images of this size.
         """
+        self.check_batch(images)
+        if self.fixed_size is not None:
+            self.check_size((images.shape[-2], images.shape[-1]))
+        return self.redrawn(images)
+
+    def redrawn(self, images: Tensor) -> Tensor | None:
+        """`reconstructions` of images that are checked already; families that draw an image to see it override this."""
         return None
 
     def generator(self, options: Any = None) -> ImageGenerator:

@@ -17,7 +17,7 @@ from frugalseg.classifier.settings import Settings
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.data.datasets import channels_of, targets_of
 from frugalseg.data.example import Example
-from frugalseg.data.origins import ORIGINS, Origins, origins_of
+from frugalseg.data.origins import Origins, origins_of
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.windows import Window
 from frugalseg.support import digests
@@ -69,22 +69,22 @@ class OwnImages:
     def __init__(self, backbone: Backbone, origins: Origins) -> None:
         if origins.family != backbone.family:
             raise InputError(
-                f"{ORIGINS}: the images were drawn by a {quoted(origins.family, 40)} network, not by this "
+                f"{origins.path}: the images were drawn by a {quoted(origins.family, 40)} network, not by this "
                 f"{backbone.family} one; give the network that drew them"
             )
-        self.generator = _same_generator(backbone, origins)
+        self.record, self.generator = origins.path, _same_generator(backbone, origins)
         own = digests.network(backbone)
         if own != origins.network:
             raise InputError(
-                f"{ORIGINS}: the images were drawn by another {backbone.family} network ({origins.network}) than this "
-                f"one ({own}); give the checkpoint that drew them, in the same number format"
+                f"{origins.path}: the images were drawn by another {backbone.family} network ({origins.network}) than "
+                f"this one ({own}); give the checkpoint that drew them, in the same number format"
             )
 
     def require_known(self, dataset: Sequence[Example]) -> None:
         """Raise `InputError` where nobody knows the seed of an annotated image of a dataset."""
         for index, target in enumerate(targets_of(dataset)):
             if (target != NOT_ANNOTATED).any() and dataset[index].origin is None:
-                raise unknown_origin(dataset[index].name)
+                raise self.unknown(dataset[index].name)
 
     def examples(self, dataset: Sequence[Example]) -> Iterator[tuple[Example, FeatureMaps]]:
         """The examples of a dataset and their maps, without those of an unknown seed in which nothing is annotated."""
@@ -100,7 +100,7 @@ class OwnImages:
             InputError: nobody knows its seed, or the network does not draw it again.
         """
         if example.origin is None:
-            raise unknown_origin(example.name)
+            raise self.unknown(example.name)
         with torch.inference_mode():
             drawn = self.generator.draw([example.origin])
         assert drawn.maps is not None
@@ -111,13 +111,21 @@ class OwnImages:
             )
         return drawn.maps
 
+    def unknown(self, name: str) -> InputError:
+        """The error for an image that nobody knows the seed of."""
+        return InputError(
+            f"image {quoted(name)}: {self.record} does not know it: it was edited, resized, or not drawn by this "
+            "network; put back the image as it was drawn, or move it and its mask away"
+        )
 
-def own_images(backbone: Backbone, dataset: Sequence[Example]) -> OwnImages | None:
+
+def own_images(backbone: Backbone, dataset: Sequence[Example], *, plain: bool) -> OwnImages | None:
     """What gives the maps of a dataset's images as the backbone's own network drew them.
 
     Args:
         backbone: on the device where it runs.
         dataset: knows the origins of its images, as a `SegmentationFolder` of drawn ones does.
+        plain: see `views_are_plain`.
 
     Returns:
         None where the backbone has to look at the images: they are from elsewhere, or it gives no maps as it draws.
@@ -130,6 +138,8 @@ def own_images(backbone: Backbone, dataset: Sequence[Example]) -> OwnImages | No
         backbone.require_reading()
         return None
     try:
+        if not plain and backbone.reads_images:
+            raise InputError("the settings, such as mirror or tile, ask for another view of them")
         own = OwnImages(backbone, origins)
         own.require_known(dataset)
     except InputError as error:
@@ -146,16 +156,16 @@ def _same_generator(backbone: Backbone, origins: Origins) -> ImageGenerator:
     try:
         options = from_json(kind, {each.name: origins.settings[each.name] for each in fields(kind)})
     except KeyError as missing:
-        raise InputError(f"{ORIGINS}: its settings lack {missing.args[0]}; restore the file as it was") from None
+        raise InputError(f"{origins.path}: its settings lack {missing.args[0]}; restore the file as it was") from None
     except InputError as error:
-        raise InputError(f"{ORIGINS}: {error}; restore the file as it was") from None
+        raise InputError(f"{origins.path}: {error}; restore the file as it was") from None
     generator = backbone.generator(options)
     if generator.maps_of is not backbone:
         raise InputError(f"the {backbone.family} network gives no features while it draws")
     different = differences(origins.settings, plain(generator.settings()))
     if different:
         raise InputError(
-            f"{ORIGINS}: the images were drawn in another way ({different[0]}); draw and annotate new ones"
+            f"{origins.path}: the images were drawn in another way ({different[0]}); draw and annotate new ones"
         )
     return generator
 
@@ -181,14 +191,6 @@ def views_are_plain(backbone: Backbone, settings: Settings, windows: Sequence[Wi
     window, *others = windows
     whole = not others and window.size == window.network == backbone.native_size
     return whole and not settings.mirror and not settings.mirrored_views
-
-
-def unknown_origin(name: str) -> InputError:
-    """The error for an image that nobody knows the seed of."""
-    return InputError(
-        f"image {quoted(name)}: {ORIGINS} does not know it: it was edited, resized, or not drawn by this network; put "
-        "back the image as it was drawn, or move it and its mask away"
-    )
 
 
 def drawn_again(backbone: Backbone, images: Iterable[Tensor]) -> Tensor | None:

@@ -203,9 +203,21 @@ def generating() -> list[Family]:
     return [family for family in FAMILIES.values() if family.generation is not None]
 
 
+def drawing_with(name: str) -> str:
+    """The family that draws with the networks of a family: itself, or the first that can and has the same networks."""
+    if name not in FAMILIES:  # a combination
+        return name
+    trainer = trainer_of(FAMILIES[name])
+    return next((each.name for each in generating() if name == each.name or trainer_of(each) == trainer), name)
+
+
 def require_generating(name: str) -> Family:
     """A family that can draw images; raises `InputError` with the names of those that can for another one."""
     family = family_named(name)
+    if family.generation is None and drawing_with(name) != name:
+        raise InputError(
+            f"a {name} backbone cannot generate images; {drawing_with(name)}, which has the same networks, can"
+        )
     if family.generation is None:
         able = [one.name for one in generating()]
         which = f"{'family' if len(able) == 1 else 'families'} {', '.join(able)}"

@@ -61,8 +61,19 @@ def read_config(folder: Path, family: str) -> dict[str, Any]:
         )
     config = read_json(path)
     if not isinstance(config, dict) or config.get("family") != family:
-        raise FileError(path, f"not of the family {family}", "is it the folder of another family?")
+        raise FileError(path, *_of_another_kind(folder, config, training_of(family)))
     return config
+
+
+def _of_another_kind(folder: Path, config: Any, training: str) -> tuple[str, str]:
+    """What a folder holds instead of a network of a training, by its ``config.json``, and what to give."""
+    wanted = f"give a folder of `frugalseg pretrain {training}`, or a published file"
+    said = config.get("family") if isinstance(config, dict) else None
+    if isinstance(said, str):
+        return f"a network of `frugalseg pretrain {brief(training_of(said), 40)}`", wanted
+    if (folder / "backbone").is_dir():
+        return "of a fitted model", f"{wanted}; the model's own network is in {folder / 'backbone'}"
+    return f"not of a network that `frugalseg pretrain {training}` wrote", wanted
 
 
 def read_said(folder: Path, family: str, kind: type[Said], names: Iterable[str] | None = None) -> Said:

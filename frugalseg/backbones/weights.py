@@ -145,7 +145,7 @@ def allowing(classes: Sequence[Any]) -> Iterator[None]:
 
 def _damaged(path: Path, what: str, error: Exception) -> FileError:
     said = brief(error, 120) or type(error).__name__
-    return FileError(path, f"damaged or truncated {what} ({said})", "download it again")
+    return FileError(path, f"damaged or truncated {what} ({said})", "get the file anew")
 
 
 def require_backed(tensors: Mapping[str, Tensor], path: Path) -> None:

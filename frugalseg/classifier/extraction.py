@@ -13,6 +13,7 @@ from torch import Tensor
 
 from frugalseg.classifier.pixel_set import PixelSet
 from frugalseg.data.classes import NOT_ANNOTATED
+from frugalseg.data.datasets import targets_of
 from frugalseg.data.example import Example, as_positions, require_usable
 from frugalseg.features.feature_maps import FeatureMaps
 from frugalseg.features.map_store import MapSizes, MapStore, MapView
@@ -23,6 +24,12 @@ from frugalseg.support.errors import InputError
 from frugalseg.support.numbers import has_nan
 from frugalseg.support.progress import Progress, silent
 from frugalseg.support.text import quoted
+
+TOO_SMALL = (
+    "some images to learn from have only classes with fewer pixels than --small-regions (20 by default), which are not "
+    "learned; annotate more of them, or give a smaller number"
+)
+"""Why nothing of some images is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +108,7 @@ class Extraction:
         filled: the same with all taps.
 
     Raises:
-        InputError: no window has labels: nothing is annotated.
+        InputError: no window has labels: nothing is annotated, or no more than small regions are.
     """
 
     def __init__(
@@ -116,7 +123,10 @@ class Extraction:
     ) -> None:
         self.labelled = [place for place, each in enumerate(windows) if each.has_labels]
         if not self.labelled:
-            raise InputError("no pixel is annotated: every mask holds the ignore value alone")
+            annotated = any((target != NOT_ANNOTATED).any() for target in targets_of(dataset))
+            raise InputError(
+                TOO_SMALL if annotated else "no pixel is annotated: every mask holds the ignore value alone"
+            )
         self.dataset, self.windows, self.drawn = dataset, windows, drawn
         self.filled = MapStore(taps, [each.window.network for each in windows], folder, made_from, map_sizes)
         self.store: MapView = self.filled
@@ -142,10 +152,7 @@ class Extraction:
         """
         places = [place for place in self.labelled if images is None or self.windows[place].image in images]
         if not places:
-            raise InputError(
-                "some images to learn from have only classes with fewer pixels than --small-regions (20 by default), "
-                "which are not learned; annotate more of them, or give a smaller number"
-            )
+            raise InputError(TOO_SMALL)
         return PixelSet(self.store.subset(places), [self.windows[place].target for place in places])
 
     def compute(self, network: Callable[[list[Tensor]], FeatureMaps], progress: Progress = silent) -> None:

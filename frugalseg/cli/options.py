@@ -166,7 +166,7 @@ def numbers(option: str, text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise InputError(
-            f"{option} {shortened(text, 40)}: give whole numbers separated by commas, such as 50,150,250"
+            f"{option} {shortened(text, 40)}: give whole numbers separated by commas, such as 8,16"
         ) from None
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from frugalseg.backbones.registry import FAMILIES, Family, family_in, family_told, generating
+from frugalseg.backbones.registry import (
+    FAMILIES,
+    Family,
+    drawing_with,
+    family_in,
+    family_told,
+    generating,
+    trainer_of,
+)
 from frugalseg.cli.arguments import Device, Overwrite, Seed
 from frugalseg.cli.families import FamilyOptions
 from frugalseg.cli.options import flags_of, values, within
@@ -26,7 +34,7 @@ def drawing_family(arguments: Sequence[str]) -> str:
     """The family that draws where a call names none: that of the model among its arguments, or the first one."""
     able = [family.name for family in generating()]
     models = [each for before, each in pairwise(("", *arguments)) if each[:1] != "-" and before not in OTHER_PATHS]
-    found = map(family_told, models)
+    found = [drawing_with(name) for name in map(family_told, models) if name in FAMILIES]
     return next((name for name in found if name in able), able[0])
 
 
@@ -99,7 +107,7 @@ def generate(
     from frugalseg.synthetic.record import SetRecord
 
     own = family_in(model)
-    if backbone is not None and own not in (None, backbone):
+    if backbone is not None and own not in (None, backbone, trainer_of(FAMILIES[backbone]).name):
         raise InputError(f"--backbone {backbone}: the backbone of {model} is of the family {own}; leave the option out")
     request = GenerateRequest(
         model,

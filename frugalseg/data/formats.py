@@ -55,6 +55,8 @@ def find_layout(path: str | Path) -> Layout:
     require_sound_json(root)
     if (root / "images").is_dir():
         raise FileError(root / "masks", "no such folder", EXPECTED)
+    if (root / "config.json").is_file() and any(root.glob("*.safetensors")):
+        raise FileError(root, "a model or a network, and no data folder", EXPECTED)
     raise FileError(root, "images but no masks" if beside else "no images here", EXPECTED)
 
 

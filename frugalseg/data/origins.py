@@ -5,7 +5,7 @@ loss. One that has been edited is unknown.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -56,6 +56,7 @@ class Origins:
         settings: what `ImageGenerator.settings` says, as JSON values.
         images: by file name as it was drawn.
         format: of the record.
+        path: of the file that the record was read from, which does not say it itself.
     """
 
     family: str
@@ -63,6 +64,7 @@ class Origins:
     settings: dict[str, Any]
     images: dict[str, Origin] = field(default_factory=dict)
     format: int = FORMAT
+    path: str = field(default=ORIGINS, compare=False)
 
     def __post_init__(self) -> None:
         if self.format < 1 or len(self.family) > LONGEST_FAMILY or not is_digest(self.network, digests.SHORT):
@@ -80,18 +82,18 @@ class Origins:
         if type(later) is int and later > FORMAT:
             raise FileError(path, f"of format {later}, this version reads {FORMAT}", "upgrade frugalseg")
         try:
-            return from_json(cls, values)
+            return replace(from_json(cls, values), path=str(path))
         except InputError as error:
             message = f"not the record of drawn images ({error})"
             raise FileError(path, message, "restore the file that generate --for-annotation wrote") from None
 
     def write(self, path: Path) -> None:
         """Write the record, whole or not at all."""
-        write_json(path, asdict(self))
+        write_json(path, {name: value for name, value in asdict(self).items() if name != "path"})
 
     def with_images(self, images: Mapping[str, Origin]) -> Self:
         """The same record with more images; those of names that it has already take their place."""
-        return type(self)(self.family, self.network, self.settings, {**self.images, **images})
+        return replace(self, images={**self.images, **images})
 
     @cached_property
     def seeds(self) -> dict[str, int]:

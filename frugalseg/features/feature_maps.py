@@ -56,7 +56,16 @@ class FeatureMaps:
 
         Returns:
             (N, D) float32.
+
+        Raises:
+            ValueError: `pixels` are no such tensor, or lie beyond the grid.
         """
+        height, width = self.size
+        whole = isinstance(pixels, Tensor) and pixels.dim() == 1 and pixels.dtype == torch.int64
+        if not whole or (len(pixels) and (int(pixels.min()) < 0 or int(pixels.max()) >= height * width)):
+            raise ValueError(
+                f"pixels are int64 positions (N,) from 0 to below {height * width} on a grid of {height}x{width}"
+            )
         y, x = pixels // self.size[1], pixels % self.size[1]
         columns = []
         for values in self.maps:

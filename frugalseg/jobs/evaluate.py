@@ -80,6 +80,7 @@ def evaluated(
     gallery = Gallery(predictor.classes)
     evaluation = predictor.evaluate(dataset, batch_size=batch_size, see=gallery.see, progress=progress)
     write_json(out / "metrics.json", evaluation.metrics())
-    page = evaluation_page(evaluation, gallery, title=title, reconstructed=partial(reconstructed, predictor))
+    again = partial(reconstructed, predictor) if predictor.looks_at(dataset) else None
+    page = evaluation_page(evaluation, gallery, title=title, reconstructed=again)
     page.save(out / "index.html")
     return evaluation

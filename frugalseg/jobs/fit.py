@@ -188,7 +188,9 @@ class Fit:
 
 
 def draw_again(segmenter: Segmenter, dataset: SegmentationFolder, folder: Path) -> None:
-    """Save a picture of some images above what the network draws in their place, for networks that do."""
+    """Save a picture of some images above what the network draws in their place to see them, for networks that do."""
+    if not segmenter.looks_at(dataset):
+        return
     # One after another, since most networks draw nothing and need not have them decoded.
     shown = (dataset[number].image for number in range(min(SHOWN, len(dataset))))
     found = segmenter.reconstructions(shown)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalseg.backbones import Backbone, load_backbone
-from frugalseg.backbones.registry import family_of_checkpoint, require_generating
+from frugalseg.backbones.registry import BACKBONE, drawing_with, family_of_checkpoint, require_generating
 from frugalseg.data.classes import ClassTable
 from frugalseg.data.formats import image_folder
 from frugalseg.data.origins import Origins
@@ -23,7 +23,7 @@ from frugalseg.support.folders import spare_inputs
 from frugalseg.support.marks import RECORD
 from frugalseg.support.precision import tf32_products
 from frugalseg.support.progress import Progress, silent
-from frugalseg.support.records import Record, plain
+from frugalseg.support.records import Record, differences, plain
 from frugalseg.support.runs import open_run
 from frugalseg.support.share import own_device, share_of_environment
 from frugalseg.synthetic.generation import record_of, write_shards
@@ -79,8 +79,10 @@ class GenerateRequest:
             )
         if self.for_annotation is None and self.classes is not None:
             raise InputError("--classes: only with --for-annotation; the labels of a model are its own classes")
-        if self.npz is not None and (self.for_annotation is not None or self.npz.suffix != ".npz"):
-            raise InputError(f"--npz {self.npz}: the name must end in .npz, and there is none of images for annotators")
+        if self.npz is not None and self.for_annotation is not None:
+            raise InputError(f"--npz {self.npz}: images for annotators have no labels yet; leave this option out")
+        if self.npz is not None and self.npz.suffix != ".npz":
+            raise InputError(f"--npz {self.npz}: the name must end in .npz")
         if self.images is None and self.longest_side is not None:
             raise InputError("--longest-side is for photographs; images are drawn at the network's own size")
         if self.images is not None and self.options:
@@ -172,9 +174,23 @@ def annotation_folder(
     table = own if request.classes is None else ClassTable.from_json(request.classes)
     drawn_by = Origins(backbone.family, digests.network(backbone), plain(source.generator.settings()))
     command = {"command": "generate --for-annotation", "network": drawn_by.network, **source.settings()}
+    require_same(out, command)
     open_run(out, command, overwrite=False)
     batch_size = request.batch_size or default_batch(request.device)
     return write_for_annotation(source, out, network, drawn_by, table, batch_size=batch_size, progress=progress)
+
+
+def require_same(out: Path, command: Mapping[str, Any]) -> None:
+    """`InputError` where a folder holds images for annotators that were drawn in another way."""
+    before = Record(out / RECORD).read()
+    if before is None or before.get("command") != command["command"]:
+        return
+    changes = differences(before, plain(command), {"network": "another network"})
+    if changes:
+        raise InputError(
+            f"{out}: holds images for annotators that were drawn otherwise ({changes[0]}); choose another folder or "
+            "the same settings"
+        )
 
 
 def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable | None, str]:
@@ -186,8 +202,14 @@ def network_and_classes(request: GenerateRequest) -> tuple[Backbone, ClassTable 
         return backbone, segmenter.classes, fit_options(backbone.family, place / "backbone")
     if (place / Student.weights_file).is_file():
         raise a_student(request)
-    family = require_generating(request.family or family_of_checkpoint(request.model)).name
+    family = require_generating(request.family or family_of_network(request.model)).name
     return load_backbone(family, request.model).to(device), None, fit_options(family, request.model)
+
+
+def family_of_network(checkpoint: str) -> str:
+    """The family that draws with a checkpoint. A saved backbone is of one family, a network may serve several."""
+    family = family_of_checkpoint(checkpoint)
+    return family if (Path(checkpoint) / BACKBONE).is_file() else drawing_with(family)
 
 
 def fit_options(family: str, checkpoint: str | Path) -> str:

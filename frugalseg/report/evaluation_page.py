@@ -36,7 +36,7 @@ def evaluation_page(
     *,
     title: str = "Evaluation",
     facts: Mapping[str, str] | None = None,
-    reconstructed: Callable[[Pixels], Pixels | None] = lambda _: None,
+    reconstructed: Callable[[Pixels], Pixels | None] | None = None,
 ) -> Page:
     """Metrics in both conventions, per-class IoU, the confusion matrix, and the best, typical and worst images.
 
@@ -45,7 +45,7 @@ def evaluation_page(
         gallery: filled during the evaluation, by `Segmenter.evaluate(..., see=gallery.see)`.
         title: heading of the page.
         facts: shown at the end, such as model, data and settings: {what: value}.
-        reconstructed: gives what the model's network draws in place of an image, for networks that do.
+        reconstructed: gives what the model's network draws in place of an image to see it, for networks that do.
     """
     annotated = sum(not np.isnan(score.miou) for score in evaluation.images)
     page = Page(title, lead=f"{count(annotated, 'annotated image')}, {len(evaluation.classes)} classes.")
@@ -100,7 +100,7 @@ def _share(part: np.int64, whole: np.int64) -> str:
 
 
 def _pictures(
-    page: Page, evaluation: Evaluation, gallery: Gallery, reconstructed: Callable[[Pixels], Pixels | None]
+    page: Page, evaluation: Evaluation, gallery: Gallery, reconstructed: Callable[[Pixels], Pixels | None] | None
 ) -> None:
     choice = gallery.choice()
     if not choice:
@@ -113,7 +113,8 @@ def _pictures(
     for name, group in choice.items():
         page.heading(name, level=3)
         page.figures(COLUMNS, [evaluation_figure(shown, evaluation.classes, top) for shown in group])
-    _reconstructions(page, [(shown.name, shown.image, reconstructed(shown.image)) for shown in every])
+    if reconstructed is not None:
+        _reconstructions(page, [(shown.name, shown.image, reconstructed(shown.image)) for shown in every])
 
 
 def _reconstructions(page: Page, every: Sequence[tuple[str, Pixels, Pixels | None]]) -> None:

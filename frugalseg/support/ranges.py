@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from frugalseg.support.errors import InputError
-from frugalseg.support.text import quoted
+from frugalseg.support.text import brief, quoted
 
 
 @dataclass(frozen=True)
@@ -104,4 +104,5 @@ def check_range(what: str, value: Any, within: Range | None) -> None:
         within: the range; None allows everything.
     """
     if within is not None and value is not None and not within.holds(value):
-        raise InputError(f"{what} {quoted(value)}; give {within}")
+        shown = ", ".join(map(quoted, value)) if isinstance(value, tuple) and value else quoted(value)
+        raise InputError(f"{what} {brief(shown, 60)}; give {within}")

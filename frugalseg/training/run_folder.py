@@ -200,7 +200,8 @@ def continued(stored: dict[str, Any], given: dict[str, Any], where: Path) -> dic
         for key, value in given.items()
         if value is not None and not (key == "steps" and value > stored["steps"])
     }
-    changed = differences({key: stored.get(key) for key in asked}, asked)
+    words = {key: f"another {key.removesuffix('_digest')}" for key in asked if key.endswith("_digest")}
+    changed = differences({key: stored.get(key) for key in asked}, asked, words)
     if changed:
         raise InputError(
             f"the run in {where} was started with other settings ({'; '.join(changed)}); "

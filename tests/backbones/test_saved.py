@@ -35,8 +35,8 @@ def test_what_is_written_is_read(metadata, tmp_path):
     ("content", "message"),
     [
         (None, r"no config\.json in this folder; give a folder of `frugalseg pretrain toy`, or a published file"),
-        ("[]", "not of the family toy"),
-        ('{"family": "mae"}', "not of the family toy; is it the folder of another family"),
+        ("[]", "not of a network that `frugalseg pretrain toy` wrote"),
+        ('{"family": "mae"}', "a network of `frugalseg pretrain mae`; give a folder of `frugalseg pretrain toy`"),
         ("{", "not JSON"),
     ],
 )

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from frugalseg.backbones import load_saved_backbone
+from frugalseg.backbones import load_backbone, load_saved_backbone
 from frugalseg.backbones.registry import FAMILIES, Family, generating, pretrainable
+from frugalseg.backbones.stylegan2.encoder.pair import save_inverter
 from frugalseg.cli import app
 from frugalseg.cli.options import flags_of
 from frugalseg.cli.pretrain import next_command
+from frugalseg.data.images import read_image
 from frugalseg.data.toy.dataset import write_toy_folder
 from frugalseg.pretraining.settings import TrainingSettings
 from frugalseg.support.options import option
+from tests.backbones.stylegan2.inversion.helpers import inverter
 from tests.cli.helpers import mistake, run
 
 
@@ -190,6 +193,22 @@ def test_generate_draws_from_a_bare_checkpoint_of_a_named_family(tiny_ddpm, tmp_
     code, _, err = run("generate", tiny_ddpm, "-o", out, *options, capsys=capsys)
     assert code == 0, err
     assert len(list((out / "images").glob("*.png"))) == len(list((out / "masks").glob("*.png"))) == 2
+
+
+def test_the_bare_network_of_an_encoder_draws_as_its_inversion_does(tmp_path, capsys):
+    save_inverter(inverter(), tmp_path / "e4e")
+    assert "--truncation" in flags_in_help("generate", str(tmp_path / "e4e"))[0]
+    draw = ("generate", tmp_path / "e4e", "--for-annotation", 1, "--truncation", 0.5, "--device", "cpu", "-o")
+    for number, named in enumerate(((), ("--backbone", "gan_inversion"))):
+        code, _, err = run(*draw, tmp_path / str(number), *named, capsys=capsys)
+        assert code == 0, err
+    first, other = (read_image(tmp_path / str(number) / "images" / "00000000.png") for number in range(2))
+    assert (first == other).all()
+    named = ("--backbone", "stylegan2")
+    assert "is of the family gan_encoder" in mistake(*draw, tmp_path / "2", *named, capsys=capsys)
+    load_backbone("gan_encoder", tmp_path / "e4e").save_pretrained(tmp_path / "saved")
+    line = mistake("generate", tmp_path / "saved", *draw[2:], tmp_path / "3", capsys=capsys)
+    assert "a gan_encoder backbone cannot generate images; gan_inversion, which has the same networks, can" in line
 
 
 def test_generate_knows_the_family_of_a_fitted_model(stripes, tmp_path, capsys):

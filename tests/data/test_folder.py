@@ -109,6 +109,12 @@ def only_images(folder: Path) -> None:
     save_image(folder / "a.png", picture(0))
 
 
+def a_model(folder: Path) -> None:
+    save_image(folder / "reconstructions.png", picture(0))
+    (folder / "config.json").write_text("{}")
+    (folder / "classifier.safetensors").touch()
+
+
 def many_images_without_mask(folder: Path) -> None:
     data_folder(folder, [halves(0, 1)])
     for i in range(12):
@@ -151,6 +157,7 @@ def coloured_mask(folder: Path) -> None:
         (empty_masks_folder, "no masks in this folder"),
         (empty_images_folder, "no images in this folder"),
         (only_images, "images but no masks; expected"),
+        (a_model, "a model or a network, and no data folder; expected"),
         (many_images_without_mask, "12 images without a mask: lonely00.png"),
         (many_images_without_mask, "lonely09.png and 2 more; add a mask"),
         (mask_without_image, "1 mask without an image: lonely.png; add the image"),

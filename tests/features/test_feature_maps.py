@@ -36,6 +36,19 @@ def test_a_map_as_large_as_the_grid_is_read_as_it_is():
     torch.testing.assert_close(maps.at(pixels), expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "pixels", [[0, 1], torch.tensor([-1]), torch.tensor([24]), torch.tensor([0.0]), torch.tensor(3)]
+)
+def test_pixels_that_the_grid_lacks(pixels):
+    maps = FeatureMaps([torch.randn(1, 3, 2, 3)], (4, 6))
+    assert maps.at(torch.tensor([0, 23])).shape == (2, 3) and maps.at(torch.tensor([], dtype=torch.int64)).shape == (
+        0,
+        3,
+    )
+    with pytest.raises(ValueError, match="from 0 to below 24 on a grid of 4x6"):
+        maps.at(pixels)
+
+
 def test_shape_and_selection():
     maps = FeatureMaps([torch.zeros(3, 4, 2, 5), torch.ones(3, 6, 7, 1)], (10, 9))
     assert (len(maps), maps.channels, maps.dim) == (3, (4, 6), 10)

@@ -139,7 +139,7 @@ def test_models_that_cannot_generate_are_told_which_can(toy_train, tmp_path):
         ({"count": 1, "for_annotation": 2}, "give one of -n"),
         ({"count": 1, "classes": Path("x")}, "--classes: only with --for-annotation"),
         ({"count": 1, "npz": Path("x.zip")}, r"must end in \.npz"),
-        ({"for_annotation": 1, "npz": Path("x.npz")}, "none of images for annotators"),
+        ({"for_annotation": 1, "npz": Path("x.npz")}, "images for annotators have no labels yet"),
         ({"count": 1, "longest_side": 20}, "--longest-side is for photographs"),
         ({"images": Path("x"), "options": {"sampling_steps": 2}}, "--sampling-steps: for images that are drawn"),
     ],
@@ -232,7 +232,7 @@ def test_for_annotation_and_back_into_fit(model, tmp_path):
     readme = (out / "README.txt").read_text()
     assert "4 images" in readme and f"--checkpoint {Path(model) / 'backbone'} " in readme
     assert (np.asarray(Image.open(out / "masks" / "00000000.png")) == painted).all()
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match="drawn otherwise"):
         annotation_folder(replace(request, seed=1), out)
     with pytest.raises(InputError, match="somebody has painted"):
         annotation_folder(request, out, overwrite=True)
@@ -275,8 +275,14 @@ def test_images_of_two_networks_never_mix(model, tiny_ddpm, tmp_path):
     segmenter = Segmenter.from_pretrained(model)
     next(segmenter.backbone.parameters()).data += 1
     segmenter.save_pretrained(other)
-    with pytest.raises(InputError, match="not empty"):
+    with pytest.raises(InputError, match=r"out: holds images .* drawn otherwise \(another network\); choose another"):
         annotation_folder(replace(request, model=str(other), for_annotation=4), tmp_path / "out")
+    with pytest.raises(InputError, match=r"drawn otherwise \(seed: 0 before, 3 now\)"):
+        annotation_folder(replace(request, seed=3), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        annotation_folder(request, tmp_path / "full")
 
 
 def test_no_labeled_set_repeats_images_for_annotators(model, tmp_path):

@@ -87,7 +87,7 @@ class ALAEBackbone(Backbone):
                 break
         return [found[block] for block in self.blocks], found[deepest]
 
-    def reconstructions(self, images: Tensor) -> Tensor:
+    def redrawn(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) float32 in [0, 1]: what the autoencoder makes of such images."""
         styles = self.network.styles(self.codes(images.to(self.device)))
         return colors(self.network.generator(styles, noise=STEADY[self.noise]))

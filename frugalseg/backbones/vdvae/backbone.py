@@ -81,7 +81,7 @@ class VDVAEBackbone(Backbone):
                 break
         return [found[number] for number in self.decoder_blocks], step
 
-    def reconstructions(self, images: Tensor) -> Tensor:
+    def redrawn(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float32 in [0, 1]: what the autoencoder makes of such images."""
         return self.network.reconstructions(images.to(self.device))
 

@@ -226,7 +226,7 @@ def test_files_and_folders_that_are_none(folder, tmp_path):
         ({"start": 8}, "but the weights are of"),
         ({"start": "4"}, r"config\.json: start"),
         ({"layers": 13}, r"config\.json: layers is 13"),
-        ({"family": "mae"}, "of another family"),
+        ({"family": "mae"}, "a network of `frugalseg pretrain mae`"),
     ):
         config = {"family": "alae", **asdict(TINY), **change}
         (folder / "config.json").write_text(json.dumps(config))

@@ -171,7 +171,7 @@ def test_options_that_do_not_fit(options, message, folder):
     ("config", "message"),
     [
         (None, "no config.json"),
-        ({"family": "swav"}, "folder of another family"),
+        ({"family": "swav"}, "a network of `frugalseg pretrain swav`; give a folder of `frugalseg pretrain mae`"),
         ({"family": "mae", "heads": 2}, "must say image_size"),
         ({"family": "mae", "image_size": [12, 8], "heads": "2"}, "must say image_size"),
         ({"family": "mae", "image_size": [12, True], "heads": 2}, "must say image_size"),

@@ -164,7 +164,7 @@ def test_paths_without_a_checkpoint(tmp_path):
     with pytest.raises(InputError, match=r"no config\.json"):
         load_network(tmp_path)
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    with pytest.raises(InputError, match="not of the family swav"):
+    with pytest.raises(InputError, match="frugalseg pretrain swav"):
         load_network(tmp_path)
     (tmp_path / "config.json").write_text('{"family": "swav", "width": 8}')
     with pytest.raises(InputError, match=r"config\.json: image_size is missing"):

@@ -134,7 +134,7 @@ def test_a_truncated_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "mae"}, "not of the family vdvae"),
+        ({"family": "mae"}, "a network of `frugalseg pretrain mae`; give a folder of `frugalseg pretrain vdvae`"),
         ({"image_size": [8, 3]}, "images of 8x3 cannot be pooled to 4 rows"),
         ({"image_size": [8, -4]}, "image_size is"),
         ({"image_size": [16, 8]}, "both must be the 16 rows"),

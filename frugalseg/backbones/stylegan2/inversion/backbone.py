@@ -101,8 +101,8 @@ class GANInversionBackbone(Backbone):
             codes = self.network.codes(images)
         return refined(self.network, images, codes, self.refine) if self.refine else codes
 
-    def reconstructions(self, images: Tensor) -> Tensor:
-        """See `Backbone.reconstructions`."""
+    def redrawn(self, images: Tensor) -> Tensor:
+        """See `Backbone.redrawn`."""
         with torch.inference_mode(False), torch.enable_grad():
             images = images.clone() if images.is_inference() else images.detach()
             codes = self.codes(images.to(self.device))

@@ -144,7 +144,7 @@ def test_options_that_do_not_fit(options, message, file):
     ("config", "message"),
     [
         (None, "no config.json in this folder; give a folder of `frugalseg pretrain"),
-        ({"family": "swav"}, "folder of another family"),
+        ({"family": "swav"}, "a network of `frugalseg pretrain swav`; give a folder of `frugalseg pretrain e4e`"),
         ({"family": "gan_encoder", "first_stride": 2}, "image_size"),
         ({"family": "gan_encoder", "first_stride": 3, "image_size": [32, 32]}, "first_stride is 3"),
         ({"family": "gan_encoder", "first_stride": 2, "image_size": [0, 32]}, "image_size is 0x32"),

@@ -130,7 +130,7 @@ class TestE4EPretraining(PretrainingChecks):
         shutil.copytree(generator_folder(), other)
         save_generator(small_generator(seed=1), other)
         assert pretrain(self.family, photos, straight, replace(self.tiny, generator=str(moved)), OPTIONS)
-        with pytest.raises(InputError, match=r"with other settings \(generator digest: \w+ before, \w+ now\)"):
+        with pytest.raises(InputError, match=r"with other settings \(another generator\)"):
             pretrain(self.family, photos, straight, replace(self.tiny, generator=str(other)), OPTIONS)
         assert pretrain(self.family, photos, straight, replace(self.tiny, generator=None), OPTIONS)
 

@@ -73,6 +73,21 @@ def test_the_reconstruction_is_what_the_generator_draws(folder):
     torch.testing.assert_close(backbone.reconstructions(images()), (drawn / 2 + 0.5).clamp(0, 1))
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (images().numpy(), "a ndarray is no batch of images; give a tensor"),
+        (images()[:, :1], "no batch of images"),
+        (images()[:0], "no batch of images"),
+        (images().byte(), "divide by 255"),
+        (images()[..., :16], "takes 32x32 only"),
+    ],
+)
+def test_what_cannot_be_reconstructed(given, message, folder):
+    with pytest.raises(ValueError, match=message):
+        load_backbone("gan_inversion", folder).reconstructions(given)
+
+
 @pytest.mark.parametrize("judged", [True, False])
 def test_refining_brings_the_image_nearer(judged, tmp_path):
     network = inverter(judged=judged)

@@ -1,5 +1,6 @@
 """A person sees whether inversion worked: originals beside what is drawn, in the model's folder and on pages."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from frugalseg.classifier.protocol import PROTOCOLS
 from frugalseg.data.classes import ClassTable
 from frugalseg.jobs.evaluate import evaluate_folder
 from frugalseg.jobs.fit import FitRequest, fit_folder
+from frugalseg.jobs.generate import GenerateRequest, annotation_folder
 from frugalseg.segmenter import Segmenter
 from tests.backbones.stylegan2.inversion.helpers import inverter
 from tests.data.helpers import data_folder, halves, picture
@@ -44,6 +46,26 @@ def test_originals_are_shown_beside_what_is_drawn(data, tmp_path):
             cell = cells[1 + 33 * row : 33 + 33 * row, 1 + 33 * column : 33 + 33 * column]
             assert (cell.permute(2, 0, 1) - image).abs().max() < 1 / 255
     torch.testing.assert_close(drawn, model.backbone.reconstructions(seen), atol=1e-5, rtol=1e-5)
+
+
+def test_images_that_it_drew_itself_are_not_shown_as_an_encoder_sees_them(tmp_path, caplog):
+    """A bare network, whose folder names the family of the encoder, draws images for annotators."""
+    save_inverter(inverter(), tmp_path / "e4e")
+    ClassTable.from_ids([0, 1]).to_json(tmp_path / "classes.json")
+    request = GenerateRequest(str(tmp_path / "e4e"), for_annotation=2, classes=tmp_path / "classes.json")
+    assert annotation_folder(request, tmp_path / "drawn") == 2
+    assert "--backbone gan_inversion --checkpoint" in (tmp_path / "drawn" / "README.txt").read_text()
+    for path in (tmp_path / "drawn" / "masks").iterdir():
+        Image.fromarray(np.repeat(np.uint8([[0], [1]]), 16, 0).repeat(32, 1)).save(path)
+    fit = FitRequest(tmp_path / "drawn", "gan_inversion", str(tmp_path / "e4e"), {}, FAST)
+    fit_folder(fit, tmp_path / "model")
+    evaluate_folder(tmp_path / "model", tmp_path / "drawn", tmp_path / "evaluation")
+    assert not (tmp_path / "model" / "reconstructions.png").exists()
+    assert "What the network draws" not in (tmp_path / "evaluation" / "index.html").read_text()
+    with caplog.at_level(logging.INFO):
+        fit_folder(replace(fit, settings={**FAST, "mirror": True}), tmp_path / "mirrored")
+    assert (tmp_path / "mirrored" / "reconstructions.png").exists()
+    assert "looked at like photographs: the settings, such as mirror or tile, ask for another view" in caplog.text
 
 
 def test_other_networks_and_windows_are_not_drawn_again(tmp_path):
