@@ -51,6 +51,7 @@ def run(monkeypatch, tmp_path):
     return script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_runs(name, run, capsys):
     arguments, rows = SCRIPTS[name]
