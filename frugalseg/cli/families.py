@@ -60,6 +60,11 @@ class FamilyOptions:
             full = [name for name in spellings(self.flags(chosen)) if name.endswith(option.replace("--", "-", 1))]
             if isinstance(chosen, Combination) and len(full) > 1:
                 raise InputError(f"{option}: several parts of {chosen.name} have it; write {' or '.join(full)}")
+            if chosen.generation is not None and option in spellings(drawing_flags(chosen)):
+                raise InputError(
+                    f"{option}: says how {chosen.name} draws images, which is an option of frugalseg generate; "
+                    "leave it out here"
+                )
             owners = [family.name for family in self.families() if option in spellings(self.flags(family))]
             if owners:
                 known = ", ".join("/".join(flag.spellings) for flag in self.flags(chosen)) or "none"
@@ -85,6 +90,11 @@ class FamilyOptions:
         elif self.joins:
             words += f" Two or three that {JOIN} joins are used together: {BACKBONE} timm+filters."
         return words
+
+
+def drawing_flags(family: Family) -> list[Flag]:
+    """The options that say how a family draws images."""
+    return [Flag(option, "") for option in options_of(family.generation_class())]
 
 
 def family_command(function: Callable[..., None], choice: FamilyOptions) -> type[TyperCommand]:

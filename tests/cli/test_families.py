@@ -211,6 +211,11 @@ def test_the_bare_network_of_an_encoder_draws_as_its_inversion_does(tmp_path, ca
     assert "a gan_encoder backbone cannot generate images; gan_inversion, which has the same networks, can" in line
 
 
+def test_an_option_of_drawing_is_none_of_fit(stripes, tmp_path, capsys):
+    line = mistake("fit", tmp_path, "--backbone", "stripes", "--truncation", 1, "-o", tmp_path / "m", capsys=capsys)
+    assert "--truncation: says how stripes draws images, which is an option of frugalseg generate" in line
+
+
 def test_generate_knows_the_family_of_a_fitted_model(stripes, tmp_path, capsys):
     """Its options are those of the model's family; another family's name is refused."""
     model = tmp_path / "model"
