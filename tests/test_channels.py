@@ -115,7 +115,7 @@ def test_images_of_other_channels_end_in_one_line(
     ("options", "said"),
     [
         (["--channels", "1,6", "--backbone", "filters"], "0.tif: has no channel 6, only 5"),
-        (["--channels", "0"], "channels are (0,)"),
+        (["--channels", "0"], "channels are 0;"),
         (["--channels", "red"], "--channels red: give whole numbers"),
         (["--channels", ""], "--channels"),
         (["--channels", "1", "--percentiles", "9"], "percentiles are (9.0,); give a lower and a higher one"),

@@ -4,7 +4,7 @@ The literal method stores a feature vector for each pixel. Here the maps are sto
 interpolated when they are asked for. Labels are apart from the maps: the same maps serve other labels and other folds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -82,11 +82,15 @@ class PixelSet:
 
 def require_learnable(pixels: PixelSet, classes: int) -> None:
     """`InputError` where the labels are of fewer than two classes, or are no positions of so many classes."""
-    found = pixels.labels.unique()
+    require_positions(pixels.labels.unique().tolist(), classes)
+
+
+def require_positions(found: Collection[int], classes: int) -> None:
+    """`require_learnable` for the class positions that the targets hold."""
+    if found and max(found) >= classes:
+        raise InputError(
+            f"a target holds the class position {max(found)}, the table has {classes} classes; positions begin at 0, "
+            "and 255 is not annotated"
+        )
     if len(found) < 2:
         raise InputError("the annotated pixels are of fewer than two classes; annotate at least two")
-    if int(found.max()) >= classes:
-        raise InputError(
-            f"a target holds the class position {int(found.max())}, the table has {classes} classes; positions begin "
-            "at 0, and 255 is not annotated"
-        )

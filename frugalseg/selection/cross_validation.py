@@ -17,7 +17,7 @@ from frugalseg.data.folder import as_dataset
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.metrics.resampling import resampled
 from frugalseg.segmenter import Segmenter
-from frugalseg.selection.curves import require_learned
+from frugalseg.selection.curves import require_classes, require_learned
 from frugalseg.selection.folds import Split, splits_of
 from frugalseg.selection.several import several
 from frugalseg.selection.trial import Trial
@@ -123,8 +123,8 @@ def cross_validate(
         progress: told of each step.
 
     Raises:
-        InputError: too few annotated images for so many folds, a class that `classes` lacks, or another argument that
-            is none of its kind.
+        InputError: too few annotated images for so many folds, fewer than two classes, a class that `classes` lacks, or
+            another argument that is none of its kind.
     """
     require_segmenter(segmenter)
     require_number("folds is", folds, COUNT)
@@ -134,6 +134,7 @@ def cross_validate(
     table = classes or classes_of(dataset)
     targets = list(targets_of(dataset))
     splits = splits_of(targets, folds, segmenter.settings.seed)
+    require_classes(targets, len(table))
     require_learned(targets, splits, segmenter.settings.small_region)
     maps = extraction or every_window(segmenter, dataset, as_work_folder(work), made_from=None)
     maps.compute(segmenter.features, progress)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalseg.classifier.extraction import drop_small_regions
+from frugalseg.classifier.pixel_set import require_positions
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.folds import Split
@@ -24,6 +25,12 @@ MEMBERS = (1, 2, 3, 4, 5, 6, 8)
 def most_images(targets: Sequence[NDArray[np.uint8]], splits: Sequence[Split], small_region: int) -> int:
     """How many annotated images every split has to learn from."""
     return min(len(learned_from(targets, split, small_region)) for split in splits)
+
+
+def require_classes(targets: Iterable[NDArray[np.uint8]], classes: int) -> None:
+    """`InputError`, before any features are computed, where nothing can learn from targets; see `require_learnable`."""
+    found = {position for target in targets for position in np.unique(target).tolist()}
+    require_positions(found - {NOT_ANNOTATED}, classes)
 
 
 def require_learned(targets: Sequence[NDArray[np.uint8]], splits: Iterable[Split], small_region: int) -> None:

@@ -29,6 +29,7 @@ from frugalseg.selection.cross_validation import (
     require_segmenter,
     tested_each,
 )
+from frugalseg.selection.curves import require_classes
 from frugalseg.selection.folds import FEWEST, splits_of
 from frugalseg.selection.places import (
     InPasses,
@@ -71,7 +72,7 @@ class TapChooser:
         wide: the same segmenter, reading at all candidates.
 
     Raises:
-        InputError: too few annotated images, or nothing to choose among.
+        InputError: too few annotated images or classes, or nothing to choose among.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class TapChooser:
         self.preset = places_of(segmenter.backbone.taps)
         self.settings = segmenter.settings
         targets = list(targets_of(dataset))
+        require_classes(targets, len(classes))
         labelled = [number for number, target in enumerate(targets) if (target != NOT_ANNOTATED).any()]
         annotated = [targets[number] for number in labelled]
         chosen = sample(annotated, MOST_IMAGES, self.settings.seed)

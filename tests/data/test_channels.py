@@ -126,7 +126,7 @@ def test_the_channels_of_a_model_are_required(tmp_path: Path) -> None:
     [
         ((), "0 channels chosen; 1 to 16"),
         ((1,) * 17, "17 channels chosen"),
-        ((0,), "channels are (0,); give a whole number from 1"),
+        ((0,), "channels are 0; give a whole number from 1"),
         ((1.5,), "channels"),
         ("rgb", "channels"),
         (True, "channels"),

@@ -143,7 +143,7 @@ def test_command_line_values_replace_the_recipe() -> None:
         ("rows.0.backbone", "colur", "no backbone family 'colur'"),
         ("rows.0.options", {"timesteps": [1]}, "unknown key 'options.timesteps'; known there: native_size"),
         ("rows.0.options", {"native_size": [16, "wide"]}, "options.native_size.1: input should be a valid integer"),
-        ("rows.0.options", {"native_size": [16, 0]}, "native_size is (16, 0)"),
+        ("rows.0.options", {"native_size": [16, 0]}, "native_size is 16, 0"),
         ("rows.0.segmenter", {"membres": 3}, "unknown key 'segmenter.membres'; known there: protocol, members, seed"),
         ("rows.0.segmenter", {"members": "ten"}, "segmenter.members: input should be a valid integer"),
         ("rows.0.segmenter", {"members": True}, "segmenter.members: true is not a value for it"),

@@ -16,6 +16,7 @@ from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection import cross_validation
 from frugalseg.selection.cross_validation import CrossValidation, certainty, cross_validate, every_window
 from frugalseg.selection.folds import Split, folds_of, splits_of
+from frugalseg.selection.forward import choose_places
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 
@@ -140,6 +141,24 @@ def test_a_dataset_is_asked_for_one_image_at_a_time(threads_of_torch):
     trial.extraction.dataset = dataset = OneAtATime(IMAGES)
     assert len(list(trial.tested_each([Split((0, 1), (2, 3, 4)), Split((2, 3), (0, 1, 4))]))) == 2
     assert dataset.asked == 6
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [((3,), "of fewer than two classes"), ((0, 99), r"holds the class position 99, the table has \d+ classes")],
+)
+def test_classes_that_nothing_can_learn_are_refused_before_the_features(values, message):
+    class Idle(Segmenter):
+        def features(self, images):
+            raise AssertionError("nothing is to be computed")
+
+    targets = [np.full((24, 24), values[number % len(values)], np.uint8) for number in range(4)]
+    images = Folder([replace(each, target=target) for each, target in zip(IMAGES, targets, strict=False)])
+    segmenter = Idle(load_backbone("colour", native_size=(24, 24)), members=1, protocol=QUICK)
+    with pytest.raises(InputError, match=message):
+        cross_validate(segmenter, images, 2)
+    with pytest.raises(InputError, match=message):
+        choose_places(Idle(load_backbone("filters"), members=1, protocol=QUICK), images)
 
 
 def test_a_fold_without_anything_to_learn_is_refused_before_the_features():

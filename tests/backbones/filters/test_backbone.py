@@ -180,7 +180,7 @@ def test_the_same_model_comes_back(fitted: Segmenter, tmp_path: Any) -> None:
     [
         ("weights.pt", {}, "no weights"),
         (None, {"scales": ()}, "scales empty: give one or more"),
-        (None, {"scales": (1.0, 0.1)}, r"scales is \(1\.0, 0\.1\); give a number from 0\.3 to 50"),
+        (None, {"scales": (1.0, 0.1)}, r"scales is 1\.0, 0\.1; give a number from 0\.3 to 50"),
         (None, {"scales": (1.0, float("nan"))}, "scales"),
         (None, {"scales": (2.0, 2.0)}, "each once"),
         (None, {"kinds": ("gauss",)}, "kinds gauss: give one or more of gaussian, laplacian"),

@@ -177,8 +177,8 @@ def test_records_of_earlier_versions_are_taken_up(toy_train):
 MISTAKES = [
     ("--corruptions fogg", "--corruptions fogg: did you mean fog? give any of gaussian_noise, "),
     ("--corruptions frost", "--corruptions frost: "),
-    ("--severities 0,3", "--severities (0, 3); give a whole number from 1 to 5"),
-    ("--severities 6", "--severities (6,); give a whole number from 1 to 5"),
+    ("--severities 0,3", "--severities 0, 3; give a whole number from 1 to 5"),
+    ("--severities 6", "--severities 6; give a whole number from 1 to 5"),
     ("--what source --test {test}", "--what source: give one --source NAME=FOLDER or more"),
     ("--what source --source a={test}", "--what source: give --test FOLDER, annotated images to test all sources on"),
     ("--source a={test} --test {test}", "--source: is for --what source; add that, or leave it out"),
