@@ -1,6 +1,7 @@
 """Segmentation scores, all from one confusion matrix, in the paper's convention of mIoU and in the usual one."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -38,6 +39,14 @@ class ConfusionMatrix:
             raise ValueError(f"counts are from 0 to {MOST_PIXELS}")
         found = cls(values.shape[1])
         found.counts += values
+        return found
+
+    @classmethod
+    def together(cls, num_classes: int, matrices: Iterable["ConfusionMatrix"]) -> Self:
+        """All pixels of several matrices of K classes; they are left as they are."""
+        found = cls(num_classes)
+        for matrix in matrices:
+            found.merge(matrix)
         return found
 
     def update(self, target: ArrayLike, prediction: ArrayLike) -> Self:

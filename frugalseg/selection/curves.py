@@ -13,7 +13,7 @@ from frugalseg.classifier.pixel_set import require_positions
 from frugalseg.data.classes import NOT_ANNOTATED
 from frugalseg.metrics.confusion import ConfusionMatrix
 from frugalseg.selection.folds import Split
-from frugalseg.selection.several import require_needed, several
+from frugalseg.selection.several import several
 from frugalseg.selection.trial import Trial
 from frugalseg.support.errors import InputError
 from frugalseg.support.text import count
@@ -81,35 +81,23 @@ def with_images(trial: Trial, splits: Sequence[Split], size: int, seed: int) -> 
     A seed puts the training images of a split into an order, of which a size takes the first: the images of a smaller
     size are among those of a larger one.
     """
-    found, small_region = ConfusionMatrix(trial.num_classes), trial.segmenter.settings.small_region
-    parts: list[Split] = []
+    small_region, parts = trial.segmenter.settings.small_region, list[Split]()
     for number, split in enumerate(splits):
         images = learned_from(trial.targets, split, small_region)
         order = np.random.default_rng((seed, number)).permutation(len(images))
         parts.append(replace(split, train=tuple(sorted(images[place] for place in order[:size]))))
     with closing(trial.tested_each(parts, seed)) as tests:
-        for matrices in tests:
-            for matrix in matrices.values():
-                found.merge(matrix)
-    return found
+        return ConfusionMatrix.together(trial.num_classes, (each for found in tests for each in found.values()))
 
 
 def with_members(trial: Trial, splits: Sequence[Split], numbers: Sequence[int], seed: int) -> list[ConfusionMatrix]:
     """The test images by the first so many members of one ensemble; members do not depend on those beside them."""
 
     def tested(split: Split, stop: Event) -> list[ConfusionMatrix]:
-        classifier, found = trial.trained(split.train, seed, stop), []
-        for number in numbers:
-            predictor = classifier.select(range(number)).predictor()
-            found.append(ConfusionMatrix(trial.num_classes))
-            for image in split.test:
-                require_needed(stop)
-                found[-1].merge(trial.compared(image, predictor))
-        return found
+        classifier = trial.trained(split.train, seed, stop)
+        firsts = (classifier.select(range(number)).predictor() for number in numbers)
+        return [ConfusionMatrix.together(trial.num_classes, trial.compared_each(split.test, p, stop)) for p in firsts]
 
-    total = [ConfusionMatrix(trial.num_classes) for _ in numbers]
     with closing(several(tested, splits, trial.segmenter.device)) as tests:
-        for found in tests:
-            for matrix, part in zip(total, found, strict=True):
-                matrix.merge(part)
-    return total
+        by_number = zip(*tests, strict=True)
+        return [ConfusionMatrix.together(trial.num_classes, found) for found in by_number]

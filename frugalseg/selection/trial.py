@@ -102,15 +102,20 @@ class Trial:
             split: of the images.
             seed, stop: see `trained`.
         """
-        predictor, found = self.trained(split.train, seed, stop).predictor(), {}
-        for image in split.test:
-            require_needed(stop)
-            found[image] = self.compared(image, predictor)
-        return found
+        predictor = self.trained(split.train, seed, stop).predictor()
+        return dict(zip(split.test, self.compared_each(split.test, predictor, stop), strict=True))
 
     def tested_each(self, splits: Sequence[Split], seed: int | None = None) -> Generator[dict[int, ConfusionMatrix]]:
         """`tested` of each of several splits, in their order, as `several` does it."""
         return several(lambda split, stop: self.tested(split, seed, stop), splits, self.segmenter.device)
+
+    def compared_each(
+        self, images: Iterable[int], predictor: EnsemblePredictor, stop: Event | None = None
+    ) -> Iterator[ConfusionMatrix]:
+        """`compared` of several images, until it is stopped."""
+        for image in images:
+            require_needed(stop)
+            yield self.compared(image, predictor)
 
     def compared(self, image: int, predictor: EnsemblePredictor) -> ConfusionMatrix:
         """Truth and prediction of one image."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from frugalseg.classifier.prediction import EnsemblePredictor
-from frugalseg.classifier.stretching import axis
+from frugalseg.classifier.stretching import axis, tile_rows
 from frugalseg.classifier.voting import EVERYTHING, LABELS, Wanted, combine, majority, softmax, tally
 from frugalseg.features.feature_maps import FeatureMaps
 from tests.classifier.test_ensemble import random_maps, trained_looking
@@ -17,6 +17,11 @@ def example() -> tuple[EnsemblePredictor, FeatureMaps]:
     """Several bands of rows, several tiles in each, and a rest in both directions."""
     maps = random_maps((5, 3, 2), [(12, 20), (6, 10), (6, 10)], (45, 77))
     return trained_looking((5, 3, 2), 4).float().predictor(), maps.to(torch.float32)
+
+
+def test_tiles_are_lower_where_more_members_share_the_cache():
+    """Of 1, 3, 5 and 10 members with the published widths, and of 10 for many classes."""
+    assert [tile_rows(wide) for wide in (128, 384, 640, 1280, 2560)] == [32, 32, 16, 8, 8]
 
 
 @pytest.mark.parametrize("threads", [2, 5])

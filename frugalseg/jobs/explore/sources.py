@@ -129,10 +129,8 @@ class SourceStudy:
 
     def _score(self, trial: Callable[[], Trial], split: Split, seed: int) -> float:
         """The mIoU of one run."""
-        found = ConfusionMatrix(len(self.ground.classes))
-        for matrix in trial().tested(split, seed).values():
-            found.merge(matrix)
-        return found.miou()
+        found = trial().tested(split, seed).values()
+        return ConfusionMatrix.together(len(self.ground.classes), found).miou()
 
 
 def add_sources(page: Page, plot: Callable[[str, Plot], None], scores: Sequence[SourceScore]) -> None:
